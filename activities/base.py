@@ -1,0 +1,144 @@
+"""What an activity of a step is built on: its tools, and the two shapes that effects come in.
+
+`TransactionalStep`: the effect is rows of ours, written in the same transaction as the visit. `DeliveryStep` (in
+`activities/delivery.py`): the effect is out in the world, and a ledger row stands before and after it.
+"""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.scene import InstanceUnknown, Scene, Stage
+from channels.errors import TemplateFailed
+from channels.links import LinkSigner
+from channels.smtp import SmtpPool
+from channels.webhook import WebhookSender
+from intake.admission import Effects
+from intake.changes import Changes
+from intake.dispatch import Dispatcher
+from intake.service import retried
+from processes.instructions import Hold, Instruction, StepCall
+from processes.steps import EffectStep
+from store.catalog import CatalogCache
+from store.database import Database, DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
+
+HOLD_AFTER_ATTEMPTS = 5
+"""An error that nobody foresaw is retried this often, then the instance holds and shows it."""
+
+S = TypeVar("S", bound=EffectStep)
+
+
+@dataclass(frozen=True)
+class MailSettings:
+    """How messages are addressed: the default From, the Message-ID's domain, and where links lead."""
+
+    sender: str
+    domain: str
+    public_url: str
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Everything that activities work with."""
+
+    database: Database
+    catalog: CatalogCache
+    stage: Stage
+    changes: Changes
+    dispatcher: Dispatcher
+    smtp: SmtpPool
+    mail: MailSettings
+    links: LinkSigner
+    webhooks: WebhookSender
+    webhook_secret: str | None
+
+
+class Held(Exception):
+    """The step cannot be done before a person mends something: hold the instance and show why."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class StepActivity(ABC, Generic[S]):
+    """An activity of a step. `model` is the step's kind; the registry takes the activity's name from it."""
+
+    model: ClassVar[type[EffectStep]]
+
+    def __init__(self, tools: Tools) -> None:
+        self.tools = tools
+
+    async def run(self, call: StepCall) -> Instruction:
+        """Do the step's visit once, and say what comes next."""
+        instance = activity.info().workflow_id
+        with structlog.contextvars.bound_contextvars(instance=instance, step=call.step, visit=call.visit):
+            try:
+                return await self.perform(instance, call)
+            except (Held, TemplateFailed) as error:
+                return await self._hold(instance, call, str(error))
+            except DatabaseUnavailable as error:
+                raise ApplicationError(f"the database is not there: {error}", type="DatabaseUnavailable") from error
+            except InstanceUnknown as error:
+                raise ApplicationError(
+                    f"no row for instance {error}", type="InstanceUnknown", non_retryable=True
+                ) from error
+            except ApplicationError:
+                raise
+            except Exception as error:
+                if activity.info().attempt < HOLD_AFTER_ATTEMPTS:
+                    raise
+                log.exception("step_failed")
+                return await self._hold(instance, call, f"{type(error).__name__}: {error}")
+
+    @abstractmethod
+    async def perform(self, instance: str, call: StepCall) -> Instruction:
+        """The effect, guarded, with its visit recorded."""
+
+    async def _hold(self, instance: str, call: StepCall, detail: str) -> Hold:
+        log.warning("instance_held", detail=detail)
+        async with self.tools.database.write() as connection:
+            return await self.tools.stage.hold_row(connection, instance, call, "failed", detail)
+
+
+class TransactionalStep(StepActivity[S]):
+    """A step whose effect is rows of ours."""
+
+    async def perform(self, instance: str, call: StepCall) -> Instruction:
+        """Enter, apply, record: one transaction."""
+        instruction, effects = await retried(
+            self.tools.database, lambda connection: self._in_transaction(connection, instance, call)
+        )
+        await self.tools.dispatcher.send(effects)
+        return instruction
+
+    async def _in_transaction(self, connection: Any, instance: str, call: StepCall) -> tuple[Instruction, Effects]:
+        scene = await self.tools.stage.enter(connection, instance, call)
+        if not isinstance(scene, Scene):
+            return scene, Effects()
+        step: Any = scene.step
+        result = await self.apply(step, scene)
+        return await self.tools.stage.finish(scene, result, to=step.next), scene.effects
+
+    @abstractmethod
+    async def apply(self, step: S, scene: Scene) -> dict[str, Any]:
+        """Write the effect's rows; returns what is kept of it. Raises Held where a person must mend something."""
+
+
+def as_activity(step: StepActivity[Any]) -> Callable[[StepCall], Awaitable[Instruction]]:
+    """The activity that Temporal knows under the step kind's name."""
+
+    @activity.defn(name=step.model.kind)
+    async def run(call: StepCall) -> Instruction:
+        return await step.run(call)
+
+    run.__doc__ = inspect.getdoc(type(step))
+    return run

@@ -1,0 +1,260 @@
+"""Steps whose effect is out in the world, and the ledger that keeps it from happening twice.
+
+A ledger row keyed by (instance, step, visit) is claimed right before the channel hands the message over, and closed
+after it, together with the visit. A retry that finds it closed does not send; one that finds it claimed knows that
+the outcome is unknown: it sends again only where the receiver drops a second copy by its id, or the step says so.
+"""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+import structlog
+from sqlalchemy import insert, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.base import Held, S, StepActivity
+from activities.scene import Scene
+from channels.errors import (
+    AddressNotAllowed,
+    MessageRefused,
+    OutcomeUnknown,
+    RecipientRefused,
+    SenderRefused,
+    TryLater,
+    Withdrawn,
+)
+from intake.service import retried
+from processes.instructions import Instruction, StepCall
+from store import contacts, rows
+
+log = structlog.get_logger(__name__)
+
+_i, _p, _m = rows.instances.c, rows.processes.c, rows.messages.c
+
+CLAIMED, SENT, RETRYING, REFUSED, SKIPPED, UNKNOWN = "claimed", "sent", "retrying", "refused", "skipped", "unknown"
+MAX_BACKOFF = timedelta(minutes=10)
+
+Claim = Callable[[], Awaitable[bool]]
+
+
+def message_id(instance: str, step: str, visit: int) -> str:
+    """The id of a visit's message: the same for every try, and so the idempotency key everywhere."""
+    return "m" + hashlib.sha256(f"{instance}\n{step}\n{visit}".encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message ready to go: to whom, and what a person should see of it in the ledger."""
+
+    id: str
+    recipient: str
+    subject: str | None
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Skip:
+    """The message must not go, and why."""
+
+    reason: str
+    recipient: str = ""
+
+
+class DeliveryStep(StepActivity[S]):
+    """A step that sends something."""
+
+    channel: ClassVar[str]
+
+    async def perform(self, instance: str, call: StepCall) -> Instruction:
+        """Read, prepare, claim, send, close: nothing is locked while the message is on its way."""
+        seen = await self._look(instance, call)
+        if not isinstance(seen, Scene):
+            return seen
+        step: Any = seen.step
+        if seen.row.message_state == CLAIMED and not self.repeatable(step):
+            return await self._close(seen, UNKNOWN, "a worker ended between claim and answer; not sent again")
+        try:
+            prepared = await self.prepare(step, seen)
+        except SenderRefused as error:
+            raise Held(str(error)) from error
+        except RecipientRefused as error:
+            return await self._close(seen, REFUSED, str(error), refusal=error)
+        if isinstance(prepared, Skip):
+            return await self._close(seen, SKIPPED, prepared.reason, recipient=prepared.recipient)
+        return await self._deliver(seen, step, prepared)
+
+    @abstractmethod
+    async def prepare(self, step: S, scene: Scene) -> Outgoing | Skip:
+        """What is to be sent. Raises TemplateFailed or Held where a person must mend something."""
+
+    @abstractmethod
+    async def hand_over(self, step: S, outgoing: Outgoing, claim: Claim) -> dict[str, Any]:
+        """Send it, calling `claim` right before it can have an effect; returns what is kept of the answer."""
+
+    def repeatable(self, step: S) -> bool:
+        """Whether a message of unknown outcome may be sent again."""
+        return False
+
+    async def after(self, step: S, scene: Scene, answer: dict[str, Any]) -> None:
+        """Write what the answer changes, in the transaction that closes the message."""
+
+    def refused(self, step: S, error: Exception) -> None:
+        """Called when the other side refused; may raise Held."""
+
+    async def _look(self, instance: str, call: StepCall) -> Scene | Instruction:
+        async with self.tools.database.read() as connection:
+            seen = await self.tools.stage.enter(connection, instance, call, lock=False)
+        if isinstance(seen, Scene) and seen.row.process_status != "active":
+            return await self._look_locked(instance, call)
+        return seen
+
+    async def _look_locked(self, instance: str, call: StepCall) -> Scene | Instruction:
+        async with self.tools.database.write() as connection:
+            return await self.tools.stage.enter(connection, instance, call)
+
+    async def _deliver(self, scene: Scene, step: Any, outgoing: Outgoing) -> Instruction:
+        async def claim() -> bool:
+            return await self._claim(scene, step, outgoing)
+
+        try:
+            answer = await self.hand_over(step, outgoing, claim)
+        except Withdrawn:
+            return await self._withdrawn(scene)
+        except OutcomeUnknown as error:
+            if self.repeatable(step):
+                raise ApplicationError(str(error), type="OutcomeUnknown", next_retry_delay=_back_off(None)) from error
+            return await self._close(scene, UNKNOWN, str(error), recipient=outgoing.recipient)
+        except (RecipientRefused, MessageRefused) as error:
+            self.refused(step, error)
+            return await self._close(scene, REFUSED, str(error), recipient=outgoing.recipient, refusal=error)
+        except (SenderRefused, AddressNotAllowed) as error:
+            await self._reopen(scene, outgoing, str(error))
+            raise Held(str(error)) from error
+        except TryLater as error:
+            await self._reopen(scene, outgoing, str(error))
+            raise ApplicationError(
+                str(error), type="TryLater", next_retry_delay=_back_off(error.retry_after)
+            ) from error
+        return await self._close(scene, SENT, None, recipient=outgoing.recipient, answer=answer)
+
+    async def _withdrawn(self, scene: Scene) -> Instruction:
+        again = await self._look_locked(scene.instance, scene.call)
+        if isinstance(again, Scene):
+            raise ApplicationError(
+                "another attempt is sending this message", type="Claimed", next_retry_delay=timedelta(seconds=10)
+            )
+        return again
+
+    async def _claim(self, scene: Scene, step: Any, outgoing: Outgoing) -> bool:
+        now = scene.now
+        may_act = (
+            select(_i.id)
+            .join(rows.processes, _p.key == _i.process_key)
+            .where(_i.id == scene.instance, _i.open, _i.state != "stopping", _p.status == "active")
+            .with_for_update(of=rows.instances)
+        )
+        async with self.tools.database.write() as connection:
+            if scene.row.message_state is None:
+                columns = self._ledger_row(scene, outgoing.recipient, outgoing.subject, CLAIMED, None, now)
+                source = may_act.with_only_columns(
+                    *(literal(value, rows.messages.c[name].type).label(name) for name, value in columns.items())
+                )
+                statement: Any = (
+                    rows.upsert(connection, rows.messages).from_select(list(columns), source).on_conflict_do_nothing()
+                )
+            else:
+                states = [RETRYING, CLAIMED] if self.repeatable(step) else [RETRYING]
+                if (await connection.execute(may_act)).first() is None:
+                    return False
+                statement = (
+                    update(rows.messages)
+                    .where(_m.id == outgoing.id, _m.state.in_(states))
+                    .values(state=CLAIMED, attempts=_m.attempts + 1, recipient=outgoing.recipient, detail=None)
+                )
+            result = await connection.execute(statement)
+            return int(result.rowcount) == 1
+
+    async def _reopen(self, scene: Scene, outgoing: Outgoing, error: str) -> None:
+        """Nothing was sent: the message waits for its next try, and shows why."""
+        async with self.tools.database.write() as connection:
+            statement = rows.upsert(connection, rows.messages)
+            row = self._ledger_row(scene, outgoing.recipient, outgoing.subject, RETRYING, error[:1000], scene.now)
+            await connection.execute(
+                statement.values(row).on_conflict_do_update(
+                    index_elements=["id"],
+                    set_={"state": RETRYING, "detail": error[:1000], "attempts": activity.info().attempt},
+                )
+            )
+
+    async def _close(
+        self,
+        scene: Scene,
+        state: str,
+        detail: str | None,
+        *,
+        recipient: str | None = None,
+        refusal: Exception | None = None,
+        answer: dict[str, Any] | None = None,
+    ) -> Instruction:
+        """Close the message and record the visit in one transaction."""
+
+        async def close(connection: AsyncConnection) -> Instruction:
+            scene.connection = connection
+            claimed = scene.row.message_id is not None or state not in {SKIPPED}
+            values = {"state": state, "detail": detail, "closed_at": scene.now}
+            changed = 0
+            if claimed:
+                changed = (
+                    await connection.execute(update(rows.messages).where(_m.id == self._id(scene)).values(values))
+                ).rowcount
+            if not changed:
+                row = self._ledger_row(scene, recipient or "", None, state, detail, scene.now)
+                await connection.execute(insert(rows.messages).values({**row, "closed_at": scene.now}))
+            if isinstance(refusal, RecipientRefused) and refusal.mailbox_is_bad:
+                await contacts.set_email_state(connection, scene.contact_id, "bounced", str(refusal), scene.now)
+            step: Any = scene.step
+            if answer is not None:
+                await self.after(step, scene, answer)
+            result: dict[str, Any] = {"message": self._id(scene), "state": state}
+            if detail is not None:
+                result["detail"] = detail
+            return await self.tools.stage.finish(scene, result | (answer or {}), to=step.next)
+
+        instruction = await retried(self.tools.database, close)
+        log.info("message_closed", message=self._id(scene), state=state, channel=self.channel)
+        await self.tools.dispatcher.send(scene.effects)
+        return instruction
+
+    def _id(self, scene: Scene) -> str:
+        return message_id(scene.instance, scene.call.step, scene.call.visit)
+
+    def _ledger_row(
+        self, scene: Scene, recipient: str, subject: str | None, state: str, detail: str | None, now: datetime
+    ) -> dict[str, Any]:
+        return {
+            "id": self._id(scene),
+            "instance_id": scene.instance,
+            "step": scene.call.step,
+            "visit": scene.call.visit,
+            "process_key": scene.row.process_key,
+            "contact_id": scene.contact_id,
+            "channel": self.channel,
+            "recipient": recipient,
+            "subject": subject,
+            "state": state,
+            "detail": detail,
+            "attempts": 1,
+            "claimed_at": now,
+        }
+
+
+def _back_off(retry_after: float | None) -> timedelta:
+    """1, 2, 4 … seconds, at most ten minutes; never less than the other side asked for."""
+    waited = timedelta(seconds=min(2.0 ** min(activity.info().attempt - 1, 20), MAX_BACKOFF.total_seconds()))
+    return max(waited, timedelta(seconds=retry_after or 0))

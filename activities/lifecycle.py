@@ -1,0 +1,206 @@
+"""What an instance does that is no step: begin, go on after a wait, record a cancellation."""
+
+from typing import Any
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.base import Tools
+from activities.scene import InstanceUnknown, Scene
+from intake.admission import Effects
+from intake.changes import Origin
+from intake.service import retried
+from processes import names, planner
+from processes.instructions import BEGIN, CLOSE, DECIDE, Begin, Begun, Close, End, Instruction, StepCall
+from processes.planning import Plan
+from processes.values import Json, Key
+from store import contacts, rows
+from store.database import DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
+
+_i = rows.instances.c
+HANDS = "temporal"
+"""The source of a start that came by the plain Temporal CLI."""
+
+
+class HandStart(BaseModel):
+    """The short JSON that a person gives the Temporal CLI."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    process: Key
+    contact: str = Field(min_length=1, max_length=255)
+    key: str | None = Field(default=None, min_length=1, max_length=255)
+    params: dict[str, Json] = Field(default_factory=dict)
+
+
+class Lifecycle:
+    """The three activities around the steps."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    @activity.defn(name=BEGIN)
+    async def begin(self, begin: Begin) -> Begun:
+        """Claim the instance's row for this run, or admit it where a person started the workflow; say what is first.
+
+        A second run of the same row ends at once and does nothing.
+        """
+        instance = activity.info().workflow_id
+        with structlog.contextvars.bound_contextvars(instance=instance):
+            try:
+                begun, effects = await retried(
+                    self._tools.database, lambda connection: self._begin(connection, instance, begin)
+                )
+            except DatabaseUnavailable as error:
+                raise ApplicationError(f"the database is not there: {error}", type="DatabaseUnavailable") from error
+            await self._tools.dispatcher.send(effects)
+            return begun
+
+    @activity.defn(name=DECIDE)
+    async def decide(self, call: StepCall) -> Instruction:
+        """Go on after a wait: by the event that came, or by time."""
+        instance = activity.info().workflow_id
+        with structlog.contextvars.bound_contextvars(instance=instance, step=call.step, visit=call.visit):
+            try:
+                return await retried(
+                    self._tools.database, lambda connection: self._decide(connection, instance, call)
+                )
+            except DatabaseUnavailable as error:
+                raise ApplicationError(f"the database is not there: {error}", type="DatabaseUnavailable") from error
+            except InstanceUnknown as error:
+                raise ApplicationError(f"no row for instance {error}", type="InstanceUnknown", non_retryable=True) from error
+
+    @activity.defn(name=CLOSE)
+    async def close(self, close: Close) -> str:
+        """Record that the instance was cancelled; returns its outcome. A stop has left its own reason already."""
+        instance = activity.info().workflow_id
+        try:
+            async with self._tools.database.write() as connection:
+                reason = close.reason or "cancelled in Temporal"
+                await connection.execute(
+                    update(rows.instances)
+                    .where(_i.id == instance, _i.open)
+                    .values(
+                        reason=func.coalesce(_i.reason, reason) if close.reason is None else reason,
+                    )
+                )
+                await self._tools.stage.end(connection, instance, "stopped", close.now)
+                outcome: str | None = (
+                    await connection.execute(select(_i.outcome).where(_i.id == instance))
+                ).scalar()
+        except DatabaseUnavailable as error:
+            raise ApplicationError(f"the database is not there: {error}", type="DatabaseUnavailable") from error
+        log.info("instance_stopped", instance=instance)
+        return outcome or "stopped"
+
+    async def _begin(self, connection: AsyncConnection, instance: str, begin: Begin) -> tuple[Begun, Effects]:
+        row = await self._row(connection, instance)
+        if row is None:
+            refusal, effects = await self._admit(connection, instance, begin)
+            if refusal is not None:
+                return Begun(next=refusal), effects
+            effects.starts = [start for start in effects.starts if start.instance != instance]
+            row = await self._row(connection, instance)
+            begun = await self._claim(connection, instance, begin, row)
+            return begun.model_copy(
+                update={"process": row.process_key, "contact": await self._reference(connection, row), "version": row.version}
+            ), effects
+        return await self._claim(connection, instance, begin, row), Effects()
+
+    async def _row(self, connection: AsyncConnection, instance: str) -> Any:
+        return (
+            await connection.execute(
+                select(_i.process_key, _i.version, _i.contact_id, _i.state, _i.open, _i.run_id, _i.outcome, _i.reason)
+                .where(_i.id == instance)
+                .with_for_update()
+            )
+        ).one_or_none()
+
+    async def _reference(self, connection: AsyncConnection, row: Any) -> str:
+        c = rows.contacts.c
+        external = (await connection.execute(select(c.external_id).where(c.id == row.contact_id))).scalar()
+        return names.contact_reference(row.contact_id, external)
+
+    async def _claim(self, connection: AsyncConnection, instance: str, begin: Begin, row: Any) -> Begun:
+        if row.run_id is not None and row.run_id != begin.run:
+            return Begun(
+                next=End(do="end", outcome="refused", reason="this instance has begun in another run; start a new one")
+            )
+        if row.state == "stopping":
+            await self._tools.stage.end(connection, instance, "stopped", begin.now)
+            return Begun(next=End(do="end", outcome=row.outcome or "stopped", reason=row.reason))
+        if not row.open:
+            return Begun(next=End(do="end", outcome=row.outcome or "stopped", reason=row.reason))
+        definition = await self._tools.catalog.definition(connection, row.process_key, row.version)
+        call = StepCall(step=definition.entry, now=begin.now)
+        scene = await self._tools.stage.enter(connection, instance, call)
+        await connection.execute(
+            update(rows.instances)
+            .where(_i.id == instance)
+            .values(run_id=begin.run, started_at=begin.now, lease_until=None)
+        )
+        if not isinstance(scene, Scene):
+            return Begun(next=scene)
+        plan = await self._tools.stage.plan(
+            scene, planner.arrive(definition, definition.entry, scene.situation, {})
+        )
+        if row.state in {"pending", "holding"}:
+            await self._tools.stage.advance(scene, plan, [])
+        return Begun(next=plan.next)
+
+    async def _admit(
+        self, connection: AsyncConnection, instance: str, begin: Begin
+    ) -> tuple[End | None, Effects]:
+        if begin.problem is not None:
+            return _refused(begin.problem), Effects()
+        try:
+            wanted = HandStart.model_validate(begin.request or {})
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors())
+            return _refused(f"bad input: {problems}"), Effects()
+        contact_id = await contacts.resolve(connection, wanted.contact)
+        if contact_id is None:
+            return _refused(f"bad input: contact: there is no contact «{wanted.contact}»"), Effects()
+        decision, effects = await self._tools.changes.request_process(
+            connection,
+            contact_id,
+            wanted.process,
+            begin.now,
+            Origin(source=HANDS, id=f"{HANDS}/{begin.run}"),
+            key=wanted.key,
+            params={**wanted.params, "workflow_id": instance},
+        )
+        if decision.decision == "started":
+            return None, effects
+        return End(do="end", outcome="refused", reason=decision.reason), effects
+
+    async def _decide(self, connection: AsyncConnection, instance: str, call: StepCall) -> Instruction:
+        scene = await self._tools.stage.enter(connection, instance, call)
+        if not isinstance(scene, Scene):
+            return scene
+        over, plan = await self._leave(scene, call)
+        await self._tools.stage.record(scene, plan, over, after_wait=True)
+        return plan.next
+
+    async def _leave(self, scene: Scene, call: StepCall) -> tuple[dict[str, Any], Plan]:
+        left: list[dict[str, Any]] = []
+
+        def planning() -> planner.Planning:
+            over, plan = yield from planner.leave(
+                scene.definition, call.step, call.visit, call.event, scene.situation, scene.row.loops or {}
+            )
+            left.append(over.result)
+            return plan
+
+        plan = await self._tools.stage.plan(scene, planning())
+        return left[0], plan
+
+
+def _refused(reason: str) -> End:
+    return End(do="end", outcome="refused", reason=reason)

@@ -1,0 +1,396 @@
+"""Entering a step, and leaving it: what every activity of a step does before and after its own effect.
+
+`enter` reads all that a step may look at in one query and locks the instance's row; the guard says whether the step
+may act. `finish` records the visit together with what comes next, so that an activity that runs again answers the
+same and does nothing twice. One transaction holds the effect's own rows and these.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intake.admission import Effects
+from intake.changes import Origin
+from processes import planner
+from processes.definition import ProcessDefinition
+from processes.instructions import End, Hold, Instruction, Perform, StepCall, Wait
+from processes.planner import Planning
+from processes.planning import Passed, Plan, Situation
+from processes.steps import StepBase
+from processes.values import Json
+from store import rows
+from store.catalog import CatalogCache, CatalogView
+from store.rules import evaluate
+
+_i, _c, _p, _e, _v, _m = (
+    rows.instances.c,
+    rows.contacts.c,
+    rows.processes.c,
+    rows.events.c,
+    rows.visits.c,
+    rows.messages.c,
+)
+
+PAUSED = "paused"
+STOPPING = "stopping"
+
+_CONTACT_COLUMNS = (
+    "external_id",
+    "email",
+    "phone",
+    "token",
+    "language",
+    "time_zone",
+    "fields",
+    "email_state",
+    "created_at",
+    "deleted_at",
+)
+
+_ENTER = (
+    select(
+        _i.process_key,
+        _i.version,
+        _i.contact_id,
+        _i.key.label("instance_key"),
+        _i.state,
+        _i.open,
+        _i.outcome,
+        _i.reason,
+        _i.step,
+        _i.visit,
+        _i.loops,
+        _i.data,
+        *(_c[name].label(f"contact_{name}") for name in _CONTACT_COLUMNS),
+        _p.status.label("process_status"),
+        _e.id.label("event_id"),
+        _e.type.label("event_type"),
+        _e.key.label("event_key"),
+        _e.params.label("event_params"),
+        _v.next.label("done"),
+        _m.id.label("message_id"),
+        _m.state.label("message_state"),
+        _m.attempts.label("message_attempts"),
+        select(rows.catalog.c.stamp).where(rows.catalog.c.id == 1).scalar_subquery().label("stamp"),
+    )
+    .select_from(rows.instances)
+    .join(rows.contacts, _c.id == _i.contact_id)
+    .join(rows.processes, _p.key == _i.process_key)
+    .outerjoin(rows.events, _e.id == _i.event_id)
+    .outerjoin(
+        rows.visits,
+        (_v.instance_id == _i.id) & (_v.step == bindparam("step")) & (_v.visit == bindparam("visit")),
+    )
+    .outerjoin(
+        rows.messages,
+        (_m.instance_id == _i.id) & (_m.step == bindparam("step")) & (_m.visit == bindparam("visit")),
+    )
+    .where(_i.id == bindparam("instance"))
+)
+_ENTER_LOCKED = _ENTER.with_for_update(of=rows.instances)
+
+
+class InstanceUnknown(Exception):
+    """There is no row for the workflow: it was started past the door, or the database was restored behind Temporal."""
+
+
+@dataclass
+class Scene:
+    """A step's surroundings. What the step changes in `data` and `effects` is kept and sent by `finish`."""
+
+    connection: AsyncConnection
+    instance: str
+    call: StepCall
+    row: Any
+    definition: ProcessDefinition
+    view: CatalogView
+    effects: Effects = field(default_factory=Effects)
+    new_data: dict[str, Json] | None = None
+    new_fields: dict[str, Json] | None = None
+    new_zone: str | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The workflow's clock (UTC)."""
+        return self.call.now
+
+    @property
+    def contact_id(self) -> str:
+        """Our id of the contact."""
+        contact_id: str = self.row.contact_id
+        return contact_id
+
+    @property
+    def step(self) -> StepBase:
+        """The step, as the instance's version defines it."""
+        return self.definition.by_id[self.call.step]
+
+    @property
+    def origin(self) -> Origin:
+        """This visit, as the origin of a change."""
+        return Origin(
+            source=f"instance {self.instance} step {self.call.step}",
+            id=f"{self.instance}/{self.call.step}/{self.call.visit}",
+        )
+
+    @property
+    def fields(self) -> Mapping[str, Json]:
+        """The contact's own fields, as they are after this step's effect."""
+        if self.new_fields is not None:
+            return self.new_fields
+        fields: Mapping[str, Json] = self.row.contact_fields
+        return fields
+
+    @property
+    def situation(self) -> Situation:
+        """What the planner may look at."""
+        return Situation(
+            now=self.call.now,
+            zone=self.new_zone or self.row.contact_time_zone or self.definition.time_zone,
+            fields={**self.fields, "created_at": self.row.contact_created_at.isoformat()},
+            event=self.row.event_params or {},
+        )
+
+    @property
+    def data(self) -> Mapping[str, Json]:
+        """What steps before this one put aside for the messages."""
+        if self.new_data is not None:
+            return self.new_data
+        return self.row.data or {}
+
+    def keep(self, name: str, value: Json) -> None:
+        """Put something aside for later steps, under a name."""
+        self.new_data = {**self.data, name: value}
+
+    def context(self) -> dict[str, Json]:
+        """What Liquid sees: contact, event, process, and what earlier steps put aside."""
+        contact: dict[str, Json] = {
+            **self.fields,
+            "id": self.row.contact_external_id or self.row.contact_id,
+            "email": self.row.contact_email,
+            "phone": self.row.contact_phone,
+            "language": self.row.contact_language,
+            "time_zone": self.situation.zone,
+        }
+        event: dict[str, Json] = {
+            "id": self.row.event_id,
+            "type": self.row.event_type,
+            "key": self.row.event_key,
+            "params": self.row.event_params or {},
+        }
+        return {
+            **self.data,
+            "contact": contact,
+            "event": event,
+            "process": {"key": self.definition.key, "name": self.definition.name},
+        }
+
+
+class Stage:
+    """Opens and closes scenes."""
+
+    def __init__(self, catalog: CatalogCache) -> None:
+        self._catalog = catalog
+
+    async def enter(
+        self, connection: AsyncConnection, instance: str, call: StepCall, *, lock: bool = True
+    ) -> Scene | Instruction:
+        """The scene of a visit, or the instruction that stands instead: done before, held, stopping or over.
+
+        Raises InstanceUnknown.
+        """
+        row = (
+            await connection.execute(
+                _ENTER_LOCKED if lock else _ENTER, {"instance": instance, "step": call.step, "visit": call.visit}
+            )
+        ).one_or_none()
+        if row is None:
+            raise InstanceUnknown(instance)
+        if row.done is not None:
+            return read_instruction(row.done)
+        scene = Scene(
+            connection=connection,
+            instance=instance,
+            call=call,
+            row=row,
+            definition=await self._catalog.definition(connection, row.process_key, row.version),
+            view=await self._catalog.view(connection, row.stamp),
+        )
+        return await self._guard(scene, lock=lock) or scene
+
+    async def _guard(self, scene: Scene, *, lock: bool) -> Instruction | None:
+        row = scene.row
+        if not row.open:
+            return End(do="end", outcome=row.outcome or "stopped", reason=row.reason)
+        if row.state == STOPPING:
+            return Hold(do="hold", reason=STOPPING)
+        if row.contact_deleted_at is not None:
+            await self.end(scene.connection, scene.instance, "contact_deleted", scene.now)
+            return End(do="end", outcome="contact_deleted")
+        if row.process_status != "active" and lock:
+            still = (
+                await scene.connection.execute(
+                    select(_p.status).where(_p.key == row.process_key).with_for_update(read=True)
+                )
+            ).scalar_one()
+            if still != "active":
+                return await self.hold(scene, PAUSED, f"the process is {still}")
+        return None
+
+    async def hold(self, scene: Scene, reason: str, detail: str) -> Hold:
+        """Hold the instance here, and say why where people look."""
+        return await self.hold_row(scene.connection, scene.instance, scene.call, reason, detail)
+
+    async def hold_row(
+        self, connection: AsyncConnection, instance: str, call: StepCall, reason: str, detail: str
+    ) -> Hold:
+        """Hold an instance at a call that is to be tried again after a release."""
+        await connection.execute(
+            update(rows.instances)
+            .where(_i.id == instance, _i.open, _i.state != STOPPING)
+            .values(
+                state="holding",
+                reason=f"{reason}: {detail}"[:2000],
+                step=call.step,
+                visit=call.visit,
+                due_at=None,
+                updated_at=call.now,
+            )
+        )
+        return Hold(do="hold", reason=reason, detail=detail[:500])
+
+    async def end(self, connection: AsyncConnection, instance: str, outcome: str, now: datetime) -> None:
+        """Record that the instance is over."""
+        await connection.execute(
+            update(rows.instances)
+            .where(_i.id == instance, _i.open)
+            .values(
+                state="ended",
+                open=False,
+                outcome=func.coalesce(_i.outcome, outcome),
+                due_at=None,
+                updated_at=now,
+                ended_at=now,
+            )
+        )
+        await connection.execute(delete(rows.waits).where(rows.waits.c.instance_id == instance))
+
+    async def finish(self, scene: Scene, result: dict[str, Any] | None, *, to: str | None) -> Instruction:
+        """Record the visit and what comes next: the step `to`, or the end of the process."""
+        plan = await self.plan(
+            scene, planner.arrive(scene.definition, to, scene.situation, scene.row.loops or {})
+        )
+        await self.record(scene, plan, result)
+        return plan.next
+
+    async def plan(self, scene: Scene, planning: Planning) -> Plan:
+        """Run the planner, answering its questions from the facts of this transaction."""
+        try:
+            rules = next(planning)
+            while True:
+                answers = await evaluate(
+                    scene.connection,
+                    rules,
+                    contact_id=scene.contact_id,
+                    event=scene.row.event_params or {},
+                    now=scene.now,
+                    segments=scene.view.segments,
+                )
+                rules = planning.send(answers)
+        except StopIteration as finished:
+            plan: Plan = finished.value
+            return plan
+
+    async def record(self, scene: Scene, plan: Plan, result: dict[str, Any] | None, *, after_wait: bool = False) -> None:
+        """Write the visit, what was passed after it, and where the instance stands now."""
+        call = scene.call
+        visit = _visit(scene, Passed(call.step, call.visit, scene.step.kind, result or {}), plan.next)
+        if after_wait:
+            statement = rows.upsert(scene.connection, rows.visits)
+            await scene.connection.execute(
+                statement.values(visit).on_conflict_do_update(
+                    index_elements=["instance_id", "step", "visit"],
+                    set_={"result": statement.excluded.result, "next": statement.excluded.next},
+                )
+            )
+            await scene.connection.execute(delete(rows.waits).where(rows.waits.c.instance_id == scene.instance))
+            visits = []
+        else:
+            visits = [visit]
+        await self.advance(scene, plan, visits)
+
+    async def advance(self, scene: Scene, plan: Plan, visits: list[dict[str, Any]]) -> None:
+        """Write visits that needed no activity, the wait begun, and the instance's new place."""
+        visits += [_visit(scene, passed, None) for passed in plan.passed]
+        following = plan.next
+        if isinstance(following, Wait):
+            until: dict[str, Any] = {"until": following.until.isoformat()}
+            kind = scene.definition.by_id[following.step].kind
+            visits.append(_visit(scene, Passed(following.step, following.visit, kind, until), None))
+            if following.event is not None:
+                await scene.connection.execute(
+                    insert(rows.waits).values(
+                        instance_id=scene.instance,
+                        contact_id=scene.contact_id,
+                        event_type=following.event,
+                        step=following.step,
+                        visit=following.visit,
+                        since=scene.now,
+                    )
+                )
+        if visits:
+            await scene.connection.execute(insert(rows.visits), visits)
+        await scene.connection.execute(
+            update(rows.instances).where(_i.id == scene.instance).values(self._place(scene, plan))
+        )
+
+    def _place(self, scene: Scene, plan: Plan) -> dict[str, Any]:
+        now = scene.now
+        step, visit = plan.position
+        values: dict[str, Any] = {"updated_at": now, "due_at": None}
+        match plan.next:
+            case End(outcome=outcome):
+                values |= {
+                    "state": "ended",
+                    "open": False,
+                    "outcome": func.coalesce(_i.outcome, outcome),
+                    "ended_at": now,
+                    "step": None,
+                }
+            case Wait(until=until):
+                values |= {"state": _unless_stopping("waiting"), "step": step, "visit": visit, "due_at": until}
+            case Perform():
+                values |= {"state": _unless_stopping("running"), "step": step, "visit": visit}
+        if scene.row.state == "holding":
+            values["reason"] = None
+        if plan.loops != (scene.row.loops or {}):
+            values["loops"] = plan.loops
+        if scene.new_data is not None:
+            values["data"] = scene.new_data
+        return values
+
+
+def read_instruction(stored: dict[str, Any]) -> Instruction:
+    """An instruction as it was recorded with a visit."""
+    kind: type[Perform | Wait | Hold | End] = {"perform": Perform, "wait": Wait, "hold": Hold, "end": End}[stored["do"]]
+    return kind.model_validate(stored)
+
+
+def _visit(scene: Scene, passed: Passed, following: Instruction | None) -> dict[str, Any]:
+    return {
+        "instance_id": scene.instance,
+        "step": passed.step,
+        "visit": passed.visit,
+        "kind": passed.kind,
+        "at": scene.now,
+        "result": passed.result,
+        "next": None if following is None else following.model_dump(mode="json", exclude_unset=True),
+    }
+
+
+def _unless_stopping(state: str) -> Any:
+    return case((_i.state == STOPPING, STOPPING), else_=state)

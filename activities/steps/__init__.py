@@ -1,0 +1,1 @@
+"""The effects, one module for each step kind that acts; they are found by being here."""

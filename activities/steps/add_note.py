@@ -1,0 +1,21 @@
+"""Add a note (S8)."""
+
+from typing import Any, ClassVar
+
+from activities.base import TransactionalStep
+from activities.scene import Scene
+from channels.templates import render_text
+from processes.steps.add_note import AddNote
+from store import contacts
+
+
+class AddNoteActivity(TransactionalStep[AddNote]):
+    """Adds a note to the contact."""
+
+    model: ClassVar[type[AddNote]] = AddNote
+
+    async def apply(self, step: AddNote, scene: Scene) -> dict[str, Any]:
+        """Says what was noted."""
+        text = render_text(step.text, scene.context())
+        await contacts.add_note(scene.connection, scene.contact_id, text, scene.now, scene.origin.source)
+        return {"note": text[:200]}

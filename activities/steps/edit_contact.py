@@ -1,0 +1,45 @@
+"""Edit the contact (S8)."""
+
+from typing import Any, ClassVar
+
+from activities.base import Held, TransactionalStep
+from activities.scene import Scene
+from channels.templates import render_text
+from processes.clock import check_zone
+from processes.steps.edit_contact import EditContact
+from store import contacts
+
+OWN_COLUMNS = ("language", "time_zone")
+
+
+class EditContactActivity(TransactionalStep[EditContact]):
+    """Sets and unsets fields of the contact."""
+
+    model: ClassVar[type[EditContact]] = EditContact
+
+    async def apply(self, step: EditContact, scene: Scene) -> dict[str, Any]:
+        """Says what was set. Raises Held where a time zone comes out that is none."""
+        context = scene.context()
+        values = {
+            name: render_text(value, context) if isinstance(value, str) else value for name, value in step.set.items()
+        } | dict.fromkeys(step.unset)
+        if values.get("time_zone") is not None:
+            try:
+                check_zone(str(values["time_zone"]))
+            except ValueError as error:
+                raise Held(str(error)) from error
+        fields = await contacts.lock_fields(scene.connection, scene.contact_id)
+        scene.new_fields = {
+            name: value
+            for name, value in {**fields, **values}.items()
+            if value is not None and name not in OWN_COLUMNS
+        }
+        scene.new_zone = str(values["time_zone"]) if values.get("time_zone") is not None else None
+        await contacts.set_fields(
+            scene.connection,
+            scene.contact_id,
+            fields=scene.new_fields,
+            columns={name: values[name] for name in OWN_COLUMNS if name in values},
+            now=scene.now,
+        )
+        return {"set": values}

@@ -1,0 +1,97 @@
+"""Send an e-mail (S1)."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import select
+from temporalio import activity
+
+from activities.base import Held
+from activities.delivery import Claim, DeliveryStep, Outgoing, Skip, message_id
+from activities.scene import Scene
+from channels.email import compose
+from channels.templates import TemplateSource, render
+from processes.steps.send_email import SendEmail
+from store import rows
+
+
+class SendEmailActivity(DeliveryStep[SendEmail]):
+    """Renders the template for the contact and hands it to the SMTP server, once."""
+
+    model: ClassVar[type[SendEmail]] = SendEmail
+    channel: ClassVar[str] = "email"
+
+    def repeatable(self, step: SendEmail) -> bool:
+        """Only where the step takes the risk: SMTP servers do not drop second copies."""
+        return step.if_unknown == "resend"
+
+    async def prepare(self, step: SendEmail, scene: Scene) -> Outgoing | Skip:
+        """Why it must not go, or the composed message."""
+        recipient: str | None = scene.row.contact_email
+        reason = await self._obstacle(scene)
+        if reason is not None or recipient is None:
+            return Skip(reason or "the contact has no e-mail address", recipient or "")
+        template = scene.view.templates.get(step.template)
+        if template is None:
+            raise Held(f"there is no template «{step.template}»")
+        own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
+        unsubscribe = self._unsubscribe_url(scene, own_id)
+        source = TemplateSource(
+            subject=template.subject, mjml=template.mjml, html=template.html, text=template.text
+        )
+        rendered = render(source, {**scene.context(), "unsubscribe_url": unsubscribe})
+        mail = self.tools.mail
+        content = compose(
+            message_id=f"{own_id}@{mail.domain}",
+            sender=step.sender or template.sender or mail.sender,
+            recipient=recipient,
+            reply_to=step.reply_to or template.reply_to,
+            rendered=rendered,
+            unsubscribe_url=unsubscribe,
+            unsubscribe_mailto=None,
+            date=_sent_at(scene),
+            headers={},
+        )
+        return Outgoing(own_id, recipient, rendered.subject, content)
+
+    async def hand_over(self, step: SendEmail, outgoing: Outgoing, claim: Claim) -> dict[str, Any]:
+        """SMTP; the claim falls between RCPT TO and DATA."""
+        reply = await self.tools.smtp.deliver(
+            outgoing.content,
+            sender=step.sender or self.tools.mail.sender,
+            recipient=outgoing.recipient,
+            claim=claim,
+        )
+        return {"subject": outgoing.subject, "reply": reply[:200]}
+
+    async def _obstacle(self, scene: Scene) -> str | None:
+        state = scene.row.contact_email_state
+        if state in {"bounced", "complained"}:
+            return f"the address is suppressed: {state}"
+        if scene.definition.purpose == "transactional":
+            return None
+        if state == "unsubscribed":
+            return "the contact wants no marketing mail"
+        list_key = scene.definition.list_key
+        if list_key is None:
+            return None
+        s = rows.subscriptions.c
+        async with self.tools.database.read() as connection:
+            status = (
+                await connection.execute(
+                    select(s.status).where(s.contact_id == scene.contact_id, s.list_key == list_key)
+                )
+            ).scalar()
+        return None if status == "subscribed" else f"not subscribed to the list {list_key}"
+
+    def _unsubscribe_url(self, scene: Scene, own_id: str) -> str | None:
+        if scene.definition.purpose == "transactional":
+            return None
+        token = self.tools.links.sign_unsubscribe(scene.contact_id, scene.definition.list_key, own_id)
+        return f"{self.tools.mail.public_url}/t/unsubscribe/{token}"
+
+
+def _sent_at(scene: Scene) -> datetime:
+    """The workflow's clock when the step was due, and the time that tries took since."""
+    info = activity.info()
+    return scene.now + (info.started_time - info.scheduled_time)

@@ -1,0 +1,77 @@
+"""Call a webhook (S3)."""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import orjson
+
+from activities.base import Held
+from activities.delivery import Claim, DeliveryStep, Outgoing, Skip, message_id
+from activities.scene import Scene
+from channels.errors import Withdrawn
+from channels.templates import render_text
+from processes.steps.webhook import Webhook
+from processes.values import Json
+from store import contacts
+
+
+class WebhookActivity(DeliveryStep[Webhook]):
+    """Posts the contact, the event and the step; the receiver drops a second copy by its `webhook-id`."""
+
+    model: ClassVar[type[Webhook]] = Webhook
+    channel: ClassVar[str] = "webhook"
+
+    def repeatable(self, step: Webhook) -> bool:
+        """Always: Standard Webhooks asks receivers to de-duplicate by id."""
+        return True
+
+    async def prepare(self, step: Webhook, scene: Scene) -> Outgoing | Skip:
+        """The body."""
+        context = scene.context()
+        data: dict[str, Json] = {
+            name: render_text(value, context) if isinstance(value, str) else value for name, value in step.data.items()
+        }
+        own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
+        body = {
+            "type": "process.step",
+            "timestamp": scene.now.isoformat(),
+            "data": {
+                **data,
+                "contact": context["contact"],
+                "event": context["event"],
+                "process": context["process"],
+                "instance": scene.instance,
+                "step": scene.call.step,
+            },
+        }
+        return Outgoing(own_id, str(step.url), None, orjson.dumps(body))
+
+    async def hand_over(self, step: Webhook, outgoing: Outgoing, claim: Claim) -> dict[str, Any]:
+        """HTTP."""
+        if not await claim():
+            raise Withdrawn
+        reply = await self.tools.webhooks.send(
+            str(step.url),
+            outgoing.content,
+            message_id=outgoing.id,
+            timestamp=datetime.now(UTC),
+            secret=step.secret or self.tools.webhook_secret,
+        )
+        answer: dict[str, Any] = {"status": reply.status}
+        if step.set_fields and isinstance(reply.body, dict) and isinstance(reply.body.get("fields"), dict):
+            answer["fields"] = reply.body["fields"]
+        return answer
+
+    def refused(self, step: Webhook, error: Exception) -> None:
+        """Holds where the step says so."""
+        if step.if_refused == "hold":
+            raise Held(str(error))
+
+    async def after(self, step: Webhook, scene: Scene, answer: dict[str, Any]) -> None:
+        """Sets the fields that the reply gave."""
+        given = answer.get("fields")
+        if not given:
+            return
+        fields = await contacts.lock_fields(scene.connection, scene.contact_id)
+        scene.new_fields = {**fields, **given}
+        await contacts.set_fields(scene.connection, scene.contact_id, fields=scene.new_fields, now=scene.now)

@@ -1,0 +1,226 @@
+"""Composes an e-mail, byte for byte the same each time it is composed from the same values.
+
+It decides the form of the message only; `channels.smtp` sends it. What the headers mean: RFC 5322 (message),
+RFC 2369 and RFC 8058 (unsubscribing by one click).
+"""
+
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+
+from channels.errors import RecipientRefused, SenderRefused
+from channels.templates import Rendered
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_HEADER_NAME = re.compile(r"[!-9;-~]+")
+_URL = re.compile(r"https?://[!-;=?-~]+")
+_MAILTO = re.compile(r"(?:mailto:)?(?P<address>[!-;=?-~]+@[!-;=?-~]+)")
+_MESSAGE_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
+_ADDRESS = re.compile(r"[^\s<>()\[\],;:\\\"@]+@[^\s<>()\[\],;:\\\"@]+")
+_NAMED = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>")
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_OURS = frozenset(
+    {"from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id", "mime-version"}
+    | {"content-type", "content-transfer-encoding", "list-unsubscribe", "list-unsubscribe-post"}
+)
+_ENCODED_WORD_BYTES = 42
+"""So many bytes fill an encoded word of at most 75 characters (RFC 2047) with its frame and Base64."""
+_LINE_LENGTH = 78
+_LONGEST_LINE = 998
+"""RFC 5322 (2.1.1). A single word that is longer is encoded, too."""
+
+
+def compose(
+    *,
+    message_id: str,
+    sender: str,
+    recipient: str,
+    reply_to: str | None,
+    rendered: Rendered,
+    unsubscribe_url: str | None,
+    unsubscribe_mailto: str | None,
+    date: datetime,
+    headers: Mapping[str, str],
+) -> bytes:
+    """The message as it goes over the wire: 7-bit, CRLF line ends, text first and HTML beside it.
+
+    Args:
+        message_id: `id@domain` without angle brackets, or `id` alone for the sender's domain. The MIME
+            boundary is made from it too, so that a second composition gives the same bytes.
+        sender: an address, or `Name <address>`.
+        recipient: an address, or `Name <address>`.
+        reply_to: an address, `Name <address>`, or None for none.
+        rendered: the content.
+        unsubscribe_url: accepts the one-click POST of RFC 8058; None where there is nothing to leave.
+        unsubscribe_mailto: an address that takes leave by mail, with or without `mailto:`.
+        date: aware; what the Date header says.
+        headers: more headers by name. Those that Onward sets itself can't be given.
+
+    Raises:
+        RecipientRefused: the recipient is not an address.
+        SenderRefused: another value can't be a header: a line break, not an address, not a URL.
+        ValueError: the date has no time zone.
+    """
+    if date.tzinfo is None:
+        raise ValueError("compose needs a date with a time zone")
+    from_address = _ours("From", sender)
+    whole_id = message_id if "@" in message_id else f"{message_id}@{from_address.domain}"
+    if not _MESSAGE_ID.fullmatch(whole_id):
+        raise SenderRefused(f"Message-ID {message_id!r} is not of the form id@domain")
+    lines = [_mailbox("From", from_address), _mailbox("To", _recipient(recipient))]
+    if reply_to is not None:
+        lines.append(_mailbox("Reply-To", _ours("Reply-To", reply_to)))
+    lines.append(_text("Subject", rendered.subject))
+    lines.append(f"Date: {format_datetime(date)}")
+    lines.append(f"Message-ID: <{whole_id}>")
+    lines.extend(_unsubscribe(unsubscribe_url, unsubscribe_mailto))
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise SenderRefused(f"{name!r} is not a header's name")
+        if name.lower() in _OURS:
+            raise SenderRefused(f"The header {name} is set by Onward; leave it out")
+        lines.append(_text(name, value))
+    return "".join(f"{line}\r\n" for line in lines).encode("ascii") + _content(rendered, whole_id)
+
+
+def _content(rendered: Rendered, whole_id: str) -> bytes:
+    """The MIME headers and the body."""
+    content = EmailMessage(policy=SMTP)
+    content.set_content(rendered.text, cte="quoted-printable")
+    if rendered.html is not None:
+        content.add_alternative(rendered.html, subtype="html", cte="quoted-printable")
+        # Quoted-printable never holds "=_", so the boundary can't be met in the content.
+        content.set_boundary(f"=_{hashlib.sha256(whole_id.encode()).hexdigest()[:40]}")
+    return content.as_bytes()
+
+
+def envelope_address(mailbox: str) -> str:
+    """The bare address in `Name <address>`, as it goes on the envelope: ASCII, a foreign domain in IDNA.
+
+    Raises:
+        ValueError: it is not an address, or not one that every relay takes.
+    """
+    return _address(mailbox).addr_spec
+
+
+def _unsubscribe(url: str | None, mailto: str | None) -> Iterator[str]:
+    ways = []
+    if mailto is not None:
+        found = _MAILTO.fullmatch(mailto)
+        if not found:
+            raise SenderRefused(f"List-Unsubscribe: {mailto!r} is not an address")
+        ways.append(f"<mailto:{found['address']}>")
+    if url is not None:
+        if not _URL.fullmatch(url):
+            raise SenderRefused(f"List-Unsubscribe: {url!r} is not an http or https URL")
+        ways.append(f"<{url}>")
+    if ways:
+        yield "List-Unsubscribe: " + ",\r\n ".join(ways)
+    if url is not None:
+        yield "List-Unsubscribe-Post: List-Unsubscribe=One-Click"
+
+
+# The standard library's own header folding is left aside here: it decodes encoded words that it meets in a
+# value, line breaks included (`=?utf-8?q?=0ABcc:…?=` in a contact's name makes a header), and it encodes long
+# URLs and ids so that nobody can read them.
+
+
+def _text(name: str, value: str) -> str:
+    """The header with free text, folded at spaces, or in encoded words."""
+    _clean(name, value)
+    words = value.split(" ")
+    if not _needs_encoding(value) and all(words) and max(map(len, words)) < _LONGEST_LINE - len(name) - 2:
+        return _folded(name, words)
+    return _folded(name, _encoded_words(value)) if value else f"{name}: "
+
+
+def _mailbox(name: str, address: Address) -> str:
+    display = address.display_name
+    if not display:
+        return _folded(name, [address.addr_spec])
+    if _needs_encoding(display) or len(display) > _LINE_LENGTH:
+        return _folded(name, [*_encoded_words(display), f"<{address.addr_spec}>"])
+    escaped = re.sub(r"([\\\"])", r"\\\1", display)
+    shown = display if _ATOMS.fullmatch(display) else f'"{escaped}"'
+    return _folded(name, [shown, f"<{address.addr_spec}>"])
+
+
+def _needs_encoding(value: str) -> bool:
+    return not value.isascii() or "=?" in value
+
+
+def _encoded_words(value: str) -> list[str]:
+    """The value in Base64 encoded words, each of whole characters (RFC 2047)."""
+    chunks = [b""]
+    for character in value:
+        encoded = character.encode("utf-8", "replace")
+        if len(chunks[-1]) + len(encoded) > _ENCODED_WORD_BYTES:
+            chunks.append(b"")
+        chunks[-1] += encoded
+    return [f"=?utf-8?b?{b64encode(chunk).decode('ascii')}?=" for chunk in chunks]
+
+
+def _folded(name: str, words: Iterable[str]) -> str:
+    lines = [f"{name}:"]
+    for word in words:
+        if len(lines[-1]) + 1 + len(word) > _LINE_LENGTH and lines[-1] != f"{name}:":
+            lines.append("")
+        lines[-1] += f" {word}"
+    return "\r\n".join(lines)
+
+
+def _clean(name: str, value: str) -> str:
+    if _CONTROLS.search(value):
+        raise SenderRefused(f"The header {name} has a line break or another control character: {value!r}")
+    return value
+
+
+def _ours(name: str, mailbox: str) -> Address:
+    try:
+        return _address(_clean(name, mailbox))
+    except ValueError as error:
+        raise SenderRefused(f"The header {name} is not an e-mail address: {mailbox!r}") from error
+
+
+def _recipient(mailbox: str) -> Address:
+    try:
+        return _address(mailbox)
+    except ValueError as error:
+        raise RecipientRefused(501, f"{mailbox!r} is not an e-mail address", mailbox_is_bad=True) from error
+
+
+def _split(mailbox: str) -> tuple[str, str]:
+    """Name and address. The name may be quoted or not: people write `Smith, Jane <jane@example.com>`."""
+    found = _NAMED.fullmatch(mailbox.strip())
+    if not found:
+        return "", mailbox.strip()
+    name = found["name"].strip()
+    if len(name) > 1 and name.startswith('"') and name.endswith('"'):
+        name = re.sub(r"\\(.)", r"\1", name[1:-1])
+    return name, found["address"].strip()
+
+
+def _address(mailbox: str) -> Address:
+    """The parsed mailbox, its domain in ASCII (IDNA). Letters beyond ASCII before the @ are not supported,
+    since they need a relay and a receiver that know SMTPUTF8.
+
+    Raises:
+        ValueError: it is not such an address.
+    """
+    if _CONTROLS.search(mailbox):
+        raise ValueError(f"{mailbox!r} has a line break or another control character")
+    name, address = _split(mailbox)
+    local, _, domain = address.rpartition("@")
+    if not _ADDRESS.fullmatch(address) or not local.isascii():
+        raise ValueError(f"{mailbox!r} is not an address")
+    try:
+        return Address(name, local, domain.encode("idna").decode("ascii"))
+    except (MessageError, UnicodeError) as error:
+        raise ValueError(f"{mailbox!r} is not an address") from error

@@ -1,0 +1,123 @@
+# ruff: noqa: N818 (these say what happened, as httpx's do)
+"""What can go wrong between us and a recipient, told apart by whose fault it is and what to do next.
+
+    DeliveryError
+    ├── RecipientRefused     theirs: record it, mark the contact where the mailbox is bad, go on
+    ├── MessageRefused       this message: the receiver read it and said no; record it, go on
+    ├── SenderRefused        ours: credentials, sender address, relay or webhook settings; a person mends it
+    ├── TemplateFailed       ours: the template does not render; hold, show it, resume after the fix
+    ├── AddressNotAllowed    ours: a webhook that points at a private address
+    ├── TryLater             the network's or the provider's: nothing was taken, retry with back-off
+    ├── OutcomeUnknown       the line went silent after the message left: it may have been taken, or not
+    └── Withdrawn            nobody's: the caller said no at the last moment, nothing was sent
+
+Only after `OutcomeUnknown` may a message have been delivered. After every other error it was not.
+"""
+
+
+class DeliveryError(Exception):
+    """Nothing was delivered, or nobody can tell; the subclass says which and why."""
+
+
+class RecipientRefused(DeliveryError):
+    """The receiving server refused this recipient for good.
+
+    Attributes:
+        code: the SMTP reply code, 500 to 599.
+        text: what the server said.
+        mailbox_is_bad: the address itself does not work, so no message will ever reach it. False where the
+            refusal is about policy, size or quota.
+    """
+
+    def __init__(self, code: int, text: str, mailbox_is_bad: bool) -> None:
+        super().__init__(f"The recipient was refused: {code} {text}")
+        self.code = code
+        self.text = text
+        self.mailbox_is_bad = mailbox_is_bad
+
+
+class MessageRefused(DeliveryError):
+    """The receiver refused this message for good (5xx to SMTP DATA; 3xx or 4xx from a webhook).
+
+    Attributes:
+        code: the SMTP reply code or the HTTP status.
+        text: what the receiver said.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"The message was refused: {code} {text}")
+        self.code = code
+        self.text = text
+
+
+class SenderRefused(DeliveryError):
+    """We may not send like this, or asked for something impossible: our settings need a person.
+
+    Attributes:
+        text: what is wrong, with the server's words where it was a server that said so.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class TryLater(DeliveryError):
+    """Nothing was taken this time; the same message may work later.
+
+    Attributes:
+        text: what happened.
+        retry_after: seconds that the receiver asked us to wait, or None where it did not say.
+    """
+
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(DeliveryError):
+    """The line was cut or went silent after the message was on its way and before the receiver answered.
+
+    Attributes:
+        text: what happened.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class TemplateFailed(DeliveryError):
+    """A part of a template does not parse, render or compile.
+
+    Attributes:
+        part: `subject`, `mjml`, `html`, `text`, or the name that the caller gave.
+        text: what is wrong.
+        line: the line in the part, from 1, or None where it is not known.
+    """
+
+    def __init__(self, part: str, text: str, line: int | None = None) -> None:
+        where = part if line is None else f"{part}, line {line}"
+        super().__init__(f"The template failed in its {where}: {text}")
+        self.part = part
+        self.text = text
+        self.line = line
+
+
+class AddressNotAllowed(DeliveryError):
+    """A webhook's host is, or resolves to, an address that is not on the public internet.
+
+    Attributes:
+        host: the host as the URL names it.
+    """
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"{host} is not a public address. Set ONWARD_WEBHOOK_ALLOW_PRIVATE=true to allow it."
+        )
+        self.host = host
+
+
+class Withdrawn(DeliveryError):
+    """The caller withdrew the message before any of it was sent."""

@@ -1,0 +1,231 @@
+"""Changes of a contact that others may react to: a tag, a list, the contact's end. Each is written together with the
+built-in event that it is, so that triggers, waits and the history see it whichever way it came.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intake.admission import Admission, Effects, stop_instances
+from intake.events import Decision, IncomingEvent
+from processes.builtin_events import LIST_SUBSCRIBED, LIST_UNSUBSCRIBED, PROCESS_REQUESTED, TAG_ADDED, TAG_REMOVED
+from processes.values import Json
+from store import contacts, rows
+from store.catalog import CatalogCache
+
+SUBSCRIBED, UNSUBSCRIBED = "subscribed", "unsubscribed"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who makes a change: `source` in words, `id` unique for this change (a repeat of it changes nothing twice)."""
+
+    source: str
+    id: str
+
+
+class Changes:
+    """Makes changes in the caller's transaction; the caller sends the effects after its commit."""
+
+    def __init__(self, admission: Admission, catalog: CatalogCache) -> None:
+        self._admission = admission
+        self._catalog = catalog
+
+    async def add_tag(
+        self, connection: AsyncConnection, contact_id: str, tag: str, now: datetime, origin: Origin
+    ) -> tuple[bool, Effects]:
+        """Add a tag; says whether the contact did not have it."""
+        if not await contacts.add_tag(connection, contact_id, tag, now, origin.source):
+            return False, Effects()
+        return True, await self._tell(connection, TAG_ADDED, contact_id, {"tag": tag}, now, origin)
+
+    async def remove_tag(
+        self, connection: AsyncConnection, contact_id: str, tag: str, now: datetime, origin: Origin
+    ) -> tuple[bool, Effects]:
+        """Remove a tag; says whether the contact had it."""
+        if not await contacts.remove_tag(connection, contact_id, tag):
+            return False, Effects()
+        return True, await self._tell(connection, TAG_REMOVED, contact_id, {"tag": tag}, now, origin)
+
+    async def set_subscription(
+        self, connection: AsyncConnection, contact_id: str, list_key: str, status: str, now: datetime, origin: Origin
+    ) -> tuple[str | None, Effects]:
+        """Set the status in a list; returns the one before. Where it is the same, nothing happens."""
+        before = await contacts.subscription(connection, contact_id, list_key)
+        if before == status:
+            return before, Effects()
+        await contacts.set_subscription(
+            connection, contact_id, list_key, before=before, after=status, now=now, source=origin.source
+        )
+        if status == SUBSCRIBED:
+            return before, await self._tell(connection, LIST_SUBSCRIBED, contact_id, {"list": list_key}, now, origin)
+        if before == SUBSCRIBED:
+            return before, await self._tell(connection, LIST_UNSUBSCRIBED, contact_id, {"list": list_key}, now, origin)
+        return before, Effects()
+
+    async def request_process(
+        self,
+        connection: AsyncConnection,
+        contact_id: str,
+        process: str,
+        now: datetime,
+        origin: Origin,
+        *,
+        key: str | None = None,
+        params: Mapping[str, Json] | None = None,
+    ) -> tuple[Decision, Effects]:
+        """Ask for a process to start; its recurrence and its API trigger's filter decide."""
+        event = IncomingEvent(
+            id=origin.id,
+            type=PROCESS_REQUESTED,
+            key=key,
+            contact_id=contact_id,
+            params={**(params or {}), "process": process},
+            source=origin.source,
+        )
+        (result,), effects = await self._admission.admit(connection, [event], now)
+        mine = [d for d in result.decisions if d.process == process]
+        if result.status == "duplicate" and not mine:
+            return Decision(process=process, decision="skipped", reason="asked for already"), effects
+        if not mine:
+            return Decision(process=process, decision="skipped", reason="contact not found"), effects
+        return mine[-1], effects
+
+    async def delete_contact(self, connection: AsyncConnection, contact_id: str, now: datetime) -> Effects:
+        """Delete a contact: its instances end as `contact_deleted`, what says who it was is wiped, its ids stay."""
+        _, outbox = await stop_instances(
+            connection,
+            [rows.instances.c.contact_id == contact_id],
+            "the contact was deleted",
+            now,
+            outcome="contact_deleted",
+        )
+        for table in (rows.contact_tags, rows.contact_notes, rows.subscriptions, rows.segment_members):
+            await connection.execute(delete(table).where(table.c.contact_id == contact_id))
+        await connection.execute(delete(rows.subscription_changes).where(rows.subscription_changes.c.contact_id == contact_id))
+        await connection.execute(
+            update(rows.contacts)
+            .where(rows.contacts.c.id == contact_id)
+            .values(
+                external_id=None,
+                email=None,
+                phone=None,
+                token=None,
+                language=None,
+                time_zone=None,
+                fields={},
+                consent={},
+                deleted_at=now,
+                updated_at=now,
+            )
+        )
+        await connection.execute(
+            update(rows.messages).where(rows.messages.c.contact_id == contact_id).values(recipient="", subject=None)
+        )
+        await connection.execute(
+            update(rows.events).where(rows.events.c.contact_id == contact_id).values(params={}, key=None)
+        )
+        return Effects(outbox=outbox)
+
+    async def merge(self, connection: AsyncConnection, gone: str, survivor: str, now: datetime) -> int:
+        """Move everything of `gone` to `survivor` without starting anything; returns the number of instances moved.
+
+        Where both have a value, the survivor's counts. Open instances of one process stay both; the survivor's
+        entry with the later start counts for `once` and `once_per`.
+        """
+        i, n = rows.instances.c, rows.entries.c
+        moved = (
+            await connection.execute(select(func.count()).select_from(rows.instances).where(i.contact_id == gone))
+        ).scalar_one()
+        twice = select(i.process_key, i.key).where(i.contact_id == survivor, i.open, i.exclusive).subquery()
+        await connection.execute(
+            update(rows.instances)
+            .where(
+                i.contact_id == gone,
+                i.open,
+                i.exclusive,
+                select(twice.c.key).where(twice.c.process_key == i.process_key, twice.c.key == i.key).exists(),
+            )
+            .values(exclusive=False)
+        )
+        for table in (rows.instances, rows.messages, rows.events, rows.waits, rows.contact_notes):
+            await connection.execute(
+                update(table).where(table.c.contact_id == gone).values(contact_id=survivor)
+            )
+        await connection.execute(
+            update(rows.subscription_changes)
+            .where(rows.subscription_changes.c.contact_id == gone)
+            .values(contact_id=survivor)
+        )
+        for table, keys in (
+            (rows.contact_tags, ["tag"]),
+            (rows.subscriptions, ["list_key"]),
+            (rows.segment_members, ["segment_key"]),
+            (rows.entries, ["process_key", "key"]),
+        ):
+            kept = [dict(r._mapping) for r in await connection.execute(select(table).where(table.c.contact_id == gone))]
+            await connection.execute(delete(table).where(table.c.contact_id == gone))
+            await rows.insert_new(connection, table, [{**row, "contact_id": survivor} for row in kept])
+            if table is rows.entries:
+                for row in kept:
+                    await connection.execute(
+                        update(rows.entries)
+                        .where(
+                            n.process_key == row["process_key"],
+                            n.contact_id == survivor,
+                            n.key == row["key"],
+                            n.last_at < row["last_at"],
+                        )
+                        .values(last_at=row["last_at"], period=row["period"], next_at=row["next_at"])
+                    )
+        await self._merge_person(connection, gone, survivor, now)
+        return int(moved)
+
+    async def _merge_person(self, connection: AsyncConnection, gone: str, survivor: str, now: datetime) -> None:
+        c = rows.contacts
+        found = {
+            row.id: row._mapping for row in await connection.execute(select(c).where(c.c.id.in_([gone, survivor])))
+        }
+        old, new = found[gone], found[survivor]
+        await connection.execute(
+            update(c)
+            .where(c.c.id == gone)
+            .values(
+                external_id=None, email=None, phone=None, token=None, fields={}, deleted_at=now, merged_into=survivor
+            )
+        )
+        inherited = {
+            name: old[name]
+            for name in (*contacts.IDENTITIES, "language", "time_zone")
+            if new[name] is None and old[name] is not None
+        }
+        await connection.execute(
+            update(c)
+            .where(c.c.id == survivor)
+            .values(**inherited, fields={**old["fields"], **new["fields"]}, updated_at=now)
+        )
+
+    async def _tell(
+        self,
+        connection: AsyncConnection,
+        event_type: str,
+        contact_id: str,
+        params: dict[str, Json],
+        now: datetime,
+        origin: Origin,
+    ) -> Effects:
+        view = await self._catalog.view(connection)
+        if event_type not in view.listeners and event_type not in view.awaited:
+            return Effects()
+        event = IncomingEvent(
+            id=f"{origin.id}/{event_type}",
+            type=event_type,
+            contact_id=contact_id,
+            params=params,
+            source=origin.source,
+        )
+        _, effects = await self._admission.admit(connection, [event], now)
+        return effects

@@ -1,0 +1,221 @@
+"""Hands what a transaction decided to Temporal: starts, signals, cancellations. Safe to repeat, never decides.
+
+What does not arrive stays in the database (a pending row, an outbox row) until the sweeper sends it again.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import delete, select, update
+from temporalio.client import Client
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from intake.admission import Effects, Start
+from processes.instructions import (
+    SEARCH_CONTACT,
+    SEARCH_PROCESS,
+    SEARCH_VERSION,
+    SIGNAL_EVENT,
+    SIGNAL_RELEASE,
+    WORKFLOW,
+)
+from store import rows
+from store.database import Database, DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
+
+PROCESS = SearchAttributeKey.for_keyword(SEARCH_PROCESS)
+CONTACT = SearchAttributeKey.for_keyword(SEARCH_CONTACT)
+VERSION = SearchAttributeKey.for_int(SEARCH_VERSION)
+SEARCH_ATTRIBUTES: tuple[SearchAttributeKey[Any], ...] = (PROCESS, CONTACT, VERSION)
+
+MARK_SECONDS = 0.5
+RETRY_LATER = timedelta(seconds=30)
+
+
+class Dispatcher:
+    """Sends to Temporal, and notes what arrived."""
+
+    def __init__(
+        self, client: Client, database: Database, *, task_queue: str, timeout: float, definition_url: str
+    ) -> None:
+        """`timeout` is in seconds for each call; `definition_url` is where a person finds a process by its key."""
+        self._client = client
+        self._database = database
+        self._task_queue = task_queue
+        self._timeout = timedelta(seconds=timeout)
+        self._definition_url = definition_url.rstrip("/")
+        self._started: list[str] = []
+        self._delivered: list[int] = []
+        self._marking: asyncio.Task[None] | None = None
+
+    async def send(self, effects: Effects) -> set[str]:
+        """Send everything; returns the instances whose workflow Temporal has. Raises nothing: what fails stays."""
+        if not effects.starts and not effects.outbox:
+            return set()
+        started = await asyncio.gather(*(self.start(start) for start in effects.starts))
+        await self.deliver(effects.outbox)
+        return {start.instance for start, done in zip(effects.starts, started, strict=True) if done}
+
+    async def start(self, start: Start) -> bool:
+        """Start a row's workflow. True where Temporal has it, now or already."""
+        try:
+            await self._client.start_workflow(
+                WORKFLOW,
+                {"process": start.process, "contact": start.contact},
+                id=start.instance,
+                task_queue=self._task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                search_attributes=TypedSearchAttributes(
+                    [
+                        SearchAttributePair(PROCESS, start.process),
+                        SearchAttributePair(CONTACT, start.contact),
+                        SearchAttributePair(VERSION, start.version),
+                    ]
+                ),
+                static_summary=f"{start.process_name} · contact {start.contact}",
+                static_details=f"Process [{start.process}]({self._definition_url}/v1/processes/{start.process}), "
+                f"version {start.version}",
+                rpc_timeout=self._timeout,
+            )
+        except WorkflowAlreadyStartedError:
+            pass
+        except (RPCError, RuntimeError) as error:
+            log.warning("start_not_delivered", instance=start.instance, error=str(error))
+            return False
+        self._started.append(start.instance)
+        self._mark_soon()
+        return True
+
+    async def deliver(self, ids: Iterable[int]) -> None:
+        """Deliver outbox rows, oldest first for each instance."""
+        wanted = list(ids)
+        if not wanted:
+            return
+        o = rows.outbox.c
+        async with self._database.read() as connection:
+            found = (
+                await connection.execute(
+                    select(o.id, o.instance_id, o.kind, o.payload).where(o.id.in_(wanted)).order_by(o.id)
+                )
+            ).all()
+        by_instance: dict[str, list[Any]] = {}
+        for row in found:
+            by_instance.setdefault(row.instance_id, []).append(row)
+        await asyncio.gather(*(self._deliver_in_order(group) for group in by_instance.values()))
+
+    async def _deliver_in_order(self, group: list[Any]) -> None:
+        for row in group:
+            if not await self._deliver_one(row):
+                return
+
+    async def _deliver_one(self, row: Any) -> bool:
+        handle = self._client.get_workflow_handle(row.instance_id)
+        try:
+            if row.kind == "cancel":
+                await handle.cancel(reason=row.payload.get("reason") or "", rpc_timeout=self._timeout)
+            elif row.kind == SIGNAL_EVENT:
+                await handle.signal(SIGNAL_EVENT, row.payload, rpc_timeout=self._timeout)
+            else:
+                await handle.signal(SIGNAL_RELEASE, rpc_timeout=self._timeout)
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                return await self._not_running(row)
+            log.warning("outbox_not_delivered", instance=row.instance_id, kind=row.kind, error=str(error))
+            await self._note_failure(row, str(error))
+            return False
+        except RuntimeError as error:
+            log.warning("outbox_not_delivered", instance=row.instance_id, kind=row.kind, error=str(error))
+            return False
+        self._delivered.append(row.id)
+        self._mark_soon()
+        return True
+
+    async def _not_running(self, row: Any) -> bool:
+        """There is no running workflow: one that has not begun gets its signal later; for one that is over, the
+        row is closed where it still says open, and there is nothing left to deliver.
+        """
+        i = rows.instances.c
+        now = datetime.now(UTC)
+        try:
+            async with self._database.write() as connection:
+                begun = (
+                    await connection.execute(select(i.run_id, i.open).where(i.id == row.instance_id))
+                ).one_or_none()
+                if begun is not None and begun.open and begun.run_id is None and row.kind != "cancel":
+                    return False
+                await connection.execute(
+                    update(rows.instances)
+                    .where(i.id == row.instance_id, i.open)
+                    .values(
+                        state="ended",
+                        open=False,
+                        outcome="stopped" if row.kind == "cancel" else "lost",
+                        ended_at=now,
+                        updated_at=now,
+                    )
+                )
+                await connection.execute(delete(rows.waits).where(rows.waits.c.instance_id == row.instance_id))
+                await connection.execute(delete(rows.outbox).where(rows.outbox.c.id == row.id))
+        except DatabaseUnavailable as error:
+            log.warning("outbox_not_closed", instance=row.instance_id, error=str(error))
+            return False
+        return True
+
+    async def _note_failure(self, row: Any, error: str) -> None:
+        o = rows.outbox.c
+        with suppress(DatabaseUnavailable):
+            async with self._database.write() as connection:
+                await connection.execute(
+                    update(rows.outbox)
+                    .where(o.id == row.id)
+                    .values(
+                        attempts=o.attempts + 1, last_error=error[:500], lease_until=datetime.now(UTC) + RETRY_LATER
+                    )
+                )
+
+    def _mark_soon(self) -> None:
+        if self._marking is None or self._marking.done():
+            self._marking = asyncio.create_task(self._mark_after_a_while())
+
+    async def _mark_after_a_while(self) -> None:
+        await asyncio.sleep(MARK_SECONDS)
+        await self.mark()
+
+    async def mark(self) -> None:
+        """Note what arrived. Losing this note is harmless: what is sent again changes nothing."""
+        started, self._started = self._started, []
+        delivered, self._delivered = self._delivered, []
+        i = rows.instances.c
+        try:
+            async with self._database.write() as connection:
+                if started:
+                    await connection.execute(
+                        update(rows.instances)
+                        .where(i.id.in_(started), i.state == "pending")
+                        .values(lease_until=None)
+                    )
+                if delivered:
+                    await connection.execute(delete(rows.outbox).where(rows.outbox.c.id.in_(delivered)))
+        except DatabaseUnavailable as error:
+            log.warning("dispatch_not_marked", error=str(error))
+
+    async def close(self) -> None:
+        """Note what is not noted yet."""
+        if self._marking is not None:
+            self._marking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._marking
+        if self._started or self._delivered:
+            await self.mark()

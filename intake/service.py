@@ -1,0 +1,239 @@
+"""Intake: events in, results out. Concurrent callers share a transaction (group commit), so that one request at a
+time costs little more than a batch; each caller gets the result of its own events only.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from intake.admission import Admission, Effects, EventRace, is_unfinished
+from intake.dispatch import Dispatcher
+from intake.events import Decision, EventResult, IncomingEvent
+from processes.builtin_events import PROCESS_REQUESTED
+from store import rows
+from store.contacts import ContactRace
+from store.database import Database, DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+MAX_GROUP = 200
+MAX_TRIES = 8
+LOOK_AGAIN_SECONDS = 5.0
+MAX_LOOKED = 10_000
+
+
+class IntakeFailed(Exception):
+    """An event could not be stored for a reason that is neither its own nor the database's absence."""
+
+
+async def retried(database: Database, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Run `work` in a transaction, again where another transaction was quicker. Raises DatabaseUnavailable."""
+    for attempt in range(1, MAX_TRIES + 1):
+        try:
+            async with database.write() as connection:
+                return await work(connection)
+        except (ContactRace, EventRace, IntegrityError):
+            if attempt == MAX_TRIES:
+                raise
+        except DBAPIError as error:
+            if attempt == MAX_TRIES or getattr(error.orig, "sqlstate", None) not in {"40001", "40P01"}:
+                raise
+        await asyncio.sleep(0.005 * attempt)
+    raise AssertionError("unreachable")
+
+
+class Intake:
+    """Takes events in for everyone: the API, steps, people."""
+
+    def __init__(self, database: Database, admission: Admission, dispatcher: Dispatcher, client: Client) -> None:
+        self._database = database
+        self._admission = admission
+        self._dispatcher = dispatcher
+        self._client = client
+        self._queue: list[tuple[list[IncomingEvent], asyncio.Future[list[EventResult]]]] = []
+        self._worker: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._looked: dict[str, float] = {}
+
+    async def take(self, events: Sequence[IncomingEvent]) -> list[EventResult]:
+        """Store the events, decide and carry out what they do; the results stand in the events' order.
+
+        A start that Temporal has not confirmed yet is said to be `pending`. Raises DatabaseUnavailable (nothing of
+        the batch's unconfirmed part is stored; sending it again is safe where events have ids).
+        """
+        results: list[EventResult] = []
+        for first in range(0, len(events), MAX_GROUP):
+            future: asyncio.Future[list[EventResult]] = asyncio.get_running_loop().create_future()
+            self._queue.append((list(events[first : first + MAX_GROUP]), future))
+            if self._worker is None or self._worker.done():
+                self._worker = asyncio.create_task(self._drain())
+            results += await future
+        return results
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        while self._worker is not None and not self._worker.done():
+            await asyncio.wait([self._worker])
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _drain(self) -> None:
+        while self._queue:
+            group = [self._queue.pop(0)]
+            size = len(group[0][0])
+            while self._queue and size + len(self._queue[0][0]) <= MAX_GROUP:
+                group.append(self._queue.pop(0))
+                size += len(group[-1][0])
+            await self._take_group(group)
+
+    async def _take_group(self, group: list[tuple[list[IncomingEvent], asyncio.Future[list[EventResult]]]]) -> None:
+        together = [event for events, _ in group for event in events]
+        try:
+            results, effects = await self._admit(together)
+        except DatabaseUnavailable as error:
+            _fail(group, error)
+            return
+        except Exception as error:
+            if len(group) == 1:
+                log.exception("intake_failed", events=[event.id for event in together][:10])
+                _fail(group, error)
+                return
+            for one in group:
+                await self._take_group([one])
+            return
+        task = asyncio.create_task(self._answer(group, results, effects))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _admit(self, events: list[IncomingEvent]) -> tuple[list[EventResult], Effects]:
+        return await retried(
+            self._database, lambda connection: self._admission.admit(connection, events, datetime.now(UTC))
+        )
+
+    async def _answer(
+        self,
+        group: list[tuple[list[IncomingEvent], asyncio.Future[list[EventResult]]]],
+        results: list[EventResult],
+        effects: Effects,
+    ) -> None:
+        try:
+            started = await self._dispatcher.send(effects)
+        except Exception:
+            log.exception("dispatch_failed")
+            started = set()
+        try:
+            await self._reconsider([event for events, _ in group for event in events], results)
+        except Exception:
+            log.exception("reconsideration_failed")
+        for result in results:
+            if result.status == "accepted":
+                for decision in result.decisions:
+                    if decision.decision == "started" and decision.instance not in started:
+                        decision.decision, decision.reason = "pending", "Temporal has not confirmed the start yet"
+        position = 0
+        for events, future in group:
+            own = results[position : position + len(events)]
+            position += len(events)
+            if not future.done():
+                future.set_result(own)
+
+    async def _reconsider(self, events: list[IncomingEvent], results: list[EventResult]) -> None:
+        """Where an unfinished instance kept a contact out, look whether Temporal still runs it: a workflow that was
+        terminated by hand is mended at once, and the contact is let in.
+        """
+        for event, result in zip(events, results, strict=True):
+            if result.status != "accepted":
+                continue
+            for position, decision in enumerate(result.decisions):
+                blocker = decision.instance
+                if decision.decision != "skipped" or blocker is None or not is_unfinished(decision):
+                    continue
+                if time.monotonic() - self._looked.get(blocker, -LOOK_AGAIN_SECONDS) < LOOK_AGAIN_SECONDS:
+                    continue
+                self._looked[blocker] = time.monotonic()
+                if len(self._looked) > MAX_LOOKED:
+                    self._looked.clear()
+                if await mend_if_closed(self._database, self._client, blocker):
+                    result.decisions[position] = await self._admit_again(event, result, decision.process)
+
+    async def _admit_again(self, event: IncomingEvent, result: EventResult, process: str) -> Decision:
+        again = event.model_copy(
+            update={
+                "id": f"{event.id}/again",
+                "type": PROCESS_REQUESTED,
+                "contact_id": result.contact,
+                "params": {**event.params, "process": process},
+                "source": f"event {event.id}",
+            }
+        )
+        (second,), effects = await self._admit([again])
+        started = await self._dispatcher.send(effects)
+        decision = second.decisions[0]
+        if decision.decision == "started" and decision.instance not in started:
+            decision.decision = "pending"
+        decisions = [d if d.process != process else decision for d in result.decisions]
+        async with self._database.write() as connection:
+            await connection.execute(
+                update(rows.events)
+                .where(rows.events.c.id == event.id)
+                .values(outcome=[d.model_dump(exclude_none=True) for d in decisions])
+            )
+        return decision
+
+    async def mend_if_closed(self, instance: str) -> bool:
+        """Close an open row whose workflow Temporal says is over (someone terminated it). True where it did."""
+        return await mend_if_closed(self._database, self._client, instance)
+
+
+async def mend_if_closed(database: Database, client: Client, instance: str) -> bool:
+    """Close the row of an instance whose workflow is over or unknown to Temporal. True where it was closed."""
+    try:
+        status = (await client.get_workflow_handle(instance).describe()).status
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            return False
+        status = None
+    if status in {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}:
+        return False
+    outcome = "lost" if status is None else status.name.lower()
+    i = rows.instances.c
+    now = datetime.now(UTC)
+    async with database.write() as connection:
+        begun = (
+            await connection.execute(
+                select(i.id).where(i.id == instance, i.open, i.run_id.is_not(None)).with_for_update()
+            )
+        ).first()
+        if begun is None:
+            return False
+        await connection.execute(
+            update(rows.instances)
+            .where(i.id == instance)
+            .values(
+                state="ended",
+                open=False,
+                outcome="terminated" if outcome == "terminated" else outcome,
+                reason="Temporal says that its workflow is over",
+                ended_at=now,
+                updated_at=now,
+            )
+        )
+        await connection.execute(rows.waits.delete().where(rows.waits.c.instance_id == instance))
+    log.warning("instance_mended", instance=instance, outcome=outcome)
+    return True
+
+
+def _fail(group: list[tuple[list[IncomingEvent], asyncio.Future[list[EventResult]]]], error: Exception) -> None:
+    for _, future in group:
+        if not future.done():
+            future.set_exception(error)

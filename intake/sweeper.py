@@ -1,0 +1,159 @@
+"""The sweeper: what did not arrive is sent again, what Temporal closed behind our back is closed here too.
+
+Every worker runs one. Rows are leased, with SKIP LOCKED on PostgreSQL, so that sweepers share the work.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from intake.admission import Effects, Start, enqueue
+from intake.dispatch import Dispatcher
+from intake.service import mend_if_closed
+from processes import names
+from processes.instructions import SIGNAL_RELEASE, WORKFLOW
+from store import rows
+from store.catalog import CatalogCache
+from store.database import Database, DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
+
+LEASE = timedelta(seconds=30)
+BATCH = 100
+LOOK_BACK = timedelta(minutes=15)
+
+_i, _o, _p, _c = rows.instances.c, rows.outbox.c, rows.processes.c, rows.contacts.c
+
+
+class Sweeper:
+    """Looks after starts, signals and cancellations that did not arrive, every `seconds`."""
+
+    def __init__(
+        self, database: Database, catalog: CatalogCache, dispatcher: Dispatcher, client: Client, *, seconds: float
+    ) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._dispatcher = dispatcher
+        self._client = client
+        self._seconds = seconds
+        self._last_look: datetime | None = None
+
+    async def run(self) -> None:
+        """Sweep until cancelled. What fails is logged and tried again."""
+        while True:
+            try:
+                swept = await self.sweep()
+            except (DatabaseUnavailable, RPCError) as error:
+                log.warning("sweep_failed", error=str(error))
+                swept = 0
+            except Exception:
+                log.exception("sweep_failed")
+                swept = 0
+            if swept < BATCH:
+                await asyncio.sleep(self._seconds)
+
+    async def sweep(self) -> int:
+        """One round; returns how many rows were sent again."""
+        now = datetime.now(UTC)
+        await self._release_forgotten(now)
+        async with self._database.write() as connection:
+            effects = Effects(starts=await self._lease_starts(connection, now), outbox=await self._lease(connection, now))
+        if effects.starts or effects.outbox:
+            log.info("sweeping", starts=len(effects.starts), outbox=len(effects.outbox))
+        await self._dispatcher.send(effects)
+        await self._close_terminated(now)
+        return len(effects.starts) + len(effects.outbox)
+
+    async def _lease_starts(self, connection: AsyncConnection, now: datetime) -> list[Start]:
+        due = (
+            select(_i.id)
+            .where(_i.state == "pending", _i.lease_until < now)
+            .order_by(_i.lease_until)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        )
+        leased = (
+            await connection.execute(
+                update(rows.instances)
+                .where(_i.id.in_(due))
+                .values(lease_until=now + LEASE)
+                .returning(_i.id, _i.process_key, _i.version, _i.contact_id)
+            )
+        ).all()
+        if not leased:
+            return []
+        contacts = await connection.execute(
+            select(_c.id, _c.external_id).where(_c.id.in_({row.contact_id for row in leased}))
+        )
+        external = {row.id: row.external_id for row in contacts}
+        view = await self._catalog.view(connection)
+        return [
+            Start(
+                instance=row.id,
+                process=row.process_key,
+                process_name=view.processes[row.process_key].definition.name,
+                version=row.version,
+                contact=names.contact_reference(row.contact_id, external.get(row.contact_id)),
+            )
+            for row in leased
+        ]
+
+    async def _lease(self, connection: AsyncConnection, now: datetime) -> list[int]:
+        due = (
+            select(_o.id)
+            .where(_o.lease_until < now)
+            .order_by(_o.id)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        )
+        leased = await connection.execute(
+            update(rows.outbox).where(_o.id.in_(due)).values(lease_until=now + LEASE).returning(_o.id)
+        )
+        return [row.id for row in leased]
+
+    async def _release_forgotten(self, now: datetime) -> None:
+        """Instances that began to hold in the very moment in which their process was resumed."""
+        forgotten = (
+            select(_i.id)
+            .join(rows.processes, _p.key == _i.process_key)
+            .where(
+                _i.state == "holding",
+                _i.reason.like("paused:%"),
+                _p.status == "active",
+                _i.id.not_in(select(_o.instance_id).where(_o.kind == SIGNAL_RELEASE)),
+                _i.updated_at < now - timedelta(seconds=10),
+            )
+            .limit(BATCH)
+        )
+        async with self._database.read() as connection:
+            ids = list((await connection.execute(forgotten)).scalars())
+        if not ids:
+            return
+        async with self._database.write() as connection:
+            outbox = await enqueue(connection, SIGNAL_RELEASE, ids, {}, now)
+            await connection.execute(update(rows.instances).where(_i.id.in_(ids)).values(updated_at=now))
+        await self._dispatcher.send(Effects(outbox=outbox))
+
+    async def _close_terminated(self, now: datetime) -> None:
+        """Rows of workflows that ended without us: terminated, timed out, failed."""
+        since = (self._last_look or now) - LOOK_BACK
+        query = (
+            f"WorkflowType = '{WORKFLOW}' AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed') "
+            f"AND CloseTime > '{since.strftime('%Y-%m-%dT%H:%M:%SZ')}'"
+        )
+        closed = [execution.id async for execution in self._client.list_workflows(query)]
+        self._last_look = now
+        for first in range(0, len(closed), BATCH):
+            async with self._database.read() as connection:
+                still_open = (
+                    await connection.execute(
+                        select(_i.id).where(_i.id.in_(closed[first : first + BATCH]), _i.open)
+                    )
+                ).scalars()
+            for instance in list(still_open):
+                await mend_if_closed(self._database, self._client, instance)

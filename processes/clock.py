@@ -1,0 +1,569 @@
+"""Wall-clock arithmetic: durations, local times, weekdays and anniversaries in a named time zone.
+
+Every instant that comes in or goes out is an aware datetime, in UTC on the way out; a zone is an IANA name.
+Nothing here asks what time it is: `now` and `after` come from the caller, so time can be skipped.
+The rules, with examples, are in `docs/time.md`.
+"""
+
+import functools
+import itertools
+import re
+from calendar import monthrange
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Final, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from processes.values import Json
+
+_DAY: Final = 86_400
+_AVERAGE_MONTH: Final = 2_629_746  # seconds in a twelfth of the Gregorian year of 365.2425 days
+_AVERAGE_YEAR: Final = 12 * _AVERAGE_MONTH
+_LONGEST: Final = 10 * _AVERAGE_YEAR
+_LONGEST_TEXT: Final = 100
+
+_UNITS: Final[dict[str, tuple[int, int, int]]] = {
+    spelling: parts
+    for spellings, parts in (
+        ("y yr yrs year years", (12, 0, 0)),
+        ("mo month months", (1, 0, 0)),
+        ("w wk wks week weeks", (0, 7, 0)),
+        ("d day days", (0, 1, 0)),
+        ("h hr hrs hour hours", (0, 0, 3600)),
+        ("m min mins minute minutes", (0, 0, 60)),
+        ("s sec secs second seconds", (0, 0, 1)),
+    )
+    for spelling in spellings.split()
+}
+_AMOUNT = re.compile(r"\s*([0-9]+)\s*([a-z]+)\s*")
+_ISO = re.compile(
+    r"P(?=[0-9T])(?:([0-9]+)Y)?(?:([0-9]+)M)?(?:([0-9]+)W)?(?:([0-9]+)D)?"
+    r"(?:T(?=[0-9])(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?)?",
+    re.IGNORECASE,
+)
+_ISO_UNITS: Final = ("y", "mo", "w", "d", "h", "m", "s")
+
+_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
+_DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt ][0-9].*)?", re.ASCII)
+_MONTH_DAY = re.compile(r"--([0-9]{2})-?([0-9]{2})")
+
+_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+YEARLESS: Final = 4
+"""The year of a day that was written without one (`--02-29`): a leap year that no contact means."""
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT] + "…")
+
+
+def _human(amounts: Collection[tuple[int, str]]) -> str:
+    return " ".join(f"{amount} {unit}{'s' * (amount != 1)}" for amount, unit in amounts if amount)
+
+
+@functools.total_ordering
+class SignedDuration:
+    """A length of time with a direction, such as the offset `-3d` from a date. Zero is allowed.
+
+    Months and days count on the calendar, seconds are elapsed time, so `1 day` and `24 hours` differ. All
+    parts have one sign. Reads `-3d`, `+2h`, `1h 30m`, `-P3D`, up to ten years; else raises ValueError.
+    The order is by average length (a month is a twelfth of 365.2425 days).
+    """
+
+    # Not a dataclass: Pydantic writes the defaults of dataclasses as objects into a JSON schema.
+    months: int
+    days: int
+    seconds: int
+
+    def __init__(self, months: int = 0, days: int = 0, seconds: int = 0) -> None:
+        self._set(months, days, seconds)
+        if fault := self._fault():
+            raise ValueError(f"{str(self)!r} {fault}")
+
+    def _fault(self) -> str | None:
+        """Say what makes the parts unfit for this class, or None."""
+        parts = (self.months, self.days, self.seconds)
+        if min(parts) < 0 < max(parts):
+            return "mixes signs; one sign holds for all parts, such as '-1d 2h'"
+        if abs(self.average_seconds) > _LONGEST:
+            return "is longer than 10 years; the longest is '10 years'"
+        return None
+
+    @classmethod
+    def zero(cls) -> Self:
+        """No time at all."""
+        return cls._unchecked(0, 0, 0)
+
+    @classmethod
+    def _unchecked(cls, months: int, days: int, seconds: int) -> Self:
+        value = object.__new__(cls)
+        value._set(months, days, seconds)
+        return value
+
+    def _set(self, months: int, days: int, seconds: int) -> None:
+        self.__dict__.update(months=months, days=days, seconds=seconds)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{self!r} is a value; make another one")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{self!r} is a value; make another one")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a duration as people or ISO 8601 write it, in any case. Raises ValueError with an example."""
+        stripped = text.strip()
+        if len(stripped) > _LONGEST_TEXT:
+            raise _not_a_duration(text)
+        sign = -1 if stripped.startswith("-") else 1
+        unsigned = stripped[1:].lstrip() if stripped.startswith(("-", "+")) else stripped
+        months, days, seconds = _read_parts(unsigned, text)
+        value = cls._unchecked(sign * months, sign * days, sign * seconds)
+        if fault := value._fault():
+            raise ValueError(f"{_quoted(text)} {fault}")
+        return value
+
+    @classmethod
+    def validate(cls, value: object) -> Self:
+        """Take what a model's field was given: text or a duration. A number lacks a unit: ValueError."""
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, SignedDuration):
+            return cls(value.months, value.days, value.seconds)
+        if isinstance(value, str):
+            return cls.parse(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise ValueError(f"{value} has no unit; write text such as '3d' or '1h 30m'")
+        raise _not_a_duration(str(value))
+
+    @property
+    def average_seconds(self) -> int:
+        """The length for comparing and estimating; only exact where there are no months and no days."""
+        return self.months * _AVERAGE_MONTH + self.days * _DAY + self.seconds
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether it points forward; zero does not."""
+        return self.average_seconds > 0
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether it is no time at all."""
+        return self.average_seconds == 0
+
+    def iso(self) -> str:
+        """Write it as ISO 8601: `P3D`, `PT1H30M`, `-P1Y2M`."""
+        years, months, days, hours, minutes, seconds = self._amounts()
+        day_part = "".join(f"{n}{u}" for n, u in ((years, "Y"), (months, "M"), (days, "D")) if n)
+        time_part = "".join(f"{n}{u}" for n, u in ((hours, "H"), (minutes, "M"), (seconds, "S")) if n)
+        if self.is_zero:
+            return "PT0S"
+        return "-" * (self.average_seconds < 0) + "P" + day_part + ("T" + time_part if time_part else "")
+
+    def _amounts(self) -> tuple[int, int, int, int, int, int]:
+        years, months = divmod(abs(self.months), 12)
+        minutes, seconds = divmod(abs(self.seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return years, months, abs(self.days), hours, minutes, seconds
+
+    def __str__(self) -> str:
+        units = ("year", "month", "day", "hour", "minute", "second")
+        text = _human(list(zip(self._amounts(), units, strict=True))) or "0 seconds"
+        return "-" * (self.average_seconds < 0) + text
+
+    def __neg__(self) -> "SignedDuration":
+        return SignedDuration(-self.months, -self.days, -self.seconds)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SignedDuration):
+            return NotImplemented
+        return (self.months, self.days, self.seconds) == (other.months, other.days, other.seconds)
+
+    def __hash__(self) -> int:
+        return hash((self.months, self.days, self.seconds))
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, SignedDuration):
+            return NotImplemented
+        mine = (self.average_seconds, self.months, self.days, self.seconds)
+        return mine < (other.average_seconds, other.months, other.days, other.seconds)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        write = core_schema.plain_serializer_function_ser_schema(
+            lambda value: value.iso(), return_schema=core_schema.str_schema()
+        )
+        return core_schema.no_info_plain_validator_function(cls.validate, serialization=write)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {
+            "type": "string",
+            "description": "A length of time before (-) or after (+): amounts with units, or ISO 8601.",
+            "examples": ["-3d", "+2h", "1 month", "-P3D"],
+        }
+
+
+class Duration(SignedDuration):
+    """A length of time to wait or to look back: more than nothing, at most ten years.
+
+    Zero is made by `Duration.zero()` only, and its ISO form `PT0S` is not read back: a field that may hold
+    nothing is a `Duration | None`, or a `SignedDuration`.
+    """
+
+    def _fault(self) -> str | None:
+        if min(self.months, self.days, self.seconds) < 0:
+            return "is negative; a duration is positive, such as '3d'"
+        if self.is_zero:
+            return "is zero; a duration is longer, such as '3d' or '45s'"
+        return SignedDuration._fault(self)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {
+            "type": "string",
+            "description": "A length of time: whole amounts with units, or ISO 8601.",
+            "examples": ["3d", "1h 30m", "2 weeks", "1 month", "P3D"],
+        }
+
+
+def _not_a_duration(text: str) -> ValueError:
+    return ValueError(
+        f"{_quoted(text)} is not a duration; write whole amounts with units, such as '3d', '1h 30m' or 'P3D'"
+    )
+
+
+def _read_parts(unsigned: str, text: str) -> tuple[int, int, int]:
+    """Read months, days and seconds out of `unsigned`; `text` is what errors show."""
+    if unsigned.isdecimal():
+        raise ValueError(f"{_quoted(text)} has no unit; write text such as '{unsigned}d' or '{unsigned}h'")
+    if iso := _ISO.fullmatch(unsigned):
+        amounts = [(int(n), u) for n, u in zip(iso.groups(), _ISO_UNITS, strict=True) if n is not None]
+    else:
+        amounts = _read_amounts(unsigned.lower(), text)
+    months, days, seconds = (
+        sum(amount * _UNITS[unit][part] for amount, unit in amounts) for part in range(3)
+    )
+    return months, days, seconds
+
+
+def _read_amounts(unsigned: str, text: str) -> list[tuple[int, str]]:
+    amounts: list[tuple[int, str]] = []
+    seen: set[tuple[int, int, int]] = set()
+    position = 0
+    while found := _AMOUNT.match(unsigned, position):
+        unit = found[2]
+        if unit not in _UNITS:
+            raise ValueError(
+                f"{_quoted(text)} has the unknown unit {unit!r}; "
+                "use y, month, w, d, h, m or s, such as '1h 30m'"
+            )
+        if _UNITS[unit] in seen:
+            raise ValueError(
+                f"{_quoted(text)} names the unit {unit!r} twice; write each once, such as '1h 30m'"
+            )
+        seen.add(_UNITS[unit])
+        amounts.append((int(found[1]), unit))
+        position = found.end()
+    if not amounts or position != len(unsigned):
+        raise _not_a_duration(text)
+    return amounts
+
+
+@functools.cache
+def _zone_names() -> frozenset[str]:
+    # Some systems list these two; what they mean differs by machine, so no definition may name them.
+    return frozenset(available_timezones() - {"localtime", "Factory"})
+
+
+def check_zone(name: str) -> str:
+    """Return the IANA name as it is, or raise ValueError. Case counts, on every operating system."""
+    if name not in _zone_names():
+        raise ValueError(f"unknown time zone {_quoted(name)}; use an IANA name such as Europe/Prague")
+    return name
+
+
+ZoneName = Annotated[
+    str,
+    AfterValidator(check_zone),
+    WithJsonSchema({"type": "string", "description": "An IANA time zone.", "examples": ["Europe/Prague"]}),
+]
+"""A field that holds the name of a time zone."""
+
+
+def parse_time(value: object) -> time:
+    """Read a local time of day, `09:00` or `09:00:30`. Raises ValueError with an example."""
+    if isinstance(value, time):
+        if value.tzinfo is not None or value.microsecond:
+            raise ValueError(
+                f"{value} is not a plain time of day; use whole seconds and no offset, such as 09:00"
+            )
+        return value
+    if isinstance(value, str):
+        if found := _TIME.fullmatch(value.strip()):
+            return time(int(found[1]), int(found[2]), int(found[3] or 0))
+        raise ValueError(f"{_quoted(value)} is not a time of day; write it as '09:00' or '09:00:30'")
+    raise ValueError(
+        f"{_quoted(str(value))} is not a time of day; "
+        "write it as '09:00', in quotes (YAML reads 10:00 as a number)"
+    )
+
+
+def _time_text(value: time) -> str:
+    return value.isoformat("seconds" if value.second else "minutes")
+
+
+LocalTime = Annotated[
+    time,
+    PlainValidator(parse_time),
+    PlainSerializer(_time_text, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$",
+            "description": "A local time of day.",
+            "examples": ["09:00", "09:00:30"],
+        }
+    ),
+]
+"""A field that holds a time of day, without a zone."""
+
+
+def weekday_number(weekday: int | str) -> int:
+    """Return 0 (Monday) to 6 (Sunday) for a number in that range or a name, full or of three letters."""
+    if isinstance(weekday, str):
+        for number, name in enumerate(_WEEKDAYS):
+            if weekday.strip().lower() in (name, name[:3]):
+                return number
+    elif 0 <= weekday <= 6:
+        return weekday
+    raise ValueError(
+        f"{weekday!r} is not a weekday; use a name such as 'monday', or 0 (Monday) to 6 (Sunday)"
+    )
+
+
+@contextmanager
+def _in_calendar(*what: object) -> Iterator[None]:
+    """Turn an overflow of Python's calendar into a ValueError that names the inputs."""
+    try:
+        yield
+    except OverflowError as error:
+        raise ValueError(f"{' '.join(map(str, what))} falls outside the years 1 to 9999") from error
+
+
+def _aware(instant: datetime) -> datetime:
+    if instant.utcoffset() is None:
+        raise ValueError(f"{instant} has no UTC offset; pass an aware datetime")
+    return instant
+
+
+def _local(instant: datetime, zone: str) -> datetime:
+    """Return the local time in the zone, without the zone."""
+    with _in_calendar(instant, "in", zone):
+        return _aware(instant).astimezone(ZoneInfo(check_zone(zone))).replace(tzinfo=None, fold=0)
+
+
+def _shift(day: date, months: int, days: int) -> date:
+    """Move a date by months, clipped to the month's end, then by days."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    with _in_calendar(day, "moved by", SignedDuration(months), "and", SignedDuration(days=days)):
+        if not 1 <= year <= 9999:
+            raise OverflowError
+        clipped = date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+        return clipped + timedelta(days=days)
+
+
+def resolve(local: datetime, zone: str) -> datetime:
+    """Return the UTC instant of a local time, given without an offset.
+
+    A time that does not exist moves to the first that does, the end of the gap; one that exists twice is the
+    first of the two.
+    """
+    if local.tzinfo is not None:
+        raise ValueError(f"{local} has a UTC offset; pass a local time without one")
+    tz = ZoneInfo(check_zone(zone))
+    with _in_calendar(local, "in", zone):
+        first = local.replace(tzinfo=tz, fold=0).astimezone(UTC)
+        if first.astimezone(tz).replace(tzinfo=None, fold=0) == local.replace(fold=0):
+            return first
+        # With the offset from after the gap it lies before the change; with the earlier one, at it or later.
+        before = local.replace(tzinfo=tz, fold=1).astimezone(UTC)
+        return _change_between(before, first, tz)
+
+
+def _change_between(before: datetime, after: datetime, tz: ZoneInfo) -> datetime:
+    """Return the first instant, to the second, that has the UTC offset of `after`."""
+    offset = after.astimezone(tz).utcoffset()
+    low = before.replace(microsecond=0)
+    wrong, right = 0, int((after - low).total_seconds())
+    while right - wrong > 1:
+        middle = (wrong + right) // 2
+        if (low + timedelta(seconds=middle)).astimezone(tz).utcoffset() == offset:
+            right = middle
+        else:
+            wrong = middle
+    return low + timedelta(seconds=right)
+
+
+def add(instant: datetime, duration: SignedDuration, zone: str, sign: Literal[1, -1] = 1) -> datetime:
+    """Move an instant by a duration (back with `sign=-1`); returns UTC.
+
+    Months, then days, keep the local time of day in the zone; hours, minutes and seconds are elapsed
+    time, added after that. A sum that falls where local time jumps or repeats follows `resolve`.
+    """
+    moved = _aware(instant).astimezone(UTC)
+    if duration.months or duration.days:
+        local = _local(instant, zone)
+        day = _shift(local.date(), sign * duration.months, sign * duration.days)
+        moved = resolve(datetime.combine(day, local.time()), zone)
+    else:
+        check_zone(zone)
+    with _in_calendar(instant, "moved by", duration):
+        return moved + sign * timedelta(seconds=duration.seconds)
+
+
+def next_weekday(after: datetime, weekdays: Collection[int | str], at: time, zone: str) -> datetime:
+    """Return the first moment, not before `after`, of the local time `at` on one of the weekdays.
+
+    Weekdays are names or 0 (Monday) to 6 (Sunday). A time in a gap moves as in `resolve`; where the time
+    exists twice only the first counts. Raises ValueError for no weekday at all.
+    """
+    numbers = {weekday_number(weekday) for weekday in weekdays}
+    if not numbers:
+        raise ValueError("no weekday is given; name at least one, such as 'monday'")
+    today = _local(after, zone).date()
+    # From yesterday: the end of a gap that swallows midnight can be the moment of the day before.
+    days = (_shift(today, 0, number) for number in itertools.count(-1))
+    moments = (resolve(datetime.combine(day, at), zone) for day in days if day.weekday() in numbers)
+    return next(moment for moment in moments if moment >= after)
+
+
+def _moment(day: date, offset: SignedDuration, at: time, zone: str) -> datetime:
+    moved = _shift(day, offset.months, offset.days)
+    start = resolve(datetime.combine(moved, at), zone)
+    with _in_calendar(day, at, "moved by", offset):
+        return start + timedelta(seconds=offset.seconds)
+
+
+def has_year(day: date) -> bool:
+    """Whether a day from `parse_day` was written with its year."""
+    return day.year != YEARLESS
+
+
+def date_moment(day: date, offset: SignedDuration, at: time, zone: str) -> datetime:
+    """Return the UTC instant of an exact date with an offset.
+
+    The offset's months and days move the date, `at` gives the local time, then its elapsed part is added.
+    Raises ValueError for a day that was written without a year.
+    """
+    if not has_year(day):
+        raise ValueError(f"--{day:%m-%d} has no year; an exact date needs one, such as 2026-{day:%m-%d}")
+    return _moment(day, offset, at, zone)
+
+
+def anniversary_in_year(day: date, year: int, offset: SignedDuration, at: time, zone: str) -> datetime:
+    """Return the UTC instant of the anniversary of `year`; the offset may carry it into another year.
+
+    29 February falls on 28 February in common years.
+    """
+    if not 1 <= year <= 9999:
+        raise ValueError(f"the year {year} falls outside the years 1 to 9999")
+    return _moment(date(year, day.month, min(day.day, monthrange(year, day.month)[1])), offset, at, zone)
+
+
+def next_anniversary(day: date, after: datetime, offset: SignedDuration, at: time, zone: str) -> datetime:
+    """Return the first moment, not before `after`, of the day's anniversaries with the offset; in UTC.
+
+    The day itself counts as one, years before it do not: nobody celebrates ahead of the first time.
+    """
+    years = abs(offset.average_seconds) // _AVERAGE_YEAR + 2
+    first = max(day.year, _local(after, zone).year - years)
+    moments = (anniversary_in_year(day, year, offset, at, zone) for year in itertools.count(first))
+    return next(moment for moment in moments if moment >= after)
+
+
+def parse_day(value: Json) -> date | None:
+    """Read the day in a contact's field, or None where there is none.
+
+    `2024-02-29`; an ISO date and time, whose day counts as written, whatever its offset; and `--02-29`, a day
+    without a year (`has_year` tells). Years before 1000 are None: systems write them for "unknown".
+    """
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    try:
+        if found := _MONTH_DAY.fullmatch(text):
+            return date(YEARLESS, int(found[1]), int(found[2]))
+        if not _DATE_TIME.fullmatch(text):
+            return None
+        day = datetime.fromisoformat(text).date()
+    except ValueError:
+        return None
+    return day if day.year >= 1000 else None
+
+
+def parse_moment(text: str, zone: str) -> datetime:
+    """Read an ISO date and time as a UTC instant. Raises ValueError with an example.
+
+    Without an offset it is local in the zone; a date alone is that day's 00:00.
+    """
+    check_zone(zone)
+    stripped = text.strip()
+    try:
+        if not _DATE_TIME.fullmatch(stripped):
+            raise ValueError(stripped)
+        moment = datetime.fromisoformat(stripped)
+    except ValueError as error:
+        raise ValueError(
+            f"{_quoted(text)} is not a date and time; "
+            "write ISO 8601, such as '2026-11-24T09:00' or '2026-11-24T09:00Z'"
+        ) from error
+    if moment.tzinfo is None:
+        return resolve(moment, zone)
+    with _in_calendar(text):
+        return moment.astimezone(UTC)
+
+
+def describe(instant: datetime, zone: str, now: datetime | None = None) -> str:
+    """Write an instant for people, `24 Nov 09:00 Prague`; with its year where that of `now` is another."""
+    local = _local(instant, zone)
+    year = f" {local.year}" if now is not None and _local(now, zone).year != local.year else ""
+    place = zone.rpartition("/")[2].replace("_", " ")
+    return f"{local.day} {_MONTHS[local.month - 1]}{year} {local:%H:%M} {place}"
+
+
+def elapsed(start: datetime, end: datetime) -> str:
+    """Write the time from start to end for people: `3 days`, `1 hour 30 minutes`.
+
+    It names the largest unit and the next. A day is 24 hours; a part of a second is dropped; an end before
+    the start gets a minus sign.
+    """
+    total = int((_aware(end) - _aware(start)).total_seconds())
+    minutes, seconds = divmod(abs(total), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    amounts = [(days, "day"), (hours, "hour"), (minutes, "minute"), (seconds, "second")]
+    largest = next((index for index, (amount, _) in enumerate(amounts) if amount), None)
+    if largest is None:
+        return "0 seconds"
+    return "-" * (total < 0) + _human(amounts[largest : largest + 2])

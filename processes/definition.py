@@ -1,0 +1,172 @@
+"""The definition language: a process as a document, its shape and its graph.
+
+`parse` reads a document; what is wrong with it is reported all at once, each with its place. Whether what it
+refers to exists is `processes/validation.py`'s question.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from processes.clock import ZoneName
+from processes.problems import DocumentInvalid, Problem, problems_of
+from processes.recurrence import Recurrence
+from processes.rules import Rule
+from processes.steps import Step, StepBase
+from processes.triggers import Trigger
+from processes.values import Json, Key, StepId, Tag
+
+MAX_STEPS = 500
+MAX_TRIGGERS = 50
+
+
+class ProcessDefinition(BaseModel):
+    """One state of a process: what starts and stops it, how often a contact may enter, and its steps."""
+
+    model_config = ConfigDict(extra="forbid", ignored_types=(cached_property,), populate_by_name=True)
+
+    key: Key
+    name: str = Field(min_length=1, max_length=200)
+    description: str | None = Field(default=None, max_length=2000)
+    tags: list[Tag] = Field(default_factory=list, max_length=50)
+    list_key: Key | None = Field(
+        default=None, alias="list", description="The list it runs for; fixed once the process is made (Ecomail)."
+    )
+    purpose: str = Field(
+        default="marketing",
+        pattern="^(marketing|transactional)$",
+        description="Marketing is sent only to who did not object; transactional (an order's confirmation) always.",
+    )
+    time_zone: ZoneName = Field(default="UTC", description="For contacts that have none of their own.")
+    instance_key: str | None = Field(
+        default=None,
+        pattern=r"^(event\.key|params\.[A-Za-z_][A-Za-z0-9_]{0,63})$",
+        description="What recurrence, stops and waits count by beside the contact (P7).",
+    )
+    triggers: list[Trigger] = Field(default_factory=list, max_length=MAX_TRIGGERS)
+    recurrence: Recurrence
+    first: StepId | None = Field(default=None, description="The step to begin with; the first in `steps` if not given.")
+    steps: list[Step] = Field(min_length=1, max_length=MAX_STEPS)
+
+    @field_validator("tags")
+    @classmethod
+    def _tags_once(cls, tags: Any) -> Any:
+        if len(set(tags)) != len(tags):
+            raise ValueError("a tag stands twice")
+        return tags
+
+    @cached_property
+    def by_id(self) -> Mapping[str, StepBase]:
+        """Each step by its id."""
+        steps: Mapping[str, StepBase] = {step.id: step for step in self.steps}
+        return steps
+
+    @cached_property
+    def entry(self) -> str:
+        """The id of the step that an instance begins with."""
+        first: str = self.first or self.steps[0].id
+        return first
+
+    @cached_property
+    def looping(self) -> frozenset[str]:
+        """The steps that lie on a loop, whose visits must be counted."""
+        return frozenset(step.id for step in self.steps if self._reaches(step.id, step.id, through=lambda _: True))
+
+    def unwaiting_loop(self) -> str | None:
+        """A step on a loop in which no time can pass, or None."""
+        for step in self.steps:
+            if self._reaches(step.id, step.id, through=lambda s: not s.waits):
+                found: str = step.id
+                return found
+        return None
+
+    def reachable(self) -> frozenset[str]:
+        """The steps that an instance can come to."""
+        seen: set[str] = set()
+        todo = [self.entry]
+        while todo:
+            here = todo.pop()
+            if here in seen or here not in self.by_id:
+                continue
+            seen.add(here)
+            todo += [to for _, to in self.by_id[here].exits() if to is not None]
+        return frozenset(seen)
+
+    def key_of(self, event_key: str | None, params: Mapping[str, Json]) -> str | None:
+        """The instance key that an event gives: empty where the process has none, None where the event lacks it."""
+        if self.instance_key is None:
+            return ""
+        value = event_key if self.instance_key == "event.key" else params.get(self.instance_key.split(".", 1)[1])
+        if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+            return None
+        return str(value)
+
+    def rules(self) -> Iterator[tuple[str, Rule]]:
+        """Every rule with its place."""
+        for index, trigger in enumerate(self.triggers):
+            if trigger.filter is not None:
+                yield f"/triggers/{index}/filter", trigger.filter
+        for index, step in enumerate(self.steps):
+            for place, rule in step.rules():
+                yield f"/steps/{index}/{place}", rule
+
+    def document(self) -> dict[str, Any]:
+        """The definition as JSON, as it was written: what was not set is left out."""
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
+
+    def _reaches(self, start: str, goal: str, *, through: Any) -> bool:
+        seen: set[str] = set()
+        todo = [start]
+        while todo:
+            step = self.by_id.get(todo.pop())
+            if step is None or not through(step):
+                continue
+            for _, to in step.exits():
+                if to == goal:
+                    return True
+                if to is not None and to not in seen:
+                    seen.add(to)
+                    todo.append(to)
+        return False
+
+
+def parse(document: Any) -> ProcessDefinition:
+    """Read a definition. Raises DocumentInvalid with every problem of its shape and of its graph."""
+    if not isinstance(document, dict):
+        raise DocumentInvalid([Problem(pointer="", message="a process is an object with key, name, steps, …")])
+    try:
+        definition = ProcessDefinition.model_validate(document)
+    except ValidationError as error:
+        raise DocumentInvalid(problems_of(error, document)) from None
+    problems = list(_graph_problems(definition))
+    if problems:
+        raise DocumentInvalid(problems)
+    return definition
+
+
+def _graph_problems(definition: ProcessDefinition) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, step in enumerate(definition.steps):
+        if step.id in seen:
+            yield Problem(pointer=f"/steps/{index}/id", message=f"step «{step.id}» stands twice")
+        seen.setdefault(step.id, index)
+        if step.id in {"continue", "end"} and step.kind != "end":
+            yield Problem(pointer=f"/steps/{index}/id", message=f"«{step.id}» is a reserved word, not a step's id")
+        for place, to in step.exits():
+            if to is not None and to not in definition.by_id:
+                yield Problem(pointer=f"/steps/{index}/{place}", message=f"there is no step «{to}»")
+    if definition.first is not None and definition.first not in definition.by_id:
+        yield Problem(pointer="/first", message=f"there is no step «{definition.first}»")
+        return
+    reachable = definition.reachable()
+    for index, step in enumerate(definition.steps):
+        if step.id not in reachable:
+            yield Problem(pointer=f"/steps/{index}", message=f"step «{step.id}» cannot be reached from the first step")
+    stuck = definition.unwaiting_loop()
+    if stuck is not None:
+        yield Problem(
+            pointer=f"/steps/{seen[stuck]}",
+            message=f"step «{stuck}» is on a loop without a wait: put a wait into the loop",
+        )

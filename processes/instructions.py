@@ -1,0 +1,122 @@
+"""What a workflow is told to do next, and what it tells the activities: the whole contract between the two.
+
+These models travel through Temporal's history, so they stay small: fields that were not set are not written, and
+new fields must have defaults. Nothing here knows a definition.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Compact(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Perform(_Compact):
+    """Run the named activity for a visit of a step."""
+
+    do: Literal["perform"]
+    step: str
+    visit: int = 1
+    activity: str
+    summary: str | None = None
+
+
+class Wait(_Compact):
+    """Sleep until an instant (UTC), or until an event of a type comes first; then go on with `then`."""
+
+    do: Literal["wait"]
+    step: str
+    visit: int = 1
+    until: datetime
+    event: str | None = None
+    summary: str | None = None
+    then: Perform
+
+
+class Hold(_Compact):
+    """Stand still until a release, then try `again`: the process is paused, or a person must mend something."""
+
+    do: Literal["hold"]
+    reason: str
+    detail: str | None = None
+    again: Perform | None = None
+    event: str | None = None
+
+
+class End(_Compact):
+    """The instance is over and its outcome is recorded. `refused` ends a run that was never admitted."""
+
+    do: Literal["end"]
+    outcome: str
+    reason: str | None = None
+
+
+Instruction = Annotated[Perform | Wait | Hold | End, Field(discriminator="do")]
+
+
+class Begin(_Compact):
+    """What `begin` is called with: the workflow's raw input, the workflow's clock, and the first run's id."""
+
+    now: datetime
+    run: str
+    request: dict[str, object] | None = None
+    problem: str | None = None
+
+
+class Begun(_Compact):
+    """What `begin` answers: the first instruction, and what the Temporal Web UI shows of a hand-started run."""
+
+    next: Instruction
+    process: str | None = None
+    contact: str | None = None
+    version: int | None = None
+
+
+class StepCall(_Compact):
+    """What a step's activity is called with. The instance is the activity's own workflow id."""
+
+    step: str
+    visit: int = 1
+    now: datetime
+    event: str | None = None
+
+
+class Close(_Compact):
+    """What `close` is called with after a cancellation: the workflow's clock and the canceller's words."""
+
+    now: datetime
+    reason: str | None = None
+
+
+class EventSignal(_Compact):
+    """An event that an instance waited for: only its id; the event is in the database."""
+
+    id: str
+    type: str
+
+
+class State(_Compact):
+    """All that one run hands to the next by continue-as-new."""
+
+    next: Instruction
+    events: list[EventSignal] = []
+    seen: list[str] = []
+    path: list[str] = []
+
+
+BEGIN = "begin"
+DECIDE = "decide"
+CLOSE = "close"
+"""Activities that are no step: admit or claim; go on after a wait; record a cancellation."""
+
+WORKFLOW = "ProcessInstance"
+SIGNAL_EVENT = "event"
+SIGNAL_RELEASE = "release"
+QUERY_STATUS = "status"
+SEARCH_PROCESS = "OnwardProcess"
+SEARCH_CONTACT = "OnwardContact"
+SEARCH_VERSION = "OnwardVersion"
+"""Names that Temporal knows: the workflow type, its signals and query, its search attributes."""

@@ -1,0 +1,30 @@
+"""The readable ids of instances. An instance's id is its workflow's id; no e-mail address is ever in one."""
+
+import hashlib
+import re
+
+_READABLE = re.compile(r"^[A-Za-z0-9._:-]{1,64}$")
+
+
+def readable(part: str) -> str:
+    """`part` as it is where that is short, plain and no e-mail address; else a short hash of it."""
+    if _READABLE.match(part):
+        return part
+    return "h-" + hashlib.sha256(part.encode()).hexdigest()[:16]
+
+
+def contact_reference(contact_id: str, external_id: str | None) -> str:
+    """How ids, search attributes and logs name a contact: the ContactId of the sender's system, else ours."""
+    if external_id is not None and _READABLE.match(external_id):
+        return external_id
+    return contact_id
+
+
+def instance_id(process: str, reference: str, key: str, start: str | None) -> str:
+    """`welcome/22222`, `order/22222/<event id>`; the key of P7 stands between where there is one."""
+    parts = [process, reference]
+    if key:
+        parts.append(readable(key))
+    if start is not None:
+        parts.append(readable(start))
+    return "/".join(parts)

@@ -1,0 +1,60 @@
+"""What is wrong with a document: every problem at once, each with its place."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+
+class Problem(BaseModel):
+    """One thing that is wrong. `pointer` is a JSON Pointer (RFC 6901) into the document."""
+
+    pointer: str
+    message: str
+
+
+class DocumentInvalid(Exception):
+    """The document has problems; all of them are in `problems`."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(f"{p.pointer or '/'}: {p.message}" for p in problems))
+        self.problems = list(problems)
+
+
+def pointer(parts: Iterable[Any]) -> str:
+    """The JSON Pointer of a path of keys and indexes."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def problems_of(error: ValidationError, document: Any, *, under: Sequence[Any] = ()) -> list[Problem]:
+    """Pydantic's errors as problems of `document`: parts of a location that are no key of it (a union's tag)
+    are left out, so that the pointer always names a place that exists, or one that is missing.
+    """
+    return [
+        Problem(pointer=pointer([*under, *_place(e["loc"], document)]), message=_message(e))
+        for e in error.errors(include_url=False)
+    ]
+
+
+def _place(location: tuple[int | str, ...], document: Any) -> list[int | str]:
+    place: list[int | str] = []
+    here = document
+    for index, part in enumerate(location):
+        last = index == len(location) - 1
+        if isinstance(here, dict) and isinstance(part, str) and (part in here or last):
+            place.append(part)
+            here = here.get(part)
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            place.append(part)
+            here = here[part]
+    return place
+
+
+def _message(error: Any) -> str:
+    message: str = error["msg"]
+    message = message.removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return "unknown field"
+    if error["type"] == "missing":
+        return "this field is required"
+    return message[0].lower() + message[1:] if message else message

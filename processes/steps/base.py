@@ -1,0 +1,90 @@
+"""What a step of any kind is. A new kind is one model in this folder, one activity, one test module, one page row.
+
+A model says what its step needs, which steps follow it, and what happens when an instance arrives; it has no effect.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from processes.planning import Act, Answer, Arrival, Pass
+from processes.rules import Rule
+from processes.values import StepId
+
+Next = Annotated[StepId | None, Field(default=None, description="The step that follows; none: the process is complete.")]
+
+
+class Needs(BaseModel):
+    """What a step refers to outside its process, each with its place in the step."""
+
+    templates: list[tuple[str, str]] = []
+    lists: list[tuple[str, str]] = []
+    processes: list[tuple[str, str]] = []
+
+
+class StepBase(BaseModel):
+    """A node of the graph."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: ClassVar[str]
+    acts: ClassVar[bool] = False
+    """Whether the step has an effect, and so an activity of its kind's name."""
+    waits: ClassVar[bool] = False
+    """Whether time may pass here: a loop needs one step that waits."""
+
+    id: StepId
+    name: str | None = Field(default=None, max_length=200)
+
+    def exits(self) -> Iterator[tuple[str, str | None]]:
+        """Every way out: the place in the step that names it, and the step named (None: complete)."""
+        raise NotImplementedError
+
+    def arrive(self, arrival: Arrival) -> Answer:
+        """What happens when an instance arrives."""
+        raise NotImplementedError
+
+    def answered(self, arrival: Arrival, answers: Sequence[bool]) -> Pass:
+        """What follows once the rules asked for are known."""
+        raise NotImplementedError(f"{self.kind} asks nothing")
+
+    def leave(self, arrival: Arrival, event: str | None) -> Pass:
+        """What follows when the wait here is over, by time or by the event with this id."""
+        raise NotImplementedError(f"{self.kind} does not wait")
+
+    def needs(self) -> Needs:
+        """What must exist for this step to work."""
+        return Needs()
+
+    def rules(self) -> Iterator[tuple[str, Rule]]:
+        """Every rule in the step with its place."""
+        return iter(())
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Every Liquid text in the step with its place."""
+        return iter(())
+
+    def configuration(self) -> dict[str, Any]:
+        """The step as it was written: what was not set is left out."""
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
+
+
+class EffectStep(StepBase):
+    """A step with an effect and one way out."""
+
+    acts: ClassVar[bool] = True
+
+    next: Next = None
+
+    def exits(self) -> Iterator[tuple[str, str | None]]:
+        """The one way out."""
+        yield "next", self.next
+
+    def arrive(self, arrival: Arrival) -> Answer:
+        """The activity of this kind is to run."""
+        return Act(self.summary())
+
+    def summary(self) -> str | None:
+        """A line for the Temporal Web UI, beside the activity's name; none where the step's id says it all."""
+        return None

@@ -1,0 +1,24 @@
+"""Small value types that every layer shares: JSON, keys, and how a name must look."""
+
+from typing import Annotated
+
+from pydantic import StringConstraints
+from typing_extensions import TypeAliasType
+
+Json = TypeAliasType("Json", "None | bool | int | float | str | list[Json] | dict[str, Json]")
+"""Any JSON value."""
+
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+"""The key of a process, list, template or segment: lower case, digits, `-`, `_`, at most 64 characters."""
+
+StepId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+"""The id of a step, unique in its process."""
+
+EventTypeKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$")]
+"""The key of an event type, as the sender writes it (`order_created`, `cart.abandoned`)."""
+
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+"""A label on a contact."""
+
+FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+"""A contact's field or an event's param: a letter or `_`, then letters, digits, `_`."""

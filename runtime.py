@@ -1,0 +1,170 @@
+"""Puts the parts together from the settings: one place that the API, the worker, the CLI and the tests share."""
+
+import logging
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import structlog
+from temporalio.client import Client, TLSConfig
+from temporalio.contrib.pydantic import PydanticPayloadConverter, ToJsonOptions
+from temporalio.converter import DataConverter
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+
+from activities.base import MailSettings, Tools
+from activities.scene import Stage
+from channels.links import LinkSigner
+from channels.smtp import SmtpPool
+from channels.webhook import WebhookSender
+from intake.admission import Admission
+from intake.changes import Changes
+from intake.dispatch import Dispatcher
+from intake.service import Intake
+from settings import Settings
+from store.catalog import CatalogCache
+from store.database import Database
+
+
+class _CompactConverter(PydanticPayloadConverter):
+    """Pydantic's JSON without the fields that were not set: histories stay small."""
+
+    def __init__(self) -> None:
+        super().__init__(ToJsonOptions(exclude_unset=True))
+
+
+DATA_CONVERTER = DataConverter(payload_converter_class=_CompactConverter)
+
+
+async def connect_temporal(settings: Settings, *, lazy: bool = True) -> Client:
+    """A client by the settings. Lazy: nothing is opened before the first call, so Temporal may come up later."""
+    tls: bool | TLSConfig = settings.temporal_tls
+    if settings.temporal_tls_server_ca or settings.temporal_tls_client_cert:
+        certificate, key = settings.temporal_tls_client_cert, settings.temporal_tls_client_key
+        tls = TLSConfig(
+            server_root_ca_cert=_read(settings.temporal_tls_server_ca),
+            client_cert=_read(certificate),
+            client_private_key=_read(key),
+        )
+    runtime = None
+    if settings.sdk_metrics_address is not None:
+        runtime = Runtime(
+            telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=settings.sdk_metrics_address))
+        )
+    return await Client.connect(
+        settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        data_converter=DATA_CONVERTER,
+        tls=tls,
+        api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
+        lazy=lazy,
+        runtime=runtime,
+    )
+
+
+def _read(path: object) -> bytes | None:
+    from pathlib import Path
+
+    return Path(str(path)).read_bytes() if path is not None else None
+
+
+@dataclass
+class Services:
+    """Everything that one process of Onward works with. `close()` it at the end."""
+
+    settings: Settings
+    database: Database
+    catalog: CatalogCache
+    client: Client
+    admission: Admission
+    changes: Changes
+    dispatcher: Dispatcher
+    intake: Intake
+    links: LinkSigner
+    smtp: SmtpPool
+    webhooks: WebhookSender
+
+    def tools(self) -> Tools:
+        """What activities work with."""
+        settings = self.settings
+        return Tools(
+            database=self.database,
+            catalog=self.catalog,
+            stage=Stage(self.catalog),
+            changes=self.changes,
+            dispatcher=self.dispatcher,
+            smtp=self.smtp,
+            mail=MailSettings(
+                sender=settings.mail_from,
+                domain=settings.mail_domain,
+                public_url=str(settings.public_url).rstrip("/"),
+            ),
+            links=self.links,
+            webhooks=self.webhooks,
+            webhook_secret=settings.webhook_secret.get_secret_value() if settings.webhook_secret else None,
+        )
+
+    async def close(self) -> None:
+        """Let what is under way finish, then close every connection."""
+        await self.intake.close()
+        await self.dispatcher.close()
+        await self.smtp.close()
+        await self.webhooks.close()
+        await self.database.close()
+
+
+async def connect_services(settings: Settings, *, lazy: bool = True, client: Client | None = None) -> Services:
+    """Make the parts. The database, and Temporal where `lazy`, are met at their first use: they may come up later.
+
+    A worker needs a connected client (`lazy=False`): then a Temporal that is down raises RuntimeError.
+    """
+    temporal = client or await connect_temporal(settings, lazy=lazy)
+    database = Database.connect(settings.database_url, pool_size=settings.database_pool_size)
+    catalog = CatalogCache()
+    admission = Admission(catalog)
+    dispatcher = Dispatcher(
+        temporal,
+        database,
+        task_queue=settings.temporal_task_queue,
+        timeout=settings.temporal_start_timeout,
+        definition_url=str(settings.public_url),
+    )
+    return Services(
+        settings=settings,
+        database=database,
+        catalog=catalog,
+        client=temporal,
+        admission=admission,
+        changes=Changes(admission, catalog),
+        dispatcher=dispatcher,
+        intake=Intake(database, admission, dispatcher, temporal),
+        links=LinkSigner(settings.signing_key.get_secret_value()),
+        smtp=SmtpPool(
+            settings.smtp_host,
+            settings.smtp_port,
+            settings.smtp_username,
+            settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+            cast(Literal["none", "starttls", "tls"], settings.smtp_tls),
+            settings.smtp_timeout,
+            settings.smtp_connections,
+        ),
+        webhooks=WebhookSender(settings.webhook_timeout, settings.webhook_allow_private),
+    )
+
+
+def configure_logs(settings: Settings) -> None:
+    """Structured logs: one line an event, with the ids of instance and contact bound where they are known."""
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
+    )
+    level = logging.getLevelNamesMapping()[settings.log_level]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), format="%(asctime)s %(levelname)s %(name)s %(message)s")

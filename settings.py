@@ -1,0 +1,93 @@
+"""Settings, read from the environment (`ONWARD_…`) and from `.env`. Defaults suit one machine.
+
+Every entry point builds one `Settings` and hands its parts along; nothing else reads the environment.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """All settings. A wrong value stops the start with an error that names the variable."""
+
+    model_config = SettingsConfigDict(env_prefix="ONWARD_", env_file=".env", extra="ignore")
+
+    # The database
+    database_url: str = "sqlite+aiosqlite:///onward.db"
+    """SQLite (`sqlite+aiosqlite:///file`) or PostgreSQL (`postgresql+asyncpg://user:password@host/name`)."""
+    database_pool_size: int = 10
+
+    # Temporal
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "default"
+    temporal_task_queue: str = "onward"
+    temporal_tls: bool = False
+    temporal_tls_server_ca: Path | None = None
+    temporal_tls_client_cert: Path | None = None
+    temporal_tls_client_key: Path | None = None
+    temporal_api_key: SecretStr | None = None
+    temporal_start_timeout: Seconds = 3.0
+    """Seconds that an event's reply waits for Temporal before it says `pending`."""
+
+    # E-mail
+    smtp_host: str = "127.0.0.1"
+    smtp_port: int = 1025
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_tls: str = Field(default="none", pattern="^(none|starttls|tls)$")
+    smtp_timeout: Seconds = 30.0
+    smtp_connections: int = 10
+    mail_from: str = "Onward <onward@localhost.localdomain>"
+    mail_domain: str = "localhost.localdomain"
+    """The right side of each Message-ID."""
+
+    # The API
+    api_host: str = "127.0.0.1"
+    api_port: int = 8080
+    public_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8080")
+    """Where contacts reach the API: unsubscribe links start with it."""
+    signing_key: SecretStr = SecretStr("development-only")
+    """Signs unsubscribe links. Every API and worker must share it; set your own outside development."""
+    max_body_bytes: int = 8 * 1024 * 1024
+
+    # Webhooks
+    webhook_allow_private: bool = False
+    """Let webhooks reach loopback and private addresses."""
+    webhook_secret: SecretStr | None = None
+    """Signs webhooks that name no secret of their own (Standard Webhooks, `whsec_…`)."""
+    webhook_timeout: Seconds = 20.0
+
+    # The worker
+    worker_max_activities: int = 50
+    worker_max_workflow_tasks: int = 50
+    worker_cached_workflows: int = 1000
+    worker_graceful_shutdown: Seconds = 60.0
+    """Seconds that running sends get to finish after SIGTERM."""
+    worker_metrics_address: str | None = None
+    """Where the worker serves Prometheus metrics of its own (`0.0.0.0:9464`), or none."""
+    sdk_metrics_address: str | None = None
+    """Where the Temporal SDK serves its Prometheus metrics (`0.0.0.0:9465`), or none."""
+    sweep_seconds: Seconds = 5.0
+    """How often a worker looks for starts, signals and cancellations that did not arrive."""
+
+    # Logs
+    log_format: str = Field(default="console", pattern="^(console|json)$")
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @model_validator(mode="after")
+    def _client_certificate_is_whole(self) -> Self:
+        if (self.temporal_tls_client_cert is None) != (self.temporal_tls_client_key is None):
+            raise ValueError(
+                "ONWARD_TEMPORAL_TLS_CLIENT_CERT and ONWARD_TEMPORAL_TLS_CLIENT_KEY go together: set both or neither"
+            )
+        return self
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is the embedded one."""
+        return self.database_url.startswith("sqlite")

@@ -1,0 +1,169 @@
+"""What changes seldom and is read with every event and every step: definitions, event types, templates, segments.
+
+Kept parsed in memory for as long as the catalog's stamp stands still; each transaction reads the stamp with a query
+it makes anyway, so a change is seen by the next transaction of every process.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from processes.definition import ProcessDefinition
+from processes.rules import Rule, parse_rule
+from processes.steps.wait_for_event import WaitForEvent
+from processes.triggers import Trigger
+from store import rows
+
+STAMP = select(rows.catalog.c.stamp).where(rows.catalog.c.id == 1)
+
+
+@dataclass(frozen=True)
+class ProcessView:
+    """A published process as intake and activities see it: `definition` is that of the current version."""
+
+    key: str
+    status: str
+    version: int
+    definition: ProcessDefinition
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A trigger of an active or paused process, under the event type that it listens to."""
+
+    process: ProcessView
+    trigger: Trigger
+    match: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class EventTypeView:
+    """An event type: what its params must look like, and whether it makes contacts."""
+
+    key: str
+    params_schema: dict[str, Any] | None
+    creates_contacts: bool
+
+
+@dataclass(frozen=True)
+class TemplateView:
+    """A template's current revision."""
+
+    key: str
+    revision: int
+    subject: str
+    mjml: str | None
+    html: str | None
+    text: str | None
+    sender: str | None
+    reply_to: str | None
+
+
+@dataclass(frozen=True)
+class CatalogView:
+    """Everything, as of one stamp."""
+
+    stamp: int
+    processes: Mapping[str, ProcessView] = field(default_factory=dict)
+    listeners: Mapping[str, tuple[Listening, ...]] = field(default_factory=dict)
+    awaited: frozenset[str] = frozenset()
+    event_types: Mapping[str, EventTypeView] = field(default_factory=dict)
+    templates: Mapping[str, TemplateView] = field(default_factory=dict)
+    lists: frozenset[str] = frozenset()
+    segments: Mapping[str, Rule | None] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(key: str, version: int, document: bytes) -> ProcessDefinition:
+    return ProcessDefinition.model_validate(orjson.loads(document))
+
+
+def parse_stored(key: str, version: int, document: dict[str, Any]) -> ProcessDefinition:
+    """The definition of a stored version, parsed once: versions are immutable."""
+    return _parsed(key, version, orjson.dumps(document))
+
+
+class CatalogCache:
+    """The catalog in memory, read again when its stamp has moved."""
+
+    def __init__(self) -> None:
+        self._view = CatalogView(stamp=-1)
+        self._definitions: dict[tuple[str, int], ProcessDefinition] = {}
+
+    async def view(self, connection: AsyncConnection, stamp: int | None = None) -> CatalogView:
+        """The catalog as of `stamp`, or as of now where the caller has not read it yet."""
+        if stamp is None:
+            stamp = (await connection.execute(STAMP)).scalar_one()
+        if self._view.stamp != stamp:
+            self._view = await _load(connection, stamp)
+        return self._view
+
+    async def definition(self, connection: AsyncConnection, process: str, version: int) -> ProcessDefinition:
+        """The definition of a version, current or not."""
+        found = self._definitions.get((process, version))
+        if found is None:
+            table = rows.process_versions
+            document = (
+                await connection.execute(
+                    select(table.c.definition).where(table.c.process_key == process, table.c.version == version)
+                )
+            ).scalar_one()
+            found = self._definitions[(process, version)] = parse_stored(process, version, document)
+        return found
+
+
+async def bump(connection: AsyncConnection) -> None:
+    """Say that the catalog changed. Part of the transaction that changes it."""
+    await connection.execute(
+        update(rows.catalog).where(rows.catalog.c.id == 1).values(stamp=rows.catalog.c.stamp + 1)
+    )
+
+
+async def _load(connection: AsyncConnection, stamp: int) -> CatalogView:
+    p, v = rows.processes, rows.process_versions
+    published = await connection.execute(
+        select(p.c.key, p.c.status, p.c.version, v.c.definition)
+        .join(v, (v.c.process_key == p.c.key) & (v.c.version == p.c.version))
+        .order_by(p.c.key)
+    )
+    processes = {
+        row.key: ProcessView(row.key, row.status, row.version, parse_stored(row.key, row.version, row.definition))
+        for row in published
+    }
+    listeners: dict[str, list[Listening]] = {}
+    for process in processes.values():
+        if process.status not in {"active", "paused"}:
+            continue
+        for trigger in process.definition.triggers:
+            event_type, match = trigger.listens_to()
+            if event_type:
+                listeners.setdefault(event_type, []).append(Listening(process, trigger, match))
+    versions = await connection.execute(select(v.c.process_key, v.c.version, v.c.definition))
+    awaited = {
+        step.event
+        for row in versions
+        for step in parse_stored(row.process_key, row.version, row.definition).steps
+        if isinstance(step, WaitForEvent)
+    }
+    types = await connection.execute(select(rows.event_types))
+    templates = await connection.execute(select(rows.templates))
+    segments = await connection.execute(select(rows.segments.c.key, rows.segments.c.rule))
+    lists = await connection.execute(select(rows.lists.c.key))
+    return CatalogView(
+        stamp=stamp,
+        processes=processes,
+        listeners={key: tuple(found) for key, found in listeners.items()},
+        awaited=frozenset(awaited),
+        event_types={r.key: EventTypeView(r.key, r.params_schema, r.creates_contacts) for r in types},
+        templates={
+            r.key: TemplateView(r.key, r.revision, r.subject, r.mjml, r.html, r.text, r.sender, r.reply_to)
+            for r in templates
+        },
+        lists=frozenset(r.key for r in lists),
+        segments={r.key: None if r.rule is None else parse_rule(r.rule) for r in segments},
+    )

@@ -1,0 +1,126 @@
+"""The engine and its transactions: one async code path over SQLite (WAL) and PostgreSQL.
+
+What differs between the two is settled here and in `store/rules.py`; nothing outside `store/` asks which it is.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+SQLITE_BUSY_SECONDS = 30
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be reached or does not answer."""
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class Database:
+    """An engine with the two kinds of access that the code needs: `read()` and `write()`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self._writer = asyncio.Lock()
+
+    @classmethod
+    def connect(cls, url: str, *, pool_size: int = 10) -> "Database":
+        """Make the engine for `url`. Nothing is opened before the first query."""
+        if url.startswith("sqlite"):
+            engine = create_async_engine(
+                url,
+                json_serializer=_to_json,
+                json_deserializer=orjson.loads,
+                connect_args={"timeout": SQLITE_BUSY_SECONDS, "isolation_level": None},
+                pool_size=pool_size,
+                max_overflow=0,
+            )
+            _set_up_sqlite(engine)
+        else:
+            engine = create_async_engine(
+                url,
+                json_serializer=_to_json,
+                json_deserializer=orjson.loads,
+                pool_size=pool_size,
+                max_overflow=pool_size,
+                pool_timeout=10,
+                pool_pre_ping=False,
+                connect_args={"timeout": 5, "command_timeout": 60},
+            )
+        return cls(engine)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to read with. Raises DatabaseUnavailable."""
+        with _translated():
+            async with self.engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction, committed where the block ends well and rolled back where it raises.
+
+        On SQLite writers of one process queue here, and the transaction takes the write lock at its start, so
+        that two processes wait for each other instead of failing half-way. Raises DatabaseUnavailable.
+        """
+        with _translated():
+            if not self.is_sqlite:
+                async with self.engine.begin() as connection:
+                    yield connection
+                return
+            async with self._writer, self.engine.connect() as connection:
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                except BaseException:
+                    await asyncio.shield(connection.rollback())
+                    raise
+                await asyncio.shield(connection.commit())
+
+
+class _translated:
+    """Turns a lost or refused connection into DatabaseUnavailable; other errors pass as they are."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DBAPIError) and (
+            error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
+        ):
+            if _is_serialization_failure(error):
+                return
+            raise DatabaseUnavailable(str(error.orig)) from error
+        if isinstance(error, (ConnectionError, TimeoutError, OSError)) and not isinstance(error, FileNotFoundError):
+            raise DatabaseUnavailable(str(error) or type(error).__name__) from error
+
+
+def _is_serialization_failure(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
+
+
+def _set_up_sqlite(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def _pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_SECONDS * 1000}")
+        cursor.execute("PRAGMA cache_size=-32768")
+        cursor.close()

@@ -1,0 +1,342 @@
+"""The tables. SQLModel classes, so that each is a typed model and a SQLAlchemy table at once.
+
+Hot paths use the tables through SQLAlchemy Core (`Instance.__table__`): an ORM statement costs a millisecond or
+two of CPU. No business rule lives here.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import Column, ForeignKey, Index, Integer, PrimaryKeyConstraint, String, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from store.types import JSON_DOCUMENT, UtcDateTime
+
+
+def _time(*, nullable: bool = False, index: bool = False) -> Any:
+    return Field(default=None, sa_column=Column(UtcDateTime(), nullable=nullable, index=index))
+
+
+def _json(*, nullable: bool = False) -> Any:
+    return Field(default=None, sa_column=Column(JSON_DOCUMENT, nullable=nullable))
+
+
+class Catalog(SQLModel, table=True):
+    """One row whose stamp grows with every change of a definition, event type, template, list or segment.
+
+    Hot paths read the stamp with the query they make anyway and keep what they parsed while it stands still.
+    """
+
+    __tablename__: ClassVar[str] = "catalog"
+    id: int = Field(primary_key=True)
+    stamp: int
+
+
+class Contact(SQLModel, table=True):
+    """A person. `external_id` is the seeds' ContactId; `email` is kept in lower case, `phone` in E.164."""
+
+    __tablename__: ClassVar[str] = "contacts"
+    id: str = Field(primary_key=True)
+    external_id: str | None = Field(default=None, unique=True)
+    email: str | None = Field(default=None, unique=True)
+    phone: str | None = Field(default=None, unique=True)
+    token: str | None = Field(default=None, unique=True)
+    language: str | None = None
+    time_zone: str | None = None
+    fields: dict[str, Any] = _json()
+    consent: dict[str, Any] = _json()
+    email_state: str = "ok"
+    email_state_reason: str | None = None
+    created_at: datetime = _time(index=True)
+    updated_at: datetime = _time()
+    deleted_at: datetime | None = _time(nullable=True)
+    merged_into: str | None = None
+
+
+class ContactTag(SQLModel, table=True):
+    """A tag on a contact, with the time it was added and by what."""
+
+    __tablename__: ClassVar[str] = "contact_tags"
+    __table_args__ = (PrimaryKeyConstraint("contact_id", "tag"), Index("ix_contact_tags_tag", "tag", "contact_id"))
+    contact_id: str = Field(sa_column=Column(ForeignKey("contacts.id"), nullable=False))
+    tag: str = Field(sa_column=Column(String, nullable=False))
+    added_at: datetime = _time()
+    source: str
+
+
+class ContactNote(SQLModel, table=True):
+    """A note about a contact."""
+
+    __tablename__: ClassVar[str] = "contact_notes"
+    id: int | None = Field(default=None, primary_key=True)
+    contact_id: str = Field(sa_column=Column(ForeignKey("contacts.id"), nullable=False, index=True))
+    text: str
+    added_at: datetime = _time()
+    source: str
+
+
+class ContactList(SQLModel, table=True):
+    """A list that contacts subscribe to."""
+
+    __tablename__: ClassVar[str] = "lists"
+    key: str = Field(primary_key=True)
+    name: str
+    created_at: datetime = _time()
+
+
+class Subscription(SQLModel, table=True):
+    """A contact's status in a list: subscribed, unsubscribed, unconfirmed, bounced or complained."""
+
+    __tablename__: ClassVar[str] = "subscriptions"
+    __table_args__ = (
+        PrimaryKeyConstraint("contact_id", "list_key"),
+        Index("ix_subscriptions_list", "list_key", "status", "contact_id"),
+    )
+    contact_id: str = Field(sa_column=Column(ForeignKey("contacts.id"), nullable=False))
+    list_key: str = Field(sa_column=Column(ForeignKey("lists.key"), nullable=False))
+    status: str
+    since: datetime = _time()
+
+
+class SubscriptionChange(SQLModel, table=True):
+    """The history of a subscription: every change of status, with what made it."""
+
+    __tablename__: ClassVar[str] = "subscription_changes"
+    id: int | None = Field(default=None, primary_key=True)
+    contact_id: str = Field(sa_column=Column(ForeignKey("contacts.id"), nullable=False, index=True))
+    list_key: str
+    before: str | None = None
+    after: str
+    at: datetime = _time()
+    source: str
+
+
+class Segment(SQLModel, table=True):
+    """A contact group: by a rule, or by hand where `rule` is null (members in `segment_members`)."""
+
+    __tablename__: ClassVar[str] = "segments"
+    key: str = Field(primary_key=True)
+    name: str
+    rule: dict[str, Any] | None = _json(nullable=True)
+    created_at: datetime = _time()
+
+
+class SegmentMember(SQLModel, table=True):
+    """A contact put into a segment by hand."""
+
+    __tablename__: ClassVar[str] = "segment_members"
+    __table_args__ = (PrimaryKeyConstraint("segment_key", "contact_id"),)
+    segment_key: str = Field(sa_column=Column(ForeignKey("segments.key"), nullable=False))
+    contact_id: str = Field(sa_column=Column(ForeignKey("contacts.id"), nullable=False, index=True))
+    added_at: datetime = _time()
+    source: str
+
+
+class EventType(SQLModel, table=True):
+    """A kind of event. `params_schema` is a JSON Schema that an event's params must meet, or null."""
+
+    __tablename__: ClassVar[str] = "event_types"
+    key: str = Field(primary_key=True)
+    name: str
+    category: str
+    params_schema: dict[str, Any] | None = _json(nullable=True)
+    creates_contacts: bool = True
+    registered_by: str
+    created_at: datetime = _time()
+
+
+class Event(SQLModel, table=True):
+    """One time that something happened. Unique by its id for ever; `outcome` keeps every decision with its reason."""
+
+    __tablename__: ClassVar[str] = "events"
+    __table_args__ = (
+        Index("ix_events_contact", "contact_id", "type", "occurred_at"),
+        Index("ix_events_type", "type", "received_at"),
+        Index("ix_events_received", "received_at"),
+        Index("ix_events_key", "key"),
+    )
+    id: str = Field(primary_key=True)
+    type: str
+    key: str | None = None
+    contact_id: str | None = None
+    occurred_at: datetime = _time()
+    received_at: datetime = _time()
+    params: dict[str, Any] = _json()
+    source: str
+    outcome: list[dict[str, Any]] = _json()
+
+
+class Template(SQLModel, table=True):
+    """A message template: Liquid in its subject, in its MJML or HTML body and in its text part."""
+
+    __tablename__: ClassVar[str] = "templates"
+    key: str = Field(primary_key=True)
+    name: str
+    subject: str
+    mjml: str | None = None
+    html: str | None = None
+    text: str | None = None
+    sender: str | None = None
+    reply_to: str | None = None
+    revision: int
+    updated_at: datetime = _time()
+
+
+class Process(SQLModel, table=True):
+    """A process by its key: its status, its draft, and the number of its published version."""
+
+    __tablename__: ClassVar[str] = "processes"
+    key: str = Field(primary_key=True)
+    name: str
+    status: str
+    version: int | None = None
+    draft: dict[str, Any] | None = _json(nullable=True)
+    list_key: str | None = None
+    created_at: datetime = _time()
+    updated_at: datetime = _time()
+
+
+class ProcessVersion(SQLModel, table=True):
+    """An immutable published state of a process."""
+
+    __tablename__: ClassVar[str] = "process_versions"
+    __table_args__ = (PrimaryKeyConstraint("process_key", "version"),)
+    process_key: str = Field(sa_column=Column(ForeignKey("processes.key"), nullable=False))
+    version: int = Field(sa_column=Column(Integer, nullable=False))
+    definition: dict[str, Any] = _json()
+    published_at: datetime = _time()
+
+
+class Entry(SQLModel, table=True):
+    """The last admission of a contact (and key) to a process: what `once` and `once_per` are decided on."""
+
+    __tablename__: ClassVar[str] = "entries"
+    __table_args__ = (PrimaryKeyConstraint("process_key", "contact_id", "key"),)
+    process_key: str = Field(sa_column=Column(String, nullable=False))
+    contact_id: str = Field(sa_column=Column(String, nullable=False))
+    key: str = Field(sa_column=Column(String, nullable=False))
+    last_at: datetime = _time()
+    period: str
+    next_at: datetime | None = _time(nullable=True)
+
+
+class Instance(SQLModel, table=True):
+    """One run of a process version for one contact. Its id is the id of its workflow.
+
+    `state`: pending (admitted, workflow not begun), running, waiting, holding, stopping, ended.
+    `open` is true until `state` is ended; `exclusive` marks those that `when_finished` counts.
+    """
+
+    __tablename__: ClassVar[str] = "instances"
+    __table_args__ = (
+        Index(
+            "uq_instances_open",
+            "process_key",
+            "contact_id",
+            "key",
+            unique=True,
+            sqlite_where=text("open = 1 AND exclusive = 1"),
+            postgresql_where=text("open AND exclusive"),
+        ),
+        UniqueConstraint("process_key", "event_id", name="uq_instances_event"),
+        Index("ix_instances_contact", "contact_id", "created_at"),
+        Index("ix_instances_process", "process_key", "state", "step"),
+        Index(
+            "ix_instances_pending",
+            "lease_until",
+            sqlite_where=text("state = 'pending'"),
+            postgresql_where=text("state = 'pending'"),
+        ),
+    )
+    id: str = Field(primary_key=True)
+    process_key: str
+    version: int
+    contact_id: str
+    key: str = ""
+    event_id: str | None = None
+    event_at: datetime | None = _time(nullable=True)
+    state: str
+    open: bool = True
+    exclusive: bool = False
+    outcome: str | None = None
+    reason: str | None = None
+    step: str | None = None
+    visit: int = 1
+    due_at: datetime | None = _time(nullable=True)
+    loops: dict[str, Any] | None = _json(nullable=True)
+    data: dict[str, Any] | None = _json(nullable=True)
+    run_id: str | None = None
+    lease_until: datetime | None = _time(nullable=True)
+    created_at: datetime = _time()
+    started_at: datetime | None = _time(nullable=True)
+    updated_at: datetime = _time()
+    ended_at: datetime | None = _time(nullable=True)
+
+
+class Visit(SQLModel, table=True):
+    """What an instance did at a step: kept with the next instruction, so that a repeated activity answers the same."""
+
+    __tablename__: ClassVar[str] = "visits"
+    __table_args__ = (PrimaryKeyConstraint("instance_id", "step", "visit"),)
+    instance_id: str = Field(sa_column=Column(String, nullable=False))
+    step: str = Field(sa_column=Column(String, nullable=False))
+    visit: int = Field(sa_column=Column(Integer, nullable=False))
+    kind: str
+    at: datetime = _time()
+    result: dict[str, Any] | None = _json(nullable=True)
+    next: dict[str, Any] | None = _json(nullable=True)
+
+
+class Wait(SQLModel, table=True):
+    """An instance that waits for an event now. Gone as soon as it does not."""
+
+    __tablename__: ClassVar[str] = "waits"
+    __table_args__ = (Index("ix_waits_event", "contact_id", "event_type"),)
+    instance_id: str = Field(primary_key=True)
+    contact_id: str
+    event_type: str
+    step: str
+    visit: int
+    since: datetime = _time()
+
+
+class Message(SQLModel, table=True):
+    """The send ledger. Claimed before a send and closed after it; its id is the idempotency key everywhere.
+
+    `state`: claimed, sent, retrying (refused for now; the error is kept), refused, skipped, unknown.
+    """
+
+    __tablename__: ClassVar[str] = "messages"
+    __table_args__ = (
+        UniqueConstraint("instance_id", "step", "visit", name="uq_messages_visit"),
+        Index("ix_messages_contact", "contact_id", "claimed_at"),
+    )
+    id: str = Field(primary_key=True)
+    instance_id: str
+    step: str
+    visit: int
+    process_key: str
+    contact_id: str
+    channel: str
+    recipient: str
+    subject: str | None = None
+    state: str
+    detail: str | None = None
+    attempts: int = 1
+    claimed_at: datetime = _time()
+    closed_at: datetime | None = _time(nullable=True)
+
+
+class Outbox(SQLModel, table=True):
+    """A signal or a cancellation to be delivered to a workflow, written with the change that wants it."""
+
+    __tablename__: ClassVar[str] = "outbox"
+    __table_args__ = (Index("ix_outbox_lease", "lease_until"),)
+    id: int | None = Field(default=None, primary_key=True)
+    instance_id: str
+    kind: str
+    payload: dict[str, Any] = _json()
+    attempts: int = 0
+    last_error: str | None = None
+    lease_until: datetime | None = _time(nullable=True)
+    created_at: datetime = _time()

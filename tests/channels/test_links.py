@@ -1,0 +1,35 @@
+"""Unsubscribe tokens say what was signed, for ever, and nothing else is taken for one."""
+
+import pytest
+from itsdangerous import URLSafeSerializer
+
+from channels.links import BadToken, LinkSigner, Unsubscribe
+
+signer = LinkSigner("key")
+
+
+@pytest.mark.parametrize("list_key", ["newsletter", None])
+def test_a_token_is_read_as_it_was_signed(list_key: str | None) -> None:
+    token = signer.sign_unsubscribe("22222", list_key, "m1")
+
+    assert signer.read_unsubscribe(token) == Unsubscribe("22222", list_key, "m1")
+    assert signer.sign_unsubscribe("22222", list_key, "m1") == token
+    assert token.replace("-", "").replace("_", "").replace(".", "").isalnum()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "x",
+        signer.sign_unsubscribe("1", None, "m")[:-1],
+        "x" + signer.sign_unsubscribe("1", None, "m"),
+        LinkSigner("another key").sign_unsubscribe("1", None, "m"),
+        URLSafeSerializer("key", salt="another purpose").dumps(["1", None, "m"]),
+        URLSafeSerializer("key", salt="onward.unsubscribe").dumps({"contact": "1"}),
+        "ž.ž",
+    ],
+)
+def test_any_other_token_is_bad(token: str) -> None:
+    with pytest.raises(BadToken):
+        signer.read_unsubscribe(token)

