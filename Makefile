@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo dev test lint format bench lock clean
+.PHONY: setup demo dev test lint format migration bench lock clean
 
 $(VENV)/.ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Onward needs Python 3.11 or newer: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else None'
@@ -32,6 +32,9 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+migration: setup  ## make migration m="what changed": a new revision from the tables
+	$(BIN)/python -m store.migrations "$(m)"
 
 bench: setup  ## ratios against hand-written code, side by side in one run
 	$(BIN)/python -m benchmarks

@@ -111,7 +111,9 @@ class Services:
         await self.database.close()
 
 
-async def connect_services(settings: Settings, *, lazy: bool = True, client: Client | None = None) -> Services:
+async def connect_services(
+    settings: Settings, *, lazy: bool = True, client: Client | None = None
+) -> Services:
     """Make the parts. The database, and Temporal where `lazy`, are met at their first use: they may come up later.
 
     A worker needs a connected client (`lazy=False`): then a Temporal that is down raises RuntimeError.
@@ -159,7 +161,9 @@ def configure_logs(settings: Settings) -> None:
         structlog.processors.format_exc_info,
     ]
     renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer()
     )
     level = logging.getLevelNamesMapping()[settings.log_level]
     structlog.configure(
@@ -167,4 +171,6 @@ def configure_logs(settings: Settings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=max(level, logging.WARNING), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=max(level, logging.WARNING), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )

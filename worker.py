@@ -7,11 +7,12 @@ import asyncio
 import signal
 from contextlib import suppress
 from datetime import timedelta
-from typing import cast
 
 import structlog
+from prometheus_client import start_http_server
 from temporalio.client import Client
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.base import Tools
 from activities.registry import all_activities
@@ -23,6 +24,8 @@ from workflows import WORKFLOWS
 log = structlog.get_logger(__name__)
 
 CONNECT_AGAIN_SECONDS = 2.0
+PURE_MODULES = ("workflows", "processes", "pydantic", "pydantic_core", "annotated_types", "typing_extensions")
+"""Loaded once instead of anew for every instance: they have no state and no effect (import rules hold that)."""
 
 
 def make_worker(client: Client, tools: Tools, settings: Settings) -> Worker:
@@ -31,6 +34,9 @@ def make_worker(client: Client, tools: Tools, settings: Settings) -> Worker:
         client,
         task_queue=settings.temporal_task_queue,
         workflows=WORKFLOWS,
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules(*PURE_MODULES)
+        ),
         activities=all_activities(tools),
         max_concurrent_activities=settings.worker_max_activities,
         max_concurrent_workflow_tasks=settings.worker_max_workflow_tasks,
@@ -62,6 +68,9 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
 async def main(settings: Settings) -> None:
     """The process: connect, run, leave on SIGTERM or Ctrl-C."""
     configure_logs(settings)
+    if settings.worker_metrics_address is not None:
+        host, _, port = settings.worker_metrics_address.rpartition(":")
+        start_http_server(int(port), host or "0.0.0.0")  # noqa: S104 - the setting says where
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -88,4 +97,4 @@ async def _connected(settings: Settings, stop: asyncio.Event) -> Services | None
 
 
 if __name__ == "__main__":
-    asyncio.run(main(cast(Settings, Settings())))
+    asyncio.run(main(Settings()))

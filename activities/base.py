@@ -14,7 +14,8 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.scene import InstanceUnknown, Scene, Stage
+from activities import metrics
+from activities.scene import InstanceUnknown, Scene, Stage, own_instance
 from channels.errors import TemplateFailed
 from channels.links import LinkSigner
 from channels.smtp import SmtpPool
@@ -79,14 +80,18 @@ class StepActivity(ABC, Generic[S]):
 
     async def run(self, call: StepCall) -> Instruction:
         """Do the step's visit once, and say what comes next."""
-        instance = activity.info().workflow_id
+        instance = own_instance()
         with structlog.contextvars.bound_contextvars(instance=instance, step=call.step, visit=call.visit):
             try:
-                return await self.perform(instance, call)
+                instruction = await self.perform(instance, call)
+                metrics.STEPS.labels(self.model.kind, instruction.do).inc()
+                return instruction
             except (Held, TemplateFailed) as error:
                 return await self._hold(instance, call, str(error))
             except DatabaseUnavailable as error:
-                raise ApplicationError(f"the database is not there: {error}", type="DatabaseUnavailable") from error
+                raise ApplicationError(
+                    f"the database is not there: {error}", type="DatabaseUnavailable"
+                ) from error
             except InstanceUnknown as error:
                 raise ApplicationError(
                     f"no row for instance {error}", type="InstanceUnknown", non_retryable=True
@@ -105,6 +110,7 @@ class StepActivity(ABC, Generic[S]):
 
     async def _hold(self, instance: str, call: StepCall, detail: str) -> Hold:
         log.warning("instance_held", detail=detail)
+        metrics.STEPS.labels(self.model.kind, "hold").inc()
         async with self.tools.database.write() as connection:
             return await self.tools.stage.hold_row(connection, instance, call, "failed", detail)
 
@@ -120,7 +126,9 @@ class TransactionalStep(StepActivity[S]):
         await self.tools.dispatcher.send(effects)
         return instruction
 
-    async def _in_transaction(self, connection: Any, instance: str, call: StepCall) -> tuple[Instruction, Effects]:
+    async def _in_transaction(
+        self, connection: Any, instance: str, call: StepCall
+    ) -> tuple[Instruction, Effects]:
         scene = await self.tools.stage.enter(connection, instance, call)
         if not isinstance(scene, Scene):
             return scene, Effects()

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities import metrics
 from activities.base import Held, S, StepActivity
 from activities.scene import Scene
 from channels.errors import (
@@ -37,7 +38,14 @@ log = structlog.get_logger(__name__)
 
 _i, _p, _m = rows.instances.c, rows.processes.c, rows.messages.c
 
-CLAIMED, SENT, RETRYING, REFUSED, SKIPPED, UNKNOWN = "claimed", "sent", "retrying", "refused", "skipped", "unknown"
+CLAIMED, SENT, RETRYING, REFUSED, SKIPPED, UNKNOWN = (
+    "claimed",
+    "sent",
+    "retrying",
+    "refused",
+    "skipped",
+    "unknown",
+)
 MAX_BACKOFF = timedelta(minutes=10)
 
 Claim = Callable[[], Awaitable[bool]]
@@ -56,6 +64,7 @@ class Outgoing:
     recipient: str
     subject: str | None
     content: bytes
+    sender: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,8 @@ class DeliveryStep(StepActivity[S]):
             return await self._close(seen, REFUSED, str(error), refusal=error)
         if isinstance(prepared, Skip):
             return await self._close(seen, SKIPPED, prepared.reason, recipient=prepared.recipient)
-        return await self._deliver(seen, step, prepared)
+        with metrics.SENDING.labels(self.channel).time():
+            return await self._deliver(seen, step, prepared)
 
     @abstractmethod
     async def prepare(self, step: S, scene: Scene) -> Outgoing | Skip:
@@ -128,7 +138,9 @@ class DeliveryStep(StepActivity[S]):
             return await self._withdrawn(scene)
         except OutcomeUnknown as error:
             if self.repeatable(step):
-                raise ApplicationError(str(error), type="OutcomeUnknown", next_retry_delay=_back_off(None)) from error
+                raise ApplicationError(
+                    str(error), type="OutcomeUnknown", next_retry_delay=_back_off(None)
+                ) from error
             return await self._close(scene, UNKNOWN, str(error), recipient=outgoing.recipient)
         except (RecipientRefused, MessageRefused) as error:
             self.refused(step, error)
@@ -147,7 +159,9 @@ class DeliveryStep(StepActivity[S]):
         again = await self._look_locked(scene.instance, scene.call)
         if isinstance(again, Scene):
             raise ApplicationError(
-                "another attempt is sending this message", type="Claimed", next_retry_delay=timedelta(seconds=10)
+                "another attempt is sending this message",
+                type="Claimed",
+                next_retry_delay=timedelta(seconds=10),
             )
         return again
 
@@ -163,10 +177,15 @@ class DeliveryStep(StepActivity[S]):
             if scene.row.message_state is None:
                 columns = self._ledger_row(scene, outgoing.recipient, outgoing.subject, CLAIMED, None, now)
                 source = may_act.with_only_columns(
-                    *(literal(value, rows.messages.c[name].type).label(name) for name, value in columns.items())
+                    *(
+                        literal(value, rows.messages.c[name].type).label(name)
+                        for name, value in columns.items()
+                    )
                 )
                 statement: Any = (
-                    rows.upsert(connection, rows.messages).from_select(list(columns), source).on_conflict_do_nothing()
+                    rows.upsert(connection, rows.messages)
+                    .from_select(list(columns), source)
+                    .on_conflict_do_nothing()
                 )
             else:
                 states = [RETRYING, CLAIMED] if self.repeatable(step) else [RETRYING]
@@ -175,16 +194,21 @@ class DeliveryStep(StepActivity[S]):
                 statement = (
                     update(rows.messages)
                     .where(_m.id == outgoing.id, _m.state.in_(states))
-                    .values(state=CLAIMED, attempts=_m.attempts + 1, recipient=outgoing.recipient, detail=None)
+                    .values(
+                        state=CLAIMED, attempts=_m.attempts + 1, recipient=outgoing.recipient, detail=None
+                    )
                 )
             result = await connection.execute(statement)
             return int(result.rowcount) == 1
 
     async def _reopen(self, scene: Scene, outgoing: Outgoing, error: str) -> None:
         """Nothing was sent: the message waits for its next try, and shows why."""
+        metrics.RETRIES.labels(self.channel).inc()
         async with self.tools.database.write() as connection:
             statement = rows.upsert(connection, rows.messages)
-            row = self._ledger_row(scene, outgoing.recipient, outgoing.subject, RETRYING, error[:1000], scene.now)
+            row = self._ledger_row(
+                scene, outgoing.recipient, outgoing.subject, RETRYING, error[:1000], scene.now
+            )
             await connection.execute(
                 statement.values(row).on_conflict_do_update(
                     index_elements=["id"],
@@ -211,13 +235,17 @@ class DeliveryStep(StepActivity[S]):
             changed = 0
             if claimed:
                 changed = (
-                    await connection.execute(update(rows.messages).where(_m.id == self._id(scene)).values(values))
+                    await connection.execute(
+                        update(rows.messages).where(_m.id == self._id(scene)).values(values)
+                    )
                 ).rowcount
             if not changed:
                 row = self._ledger_row(scene, recipient or "", None, state, detail, scene.now)
                 await connection.execute(insert(rows.messages).values({**row, "closed_at": scene.now}))
             if isinstance(refusal, RecipientRefused) and refusal.mailbox_is_bad:
-                await contacts.set_email_state(connection, scene.contact_id, "bounced", str(refusal), scene.now)
+                await contacts.set_email_state(
+                    connection, scene.contact_id, "bounced", str(refusal), scene.now
+                )
             step: Any = scene.step
             if answer is not None:
                 await self.after(step, scene, answer)
@@ -227,6 +255,7 @@ class DeliveryStep(StepActivity[S]):
             return await self.tools.stage.finish(scene, result | (answer or {}), to=step.next)
 
         instruction = await retried(self.tools.database, close)
+        metrics.MESSAGES.labels(self.channel, state).inc()
         log.info("message_closed", message=self._id(scene), state=state, channel=self.channel)
         await self.tools.dispatcher.send(scene.effects)
         return instruction

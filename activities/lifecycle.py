@@ -4,18 +4,18 @@ from typing import Any
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import func, select, update
+from sqlalchemy import func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.base import Tools
-from activities.scene import InstanceUnknown, Scene
+from activities.scene import STOPPING, InstanceUnknown, Scene, own_instance
 from intake.admission import Effects
 from intake.changes import Origin
 from intake.service import retried
 from processes import names, planner
-from processes.instructions import BEGIN, CLOSE, DECIDE, Begin, Begun, Close, End, Instruction, StepCall
+from processes.instructions import BEGIN, CLOSE, DECIDE, Begin, Begun, Close, End, Hold, Instruction, StepCall
 from processes.planning import Plan
 from processes.values import Json, Key
 from store import contacts, rows
@@ -24,6 +24,7 @@ from store.database import DatabaseUnavailable
 log = structlog.get_logger(__name__)
 
 _i = rows.instances.c
+BEFORE_THE_FIRST_STEP = ""
 HANDS = "temporal"
 """The source of a start that came by the plain Temporal CLI."""
 
@@ -51,35 +52,41 @@ class Lifecycle:
 
         A second run of the same row ends at once and does nothing.
         """
-        instance = activity.info().workflow_id
+        instance = own_instance()
         with structlog.contextvars.bound_contextvars(instance=instance):
             try:
                 begun, effects = await retried(
                     self._tools.database, lambda connection: self._begin(connection, instance, begin)
                 )
             except DatabaseUnavailable as error:
-                raise ApplicationError(f"the database is not there: {error}", type="DatabaseUnavailable") from error
+                raise ApplicationError(
+                    f"the database is not there: {error}", type="DatabaseUnavailable"
+                ) from error
             await self._tools.dispatcher.send(effects)
             return begun
 
     @activity.defn(name=DECIDE)
     async def decide(self, call: StepCall) -> Instruction:
         """Go on after a wait: by the event that came, or by time."""
-        instance = activity.info().workflow_id
+        instance = own_instance()
         with structlog.contextvars.bound_contextvars(instance=instance, step=call.step, visit=call.visit):
             try:
                 return await retried(
                     self._tools.database, lambda connection: self._decide(connection, instance, call)
                 )
             except DatabaseUnavailable as error:
-                raise ApplicationError(f"the database is not there: {error}", type="DatabaseUnavailable") from error
+                raise ApplicationError(
+                    f"the database is not there: {error}", type="DatabaseUnavailable"
+                ) from error
             except InstanceUnknown as error:
-                raise ApplicationError(f"no row for instance {error}", type="InstanceUnknown", non_retryable=True) from error
+                raise ApplicationError(
+                    f"no row for instance {error}", type="InstanceUnknown", non_retryable=True
+                ) from error
 
     @activity.defn(name=CLOSE)
     async def close(self, close: Close) -> str:
         """Record that the instance was cancelled; returns its outcome. A stop has left its own reason already."""
-        instance = activity.info().workflow_id
+        instance = own_instance()
         try:
             async with self._tools.database.write() as connection:
                 reason = close.reason or "cancelled in Temporal"
@@ -95,64 +102,63 @@ class Lifecycle:
                     await connection.execute(select(_i.outcome).where(_i.id == instance))
                 ).scalar()
         except DatabaseUnavailable as error:
-            raise ApplicationError(f"the database is not there: {error}", type="DatabaseUnavailable") from error
+            raise ApplicationError(
+                f"the database is not there: {error}", type="DatabaseUnavailable"
+            ) from error
         log.info("instance_stopped", instance=instance)
         return outcome or "stopped"
 
     async def _begin(self, connection: AsyncConnection, instance: str, begin: Begin) -> tuple[Begun, Effects]:
-        row = await self._row(connection, instance)
-        if row is None:
+        call = StepCall(step=BEFORE_THE_FIRST_STEP, now=begin.now)
+        try:
+            scene = await self._tools.stage.enter(connection, instance, call)
+        except InstanceUnknown:
             refusal, effects = await self._admit(connection, instance, begin)
             if refusal is not None:
                 return Begun(next=refusal), effects
             effects.starts = [start for start in effects.starts if start.instance != instance]
-            row = await self._row(connection, instance)
-            begun = await self._claim(connection, instance, begin, row)
-            return begun.model_copy(
-                update={"process": row.process_key, "contact": await self._reference(connection, row), "version": row.version}
-            ), effects
-        return await self._claim(connection, instance, begin, row), Effects()
+            scene = await self._tools.stage.enter(connection, instance, call)
+            begun = await self._claim(connection, instance, begin, scene)
+            if isinstance(scene, Scene):
+                begun = begun.model_copy(update=_labels(scene))
+            return begun, effects
+        return await self._claim(connection, instance, begin, scene), Effects()
 
-    async def _row(self, connection: AsyncConnection, instance: str) -> Any:
-        return (
-            await connection.execute(
-                select(_i.process_key, _i.version, _i.contact_id, _i.state, _i.open, _i.run_id, _i.outcome, _i.reason)
-                .where(_i.id == instance)
-                .with_for_update()
-            )
-        ).one_or_none()
-
-    async def _reference(self, connection: AsyncConnection, row: Any) -> str:
-        c = rows.contacts.c
-        external = (await connection.execute(select(c.external_id).where(c.id == row.contact_id))).scalar()
-        return names.contact_reference(row.contact_id, external)
-
-    async def _claim(self, connection: AsyncConnection, instance: str, begin: Begin, row: Any) -> Begun:
-        if row.run_id is not None and row.run_id != begin.run:
-            return Begun(
-                next=End(do="end", outcome="refused", reason="this instance has begun in another run; start a new one")
-            )
-        if row.state == "stopping":
-            await self._tools.stage.end(connection, instance, "stopped", begin.now)
-            return Begun(next=End(do="end", outcome=row.outcome or "stopped", reason=row.reason))
-        if not row.open:
-            return Begun(next=End(do="end", outcome=row.outcome or "stopped", reason=row.reason))
-        definition = await self._tools.catalog.definition(connection, row.process_key, row.version)
-        call = StepCall(step=definition.entry, now=begin.now)
-        scene = await self._tools.stage.enter(connection, instance, call)
-        await connection.execute(
-            update(rows.instances)
-            .where(_i.id == instance)
-            .values(run_id=begin.run, started_at=begin.now, lease_until=None)
-        )
+    async def _claim(
+        self, connection: AsyncConnection, instance: str, begin: Begin, scene: Scene | Instruction
+    ) -> Begun:
         if not isinstance(scene, Scene):
-            return Begun(next=scene)
+            return await self._claim_without_beginning(connection, instance, begin, scene)
+        row, definition = scene.row, scene.definition
+        if row.run_id is not None and row.run_id != begin.run:
+            return Begun(next=_refused("this instance has begun in another run; start a new one"))
         plan = await self._tools.stage.plan(
             scene, planner.arrive(definition, definition.entry, scene.situation, {})
         )
         if row.state in {"pending", "holding"}:
-            await self._tools.stage.advance(scene, plan, [])
+            claim = {"run_id": begin.run, "started_at": begin.now, "lease_until": None}
+            await self._tools.stage.advance(scene, plan, [], claim)
         return Begun(next=plan.next)
+
+    async def _claim_without_beginning(
+        self, connection: AsyncConnection, instance: str, begin: Begin, instead: Instruction
+    ) -> Begun:
+        """The process is paused, or the instance was stopped before it began, or is over."""
+        claimed = await connection.execute(
+            update(rows.instances)
+            .where(_i.id == instance, or_(_i.run_id.is_(None), _i.run_id == begin.run))
+            .values(
+                run_id=begin.run,
+                started_at=func.coalesce(_i.started_at, literal(begin.now, _i.started_at.type)),
+                lease_until=None,
+            )
+        )
+        if claimed.rowcount == 0:
+            return Begun(next=_refused("this instance has begun in another run; start a new one"))
+        if isinstance(instead, Hold) and instead.reason == STOPPING:
+            await self._tools.stage.end(connection, instance, "stopped", begin.now)
+            return Begun(next=End(do="end", outcome="stopped", reason="stopped before it began"))
+        return Begun(next=instead)
 
     async def _admit(
         self, connection: AsyncConnection, instance: str, begin: Begin
@@ -162,7 +168,9 @@ class Lifecycle:
         try:
             wanted = HandStart.model_validate(begin.request or {})
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors())
+            problems = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors()
+            )
             return _refused(f"bad input: {problems}"), Effects()
         contact_id = await contacts.resolve(connection, wanted.contact)
         if contact_id is None:
@@ -200,6 +208,15 @@ class Lifecycle:
 
         plan = await self._tools.stage.plan(scene, planning())
         return left[0], plan
+
+
+def _labels(scene: Scene) -> dict[str, Any]:
+    """What the Temporal Web UI shows of an instance that a person started."""
+    return {
+        "process": scene.row.process_key,
+        "contact": names.contact_reference(scene.contact_id, scene.row.contact_external_id),
+        "version": scene.row.version,
+    }
 
 
 def _refused(reason: str) -> End:

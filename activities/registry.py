@@ -43,5 +43,9 @@ def _classes() -> Iterator[type[StepActivity[Any]]]:
     for info in pkgutil.iter_modules(activities.steps.__path__):
         module = import_module(f"{activities.steps.__name__}.{info.name}")
         for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, StepActivity) and value.__module__ == module.__name__:
+            if (
+                isinstance(value, type)
+                and issubclass(value, StepActivity)
+                and value.__module__ == module.__name__
+            ):
                 yield value

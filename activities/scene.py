@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import bindparam, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio import activity
 
 from intake.admission import Effects
 from intake.changes import Origin
@@ -34,6 +36,8 @@ _i, _c, _p, _e, _v, _m = (
     rows.visits.c,
     rows.messages.c,
 )
+
+_INSTRUCTION: TypeAdapter[Instruction] = TypeAdapter(Instruction)
 
 PAUSED = "paused"
 STOPPING = "stopping"
@@ -65,6 +69,7 @@ _ENTER = (
         _i.visit,
         _i.loops,
         _i.data,
+        _i.run_id,
         *(_c[name].label(f"contact_{name}") for name in _CONTACT_COLUMNS),
         _p.status.label("process_status"),
         _e.id.label("event_id"),
@@ -190,6 +195,14 @@ class Scene:
         }
 
 
+def own_instance() -> str:
+    """The instance that the running activity belongs to: its workflow's id."""
+    workflow_id = activity.info().workflow_id
+    if workflow_id is None:
+        raise InstanceUnknown("(an activity outside a workflow)")
+    return workflow_id
+
+
 class Stage:
     """Opens and closes scenes."""
 
@@ -205,7 +218,8 @@ class Stage:
         """
         row = (
             await connection.execute(
-                _ENTER_LOCKED if lock else _ENTER, {"instance": instance, "step": call.step, "visit": call.visit}
+                _ENTER_LOCKED if lock else _ENTER,
+                {"instance": instance, "step": call.step, "visit": call.visit},
             )
         ).one_or_none()
         if row is None:
@@ -305,7 +319,9 @@ class Stage:
             plan: Plan = finished.value
             return plan
 
-    async def record(self, scene: Scene, plan: Plan, result: dict[str, Any] | None, *, after_wait: bool = False) -> None:
+    async def record(
+        self, scene: Scene, plan: Plan, result: dict[str, Any] | None, *, after_wait: bool = False
+    ) -> None:
         """Write the visit, what was passed after it, and where the instance stands now."""
         call = scene.call
         visit = _visit(scene, Passed(call.step, call.visit, scene.step.kind, result or {}), plan.next)
@@ -317,14 +333,22 @@ class Stage:
                     set_={"result": statement.excluded.result, "next": statement.excluded.next},
                 )
             )
-            await scene.connection.execute(delete(rows.waits).where(rows.waits.c.instance_id == scene.instance))
+            await scene.connection.execute(
+                delete(rows.waits).where(rows.waits.c.instance_id == scene.instance)
+            )
             visits = []
         else:
             visits = [visit]
         await self.advance(scene, plan, visits)
 
-    async def advance(self, scene: Scene, plan: Plan, visits: list[dict[str, Any]]) -> None:
-        """Write visits that needed no activity, the wait begun, and the instance's new place."""
+    async def advance(
+        self,
+        scene: Scene,
+        plan: Plan,
+        visits: list[dict[str, Any]],
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write visits that needed no activity, the wait begun, and the instance's new place (and `more` of it)."""
         visits += [_visit(scene, passed, None) for passed in plan.passed]
         following = plan.next
         if isinstance(following, Wait):
@@ -345,7 +369,9 @@ class Stage:
         if visits:
             await scene.connection.execute(insert(rows.visits), visits)
         await scene.connection.execute(
-            update(rows.instances).where(_i.id == scene.instance).values(self._place(scene, plan))
+            update(rows.instances)
+            .where(_i.id == scene.instance)
+            .values(self._place(scene, plan) | dict(more or {}))
         )
 
     def _place(self, scene: Scene, plan: Plan) -> dict[str, Any]:
@@ -362,7 +388,12 @@ class Stage:
                     "step": None,
                 }
             case Wait(until=until):
-                values |= {"state": _unless_stopping("waiting"), "step": step, "visit": visit, "due_at": until}
+                values |= {
+                    "state": _unless_stopping("waiting"),
+                    "step": step,
+                    "visit": visit,
+                    "due_at": until,
+                }
             case Perform():
                 values |= {"state": _unless_stopping("running"), "step": step, "visit": visit}
         if scene.row.state == "holding":
@@ -376,8 +407,7 @@ class Stage:
 
 def read_instruction(stored: dict[str, Any]) -> Instruction:
     """An instruction as it was recorded with a visit."""
-    kind: type[Perform | Wait | Hold | End] = {"perform": Perform, "wait": Wait, "hold": Hold, "end": End}[stored["do"]]
-    return kind.model_validate(stored)
+    return _INSTRUCTION.validate_python(stored)
 
 
 def _visit(scene: Scene, passed: Passed, following: Instruction | None) -> dict[str, Any]:

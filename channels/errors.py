@@ -1,4 +1,3 @@
-# ruff: noqa: N818 (these say what happened, as httpx's do)
 """What can go wrong between us and a recipient, told apart by whose fault it is and what to do next.
 
     DeliveryError

@@ -1,4 +1,3 @@
-# ruff: noqa: N818 (these say what happened, as httpx's do)
 """Signs the links by which a contact leaves a list.
 
 A token says who, which list, and which message led here. It holds no e-mail address, and it does not expire:

@@ -217,7 +217,8 @@ async def _read(response: httpx.Response) -> WebhookReply:
     status = response.status_code
     if 200 <= status < 300:
         return WebhookReply(status, _json(content))
-    text = f"{response.reason_phrase} {(content or b'').decode(errors='replace')[:SHOWN_REPLY]}".strip()
+    body = (content or b"").decode(errors="replace").replace("\x00", "\ufffd")  # PostgreSQL keeps no NUL
+    text = f"{response.reason_phrase} {body[:SHOWN_REPLY]}".strip()
     raise _refusal(status, text, response.headers.get("retry-after"))
 
 

@@ -83,6 +83,22 @@ class _Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class _Happened:
+    """An event of this very transaction, not stored yet: the same names as a row."""
+
+    contact_id: str | None
+    type: str
+    key: str | None
+    params: Mapping[str, Any]
+    occurred_at: datetime
+
+    @classmethod
+    def of(cls, item: _Item) -> "_Happened":
+        event = item.event
+        return cls(item.result.contact, event.type, event.key, event.params, item.occurred_at)
+
+
+@dataclass(frozen=True, slots=True)
 class _Known:
     """A contact made in this very transaction: the same names as a row."""
 
@@ -120,6 +136,8 @@ class _Transaction:
         self._view = view
         self._now = now
         self._effects = Effects()
+        self._decided: list[_Item] = []
+        self._twins: list[tuple[EventResult, EventResult]] = []
 
     async def run(self, events: Sequence[IncomingEvent]) -> tuple[list[EventResult], Effects]:
         items = [
@@ -136,6 +154,9 @@ class _Transaction:
         await self._register_types(fresh)
         for wave in _waves(fresh):
             await self._decide(wave)
+            self._decided += wave
+        for result, first in self._twins:
+            result.copy_from(first)
         await self._store(fresh)
         return [item.result for item in items], self._effects
 
@@ -144,7 +165,9 @@ class _Transaction:
     async def _without_duplicates(self, items: list[_Item]) -> list[_Item]:
         e = rows.events.c
         ids = {item.event.id for item in items}
-        found = await self._connection.execute(select(e.id, e.type, e.contact_id, e.outcome).where(e.id.in_(ids)))
+        found = await self._connection.execute(
+            select(e.id, e.type, e.contact_id, e.outcome).where(e.id.in_(ids))
+        )
         known: dict[str, EventResult] = {
             row.id: EventResult(
                 id=row.id,
@@ -164,6 +187,7 @@ class _Transaction:
                 fresh.append(item)
             elif first.status == "accepted":
                 item.result = EventResult(id=item.event.id, type=item.event.type, status="duplicate")
+                self._twins.append((item.result, first))
             else:
                 item.result = first
         return fresh
@@ -175,7 +199,9 @@ class _Transaction:
         validator = jsonschema.Draft202012Validator(known.params_schema)
         problems = [
             Problem(pointer=pointer(["params", *error.absolute_path]), message=error.message)
-            for error in sorted(validator.iter_errors(item.event.params), key=lambda e: list(map(str, e.path)))
+            for error in sorted(
+                validator.iter_errors(item.event.params), key=lambda e: list(map(str, e.path))
+            )
         ]
         if problems:
             item.result.status = "refused"
@@ -244,7 +270,11 @@ class _Transaction:
         return True
 
     async def _adopt(
-        self, contact: Any, missing: dict[str, str], index: dict[tuple[str, str], Any], new: list[dict[str, Any]]
+        self,
+        contact: Any,
+        missing: dict[str, str],
+        index: dict[tuple[str, str], Any],
+        new: list[dict[str, Any]],
     ) -> None:
         for row in new:
             if row["id"] == contact.id:
@@ -359,7 +389,12 @@ class _Transaction:
     def _candidate(self, item: _Item, process: ProcessView, trigger: Trigger) -> _Candidate | None:
         age = self._now - item.occurred_at
         if isinstance(trigger, EventTrigger) and add(item.occurred_at, trigger.max_age, "UTC") < self._now:
-            self._say(item, process, "skipped", f"late: it occurred {age} before it came, more than {trigger.max_age}")
+            self._say(
+                item,
+                process,
+                "skipped",
+                f"late: it occurred {age} before it came, more than {trigger.max_age}",
+            )
             return None
         params, event_key = item.event.params, item.event.key
         key = process.definition.key_of(event_key, params)
@@ -379,7 +414,9 @@ class _Transaction:
         late = [
             c
             for c in candidates
-            if c.item.occurred_at < self._now and c.item.event.occurred_at is not None and _stop_types(c.process)
+            if c.item.occurred_at < self._now
+            and c.item.event.occurred_at is not None
+            and _stop_types(c.process)
         ]
         if not late:
             return candidates
@@ -392,11 +429,10 @@ class _Transaction:
             )
             for c in late
         ]
-        later = (
-            await self._connection.execute(
-                select(e.contact_id, e.type, e.key, e.params, e.occurred_at).where(or_(*wanted))
-            )
-        ).all()
+        stored = await self._connection.execute(
+            select(e.contact_id, e.type, e.key, e.params, e.occurred_at).where(or_(*wanted))
+        )
+        later: list[Any] = [*stored, *(_Happened.of(item) for item in self._decided)]
         kept: list[_Candidate] = []
         for candidate in candidates:
             stopper = next((row for row in later if self._stops(candidate, row)), None)
@@ -440,7 +476,9 @@ class _Transaction:
             if list_key is None or (candidate.item.contact.id, list_key) in subscribed:
                 kept.append(candidate)
             else:
-                self._say(candidate.item, candidate.process, "skipped", f"not subscribed to the list {list_key}")
+                self._say(
+                    candidate.item, candidate.process, "skipped", f"not subscribed to the list {list_key}"
+                )
         return kept
 
     async def _start(self, candidates: list[_Candidate]) -> None:
@@ -532,7 +570,8 @@ class _Transaction:
             return []
         n = rows.entries.c
         new = sorted(
-            (self._entry(c, "once", None) for c in candidates), key=lambda r: (r["process_key"], r["contact_id"])
+            (self._entry(c, "once", None) for c in candidates),
+            key=lambda r: (r["process_key"], r["contact_id"]),
         )
         made = await rows.insert_new(self._connection, rows.entries, new, n.process_key, n.contact_id, n.key)
         taken = {tuple(row) for row in made}
@@ -541,7 +580,9 @@ class _Transaction:
             if candidate.forced or (candidate.process.key, candidate.item.contact.id, candidate.key) in taken:
                 allowed.append(candidate)
             else:
-                self._say(candidate.item, candidate.process, "skipped", "once: this contact has entered before")
+                self._say(
+                    candidate.item, candidate.process, "skipped", "once: this contact has entered before"
+                )
         return allowed
 
     async def _pass_once_per(self, candidate: _Candidate, recurrence: OncePer) -> bool:
@@ -561,7 +602,9 @@ class _Transaction:
         )
         if (await self._connection.execute(upsert.returning(n.last_at))).first() is not None:
             return True
-        self._say(candidate.item, candidate.process, "skipped", f"once per {period}: it entered within that time")
+        self._say(
+            candidate.item, candidate.process, "skipped", f"once per {period}: it entered within that time"
+        )
         return False
 
     def _entry(self, candidate: _Candidate, period: str, next_at: datetime | None) -> dict[str, Any]:
@@ -598,7 +641,16 @@ class _Transaction:
         w = rows.waits.c
         waiting = (
             await self._connection.execute(
-                select(w.instance_id, w.contact_id, w.event_type, w.step, _i.process_key, _i.version, _i.key)
+                select(
+                    w.instance_id,
+                    w.contact_id,
+                    w.event_type,
+                    w.step,
+                    w.visit,
+                    _i.process_key,
+                    _i.version,
+                    _i.key,
+                )
                 .join(rows.instances, _i.id == w.instance_id)
                 .where(
                     w.contact_id.in_({item.contact.id for item in awaited}),
@@ -621,14 +673,21 @@ class _Transaction:
         rules = [rule for _, rule in step.rules()]
         if rules and not all(await self._evaluate(item, rules)):
             return
-        payload = {"id": item.event.id, "type": item.event.type}
-        self._effects.outbox += await enqueue(self._connection, SIGNAL_EVENT, [row.instance_id], payload, self._now)
+        payload = {"id": item.event.id, "type": item.event.type, "step": row.step, "visit": row.visit}
+        self._effects.outbox += await enqueue(
+            self._connection, SIGNAL_EVENT, [row.instance_id], payload, self._now
+        )
         item.result.decisions.append(
             Decision(process=row.process_key, decision="continued", instance=row.instance_id)
         )
 
     def _say(
-        self, item: _Item, process: ProcessView, decision: str, reason: str | None, instance: str | None = None
+        self,
+        item: _Item,
+        process: ProcessView,
+        decision: str,
+        reason: str | None,
+        instance: str | None = None,
     ) -> None:
         item.result.decisions.append(
             Decision(process=process.key, decision=decision, reason=reason, instance=instance)
@@ -685,7 +744,11 @@ async def stop_instances(
 
 
 async def enqueue(
-    connection: AsyncConnection, kind: str, instances: Sequence[str], payload: Mapping[str, Any], now: datetime
+    connection: AsyncConnection,
+    kind: str,
+    instances: Sequence[str],
+    payload: Mapping[str, Any],
+    now: datetime,
 ) -> list[int]:
     """Write signals or cancellations to be delivered after the commit; returns their ids."""
     result = await connection.execute(

@@ -11,7 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake.admission import Admission, Effects, stop_instances
 from intake.events import Decision, IncomingEvent
-from processes.builtin_events import LIST_SUBSCRIBED, LIST_UNSUBSCRIBED, PROCESS_REQUESTED, TAG_ADDED, TAG_REMOVED
+from processes.builtin_events import (
+    LIST_SUBSCRIBED,
+    LIST_UNSUBSCRIBED,
+    PROCESS_REQUESTED,
+    TAG_ADDED,
+    TAG_REMOVED,
+)
 from processes.values import Json
 from store import contacts, rows
 from store.catalog import CatalogCache
@@ -51,7 +57,13 @@ class Changes:
         return True, await self._tell(connection, TAG_REMOVED, contact_id, {"tag": tag}, now, origin)
 
     async def set_subscription(
-        self, connection: AsyncConnection, contact_id: str, list_key: str, status: str, now: datetime, origin: Origin
+        self,
+        connection: AsyncConnection,
+        contact_id: str,
+        list_key: str,
+        status: str,
+        now: datetime,
+        origin: Origin,
     ) -> tuple[str | None, Effects]:
         """Set the status in a list; returns the one before. Where it is the same, nothing happens."""
         before = await contacts.subscription(connection, contact_id, list_key)
@@ -61,9 +73,13 @@ class Changes:
             connection, contact_id, list_key, before=before, after=status, now=now, source=origin.source
         )
         if status == SUBSCRIBED:
-            return before, await self._tell(connection, LIST_SUBSCRIBED, contact_id, {"list": list_key}, now, origin)
+            return before, await self._tell(
+                connection, LIST_SUBSCRIBED, contact_id, {"list": list_key}, now, origin
+            )
         if before == SUBSCRIBED:
-            return before, await self._tell(connection, LIST_UNSUBSCRIBED, contact_id, {"list": list_key}, now, origin)
+            return before, await self._tell(
+                connection, LIST_UNSUBSCRIBED, contact_id, {"list": list_key}, now, origin
+            )
         return before, Effects()
 
     async def request_process(
@@ -105,7 +121,9 @@ class Changes:
         )
         for table in (rows.contact_tags, rows.contact_notes, rows.subscriptions, rows.segment_members):
             await connection.execute(delete(table).where(table.c.contact_id == contact_id))
-        await connection.execute(delete(rows.subscription_changes).where(rows.subscription_changes.c.contact_id == contact_id))
+        await connection.execute(
+            delete(rows.subscription_changes).where(rows.subscription_changes.c.contact_id == contact_id)
+        )
         await connection.execute(
             update(rows.contacts)
             .where(rows.contacts.c.id == contact_id)
@@ -123,7 +141,9 @@ class Changes:
             )
         )
         await connection.execute(
-            update(rows.messages).where(rows.messages.c.contact_id == contact_id).values(recipient="", subject=None)
+            update(rows.messages)
+            .where(rows.messages.c.contact_id == contact_id)
+            .values(recipient="", subject=None)
         )
         await connection.execute(
             update(rows.events).where(rows.events.c.contact_id == contact_id).values(params={}, key=None)
@@ -138,7 +158,9 @@ class Changes:
         """
         i, n = rows.instances.c, rows.entries.c
         moved = (
-            await connection.execute(select(func.count()).select_from(rows.instances).where(i.contact_id == gone))
+            await connection.execute(
+                select(func.count()).select_from(rows.instances).where(i.contact_id == gone)
+            )
         ).scalar_one()
         twice = select(i.process_key, i.key).where(i.contact_id == survivor, i.open, i.exclusive).subquery()
         await connection.execute(
@@ -147,7 +169,9 @@ class Changes:
                 i.contact_id == gone,
                 i.open,
                 i.exclusive,
-                select(twice.c.key).where(twice.c.process_key == i.process_key, twice.c.key == i.key).exists(),
+                select(twice.c.key)
+                .where(twice.c.process_key == i.process_key, twice.c.key == i.key)
+                .exists(),
             )
             .values(exclusive=False)
         )
@@ -160,13 +184,11 @@ class Changes:
             .where(rows.subscription_changes.c.contact_id == gone)
             .values(contact_id=survivor)
         )
-        for table, keys in (
-            (rows.contact_tags, ["tag"]),
-            (rows.subscriptions, ["list_key"]),
-            (rows.segment_members, ["segment_key"]),
-            (rows.entries, ["process_key", "key"]),
-        ):
-            kept = [dict(r._mapping) for r in await connection.execute(select(table).where(table.c.contact_id == gone))]
+        for table in (rows.contact_tags, rows.subscriptions, rows.segment_members, rows.entries):
+            kept = [
+                dict(r._mapping)
+                for r in await connection.execute(select(table).where(table.c.contact_id == gone))
+            ]
             await connection.execute(delete(table).where(table.c.contact_id == gone))
             await rows.insert_new(connection, table, [{**row, "contact_id": survivor} for row in kept])
             if table is rows.entries:
@@ -184,17 +206,26 @@ class Changes:
         await self._merge_person(connection, gone, survivor, now)
         return int(moved)
 
-    async def _merge_person(self, connection: AsyncConnection, gone: str, survivor: str, now: datetime) -> None:
+    async def _merge_person(
+        self, connection: AsyncConnection, gone: str, survivor: str, now: datetime
+    ) -> None:
         c = rows.contacts
         found = {
-            row.id: row._mapping for row in await connection.execute(select(c).where(c.c.id.in_([gone, survivor])))
+            row.id: row._mapping
+            for row in await connection.execute(select(c).where(c.c.id.in_([gone, survivor])))
         }
         old, new = found[gone], found[survivor]
         await connection.execute(
             update(c)
             .where(c.c.id == gone)
             .values(
-                external_id=None, email=None, phone=None, token=None, fields={}, deleted_at=now, merged_into=survivor
+                external_id=None,
+                email=None,
+                phone=None,
+                token=None,
+                fields={},
+                deleted_at=now,
+                merged_into=survivor,
             )
         )
         inherited = {

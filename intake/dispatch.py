@@ -41,6 +41,8 @@ VERSION = SearchAttributeKey.for_int(SEARCH_VERSION)
 SEARCH_ATTRIBUTES: tuple[SearchAttributeKey[Any], ...] = (PROCESS, CONTACT, VERSION)
 
 MARK_SECONDS = 0.5
+CALLS_AT_ONCE = 64
+"""Starts under way at once: more only wait in the server, and their time runs out there."""
 RETRY_LATER = timedelta(seconds=30)
 
 
@@ -56,6 +58,7 @@ class Dispatcher:
         self._task_queue = task_queue
         self._timeout = timedelta(seconds=timeout)
         self._definition_url = definition_url.rstrip("/")
+        self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
         self._started: list[str] = []
         self._delivered: list[int] = []
         self._marking: asyncio.Task[None] | None = None
@@ -70,6 +73,10 @@ class Dispatcher:
 
     async def start(self, start: Start) -> bool:
         """Start a row's workflow. True where Temporal has it, now or already."""
+        async with self._slots:
+            return await self._start(start)
+
+    async def _start(self, start: Start) -> bool:
         try:
             await self._client.start_workflow(
                 WORKFLOW,
@@ -166,7 +173,9 @@ class Dispatcher:
                         updated_at=now,
                     )
                 )
-                await connection.execute(delete(rows.waits).where(rows.waits.c.instance_id == row.instance_id))
+                await connection.execute(
+                    delete(rows.waits).where(rows.waits.c.instance_id == row.instance_id)
+                )
                 await connection.execute(delete(rows.outbox).where(rows.outbox.c.id == row.id))
         except DatabaseUnavailable as error:
             log.warning("outbox_not_closed", instance=row.instance_id, error=str(error))
@@ -181,7 +190,9 @@ class Dispatcher:
                     update(rows.outbox)
                     .where(o.id == row.id)
                     .values(
-                        attempts=o.attempts + 1, last_error=error[:500], lease_until=datetime.now(UTC) + RETRY_LATER
+                        attempts=o.attempts + 1,
+                        last_error=error[:500],
+                        lease_until=datetime.now(UTC) + RETRY_LATER,
                     )
                 )
 

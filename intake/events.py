@@ -13,7 +13,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import BaseModel, ConfigDict, Field
 
 from processes.clock import check_zone
-from processes.problems import DocumentInvalid, Problem
+from processes.problems import DocumentInvalid, Problem, pointer
 from processes.values import Json
 
 MAX_STRING = 10_000
@@ -23,7 +23,8 @@ MAX_IDENTITY = 255
 FUTURE_TOLERANCE = timedelta(minutes=5)
 
 _EVENT_TYPE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$")
-_PARAM = re.compile(r"^[^\s.][^.\x00]{0,99}$")
+PARAM_NAME = re.compile(r"^[^\s.][^.\x00]{0,99}$")
+"""How a param's name looks."""
 
 
 class Identities(BaseModel):
@@ -81,6 +82,13 @@ class EventResult(BaseModel):
     decisions: list[Decision] = Field(default_factory=list)
     problems: list[Problem] = Field(default_factory=list)
 
+    def copy_from(self, first: "EventResult") -> None:
+        """Say what the same event, sent first in the same batch, did: now and when its decisions change."""
+        self.contact, self.contact_status = first.contact, first.contact_status
+        self.decisions, self.problems = first.decisions, first.problems
+        if first.status == "refused":
+            self.status = first.status
+
 
 def new_event_id() -> str:
     """An id for an event whose sender gave none: sorts by time."""
@@ -104,7 +112,7 @@ def check_event(
     `places` maps our names to the pointers that the sender used. Raises DocumentInvalid with every problem.
     """
     problems = _Problems(places or {})
-    if not _EVENT_TYPE.match(type):
+    if not _EVENT_TYPE.fullmatch(type):
         problems.add("/type", "an event type is letters, digits, «_», «.», «:», «-», at most 100 characters")
     if id is not None and not _is_plain(id, MAX_IDENTITY):
         problems.add("/id", f"an id has 1 to {MAX_IDENTITY} characters and no control characters")
@@ -114,9 +122,11 @@ def check_event(
     if len(params) > MAX_PARAMS:
         problems.add("/params", f"at most {MAX_PARAMS} params")
     for name, value in params.items():
-        if not _PARAM.match(name):
-            problems.add(f"/params/{name}", "a param's name has 1 to 100 characters, no dot, and no space in front")
-        check_json(value, f"/params/{name}", problems.add)
+        if not PARAM_NAME.fullmatch(name):
+            problems.add(
+                pointer(["params", name]), "a param's name has 1 to 100 characters, no dot, and no space in front"
+            )
+        check_json(value, pointer(["params", name]), problems.add)
     identities, extra = read_contact(contact, problems.add)
     problems.raise_any()
     return IncomingEvent(
@@ -161,7 +171,7 @@ def read_contact(contact: Mapping[str, Json], problem: Any) -> tuple[Identities,
             except ValueError as error:
                 problem("/contact/time_zone", str(error))
         elif name == "language" and value is not None:
-            if not isinstance(value, str) or not re.match(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", value):
+            if not isinstance(value, str) or not re.fullmatch(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", value):
                 problem("/contact/language", "must be a language tag such as «cs» or «en-GB»")
             else:
                 extra[name] = value
@@ -170,12 +180,15 @@ def read_contact(contact: Mapping[str, Json], problem: Any) -> tuple[Identities,
                 problem("/contact/fields", "must be an object")
             else:
                 for field, content in value.items():
-                    if not re.match(r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", field):
-                        problem(f"/contact/fields/{field}", "a field's name is letters, digits and «_», at most 64")
-                    check_json(content, f"/contact/fields/{field}", problem)
+                    if not re.fullmatch(r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", field):
+                        problem(
+                            pointer(["contact", "fields", field]),
+                            "a field's name is letters, digits and «_», at most 64",
+                        )
+                    check_json(content, pointer(["contact", "fields", field]), problem)
                 extra[name] = value
         elif value is not None:
-            problem(f"/contact/{name}", "unknown field")
+            problem(pointer(["contact", name]), "unknown field")
     return Identities(**values), extra
 
 
@@ -197,7 +210,7 @@ def check_json(value: Any, place: str, problem: Any, depth: int = 1) -> None:
     elif isinstance(value, dict):
         for name, inner in value.items():
             check_json(name, place, problem, depth)
-            check_json(inner, f"{place}/{name}", problem, depth + 1)
+            check_json(inner, place + pointer([name]), problem, depth + 1)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             check_json(inner, f"{place}/{index}", problem, depth + 1)
@@ -208,8 +221,8 @@ class _Problems:
         self._places = places
         self._found: list[Problem] = []
 
-    def add(self, pointer: str, message: str) -> None:
-        self._found.append(Problem(pointer=self._places.get(pointer, pointer), message=message))
+    def add(self, place: str, message: str) -> None:
+        self._found.append(Problem(pointer=self._places.get(place, place), message=message))
 
     def raise_any(self) -> None:
         if self._found:

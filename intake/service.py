@@ -55,7 +55,9 @@ async def retried(database: Database, work: Callable[[AsyncConnection], Awaitabl
 class Intake:
     """Takes events in for everyone: the API, steps, people."""
 
-    def __init__(self, database: Database, admission: Admission, dispatcher: Dispatcher, client: Client) -> None:
+    def __init__(
+        self, database: Database, admission: Admission, dispatcher: Dispatcher, client: Client
+    ) -> None:
         self._database = database
         self._admission = admission
         self._dispatcher = dispatcher
@@ -96,7 +98,9 @@ class Intake:
                 size += len(group[-1][0])
             await self._take_group(group)
 
-    async def _take_group(self, group: list[tuple[list[IncomingEvent], asyncio.Future[list[EventResult]]]]) -> None:
+    async def _take_group(
+        self, group: list[tuple[list[IncomingEvent], asyncio.Future[list[EventResult]]]]
+    ) -> None:
         together = [event for events, _ in group for event in events]
         try:
             results, effects = await self._admit(together)
@@ -131,15 +135,18 @@ class Intake:
         except Exception:
             log.exception("dispatch_failed")
             started = set()
-        try:
-            await self._reconsider([event for events, _ in group for event in events], results)
-        except Exception:
-            log.exception("reconsideration_failed")
         for result in results:
             if result.status == "accepted":
                 for decision in result.decisions:
                     if decision.decision == "started" and decision.instance not in started:
-                        decision.decision, decision.reason = "pending", "Temporal has not confirmed the start yet"
+                        decision.decision, decision.reason = (
+                            "pending",
+                            "Temporal has not confirmed the start yet",
+                        )
+        try:
+            await self._reconsider([event for events, _ in group for event in events], results)
+        except Exception:
+            log.exception("reconsideration_failed")
         position = 0
         for events, future in group:
             own = results[position : position + len(events)]
@@ -196,7 +203,10 @@ class Intake:
 
 
 async def mend_if_closed(database: Database, client: Client, instance: str) -> bool:
-    """Close the row of an instance whose workflow is over or unknown to Temporal. True where it was closed."""
+    """Close the row of an instance whose workflow is over or unknown to Temporal. True where it was closed.
+
+    Of one that has not begun only where Temporal knows that it is over: else its start may be on its way still.
+    """
     try:
         status = (await client.get_workflow_handle(instance).describe()).status
     except RPCError as error:
@@ -209,12 +219,10 @@ async def mend_if_closed(database: Database, client: Client, instance: str) -> b
     i = rows.instances.c
     now = datetime.now(UTC)
     async with database.write() as connection:
-        begun = (
-            await connection.execute(
-                select(i.id).where(i.id == instance, i.open, i.run_id.is_not(None)).with_for_update()
-            )
+        row = (
+            await connection.execute(select(i.run_id).where(i.id == instance, i.open).with_for_update())
         ).first()
-        if begun is None:
+        if row is None or (row.run_id is None and status is None):
             return False
         await connection.execute(
             update(rows.instances)
@@ -233,7 +241,9 @@ async def mend_if_closed(database: Database, client: Client, instance: str) -> b
     return True
 
 
-def _fail(group: list[tuple[list[IncomingEvent], asyncio.Future[list[EventResult]]]], error: Exception) -> None:
+def _fail(
+    group: list[tuple[list[IncomingEvent], asyncio.Future[list[EventResult]]]], error: Exception
+) -> None:
     for _, future in group:
         if not future.done():
             future.set_exception(error)

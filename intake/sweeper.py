@@ -34,7 +34,13 @@ class Sweeper:
     """Looks after starts, signals and cancellations that did not arrive, every `seconds`."""
 
     def __init__(
-        self, database: Database, catalog: CatalogCache, dispatcher: Dispatcher, client: Client, *, seconds: float
+        self,
+        database: Database,
+        catalog: CatalogCache,
+        dispatcher: Dispatcher,
+        client: Client,
+        *,
+        seconds: float,
     ) -> None:
         self._database = database
         self._catalog = catalog
@@ -62,7 +68,9 @@ class Sweeper:
         now = datetime.now(UTC)
         await self._release_forgotten(now)
         async with self._database.write() as connection:
-            effects = Effects(starts=await self._lease_starts(connection, now), outbox=await self._lease(connection, now))
+            effects = Effects(
+                starts=await self._lease_starts(connection, now), outbox=await self._lease(connection, now)
+            )
         if effects.starts or effects.outbox:
             log.info("sweeping", starts=len(effects.starts), outbox=len(effects.outbox))
         await self._dispatcher.send(effects)

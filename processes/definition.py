@@ -4,7 +4,7 @@
 refers to exists is `processes/validation.py`'s question.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +32,9 @@ class ProcessDefinition(BaseModel):
     description: str | None = Field(default=None, max_length=2000)
     tags: list[Tag] = Field(default_factory=list, max_length=50)
     list_key: Key | None = Field(
-        default=None, alias="list", description="The list it runs for; fixed once the process is made (Ecomail)."
+        default=None,
+        alias="list",
+        description="The list it runs for; fixed once the process is made (Ecomail).",
     )
     purpose: str = Field(
         default="marketing",
@@ -47,7 +49,9 @@ class ProcessDefinition(BaseModel):
     )
     triggers: list[Trigger] = Field(default_factory=list, max_length=MAX_TRIGGERS)
     recurrence: Recurrence
-    first: StepId | None = Field(default=None, description="The step to begin with; the first in `steps` if not given.")
+    first: StepId | None = Field(
+        default=None, description="The step to begin with; the first in `steps` if not given."
+    )
     steps: list[Step] = Field(min_length=1, max_length=MAX_STEPS)
 
     @field_validator("tags")
@@ -72,15 +76,11 @@ class ProcessDefinition(BaseModel):
     @cached_property
     def looping(self) -> frozenset[str]:
         """The steps that lie on a loop, whose visits must be counted."""
-        return frozenset(step.id for step in self.steps if self._reaches(step.id, step.id, through=lambda _: True))
+        return frozenset(step.id for step in self.steps if self._returns(step, _all_exits))
 
     def unwaiting_loop(self) -> str | None:
-        """A step on a loop in which no time can pass, or None."""
-        for step in self.steps:
-            if self._reaches(step.id, step.id, through=lambda s: not s.waits):
-                found: str = step.id
-                return found
-        return None
+        """A step on a loop that can turn without any time passing, or None."""
+        return next((step.id for step in self.steps if self._returns(step, StepBase.instant_exits)), None)
 
     def reachable(self) -> frozenset[str]:
         """The steps that an instance can come to."""
@@ -98,7 +98,9 @@ class ProcessDefinition(BaseModel):
         """The instance key that an event gives: empty where the process has none, None where the event lacks it."""
         if self.instance_key is None:
             return ""
-        value = event_key if self.instance_key == "event.key" else params.get(self.instance_key.split(".", 1)[1])
+        value = (
+            event_key if self.instance_key == "event.key" else params.get(self.instance_key.split(".", 1)[1])
+        )
         if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
             return None
         return str(value)
@@ -116,26 +118,29 @@ class ProcessDefinition(BaseModel):
         """The definition as JSON, as it was written: what was not set is left out."""
         return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
 
-    def _reaches(self, start: str, goal: str, *, through: Any) -> bool:
+    def _returns(self, start: StepBase, exits: Callable[[StepBase], Iterable[str | None]]) -> bool:
         seen: set[str] = set()
         todo = [start]
         while todo:
-            step = self.by_id.get(todo.pop())
-            if step is None or not through(step):
-                continue
-            for _, to in step.exits():
-                if to == goal:
+            for to in exits(todo.pop()):
+                if to == start.id:
                     return True
-                if to is not None and to not in seen:
+                if to is not None and to not in seen and to in self.by_id:
                     seen.add(to)
-                    todo.append(to)
+                    todo.append(self.by_id[to])
         return False
+
+
+def _all_exits(step: StepBase) -> Iterator[str | None]:
+    return (to for _, to in step.exits())
 
 
 def parse(document: Any) -> ProcessDefinition:
     """Read a definition. Raises DocumentInvalid with every problem of its shape and of its graph."""
     if not isinstance(document, dict):
-        raise DocumentInvalid([Problem(pointer="", message="a process is an object with key, name, steps, …")])
+        raise DocumentInvalid(
+            [Problem(pointer="", message="a process is an object with key, name, steps, …")]
+        )
     try:
         definition = ProcessDefinition.model_validate(document)
     except ValidationError as error:
@@ -153,7 +158,9 @@ def _graph_problems(definition: ProcessDefinition) -> Iterator[Problem]:
             yield Problem(pointer=f"/steps/{index}/id", message=f"step «{step.id}» stands twice")
         seen.setdefault(step.id, index)
         if step.id in {"continue", "end"} and step.kind != "end":
-            yield Problem(pointer=f"/steps/{index}/id", message=f"«{step.id}» is a reserved word, not a step's id")
+            yield Problem(
+                pointer=f"/steps/{index}/id", message=f"«{step.id}» is a reserved word, not a step's id"
+            )
         for place, to in step.exits():
             if to is not None and to not in definition.by_id:
                 yield Problem(pointer=f"/steps/{index}/{place}", message=f"there is no step «{to}»")
@@ -163,10 +170,13 @@ def _graph_problems(definition: ProcessDefinition) -> Iterator[Problem]:
     reachable = definition.reachable()
     for index, step in enumerate(definition.steps):
         if step.id not in reachable:
-            yield Problem(pointer=f"/steps/{index}", message=f"step «{step.id}» cannot be reached from the first step")
+            yield Problem(
+                pointer=f"/steps/{index}", message=f"step «{step.id}» cannot be reached from the first step"
+            )
     stuck = definition.unwaiting_loop()
     if stuck is not None:
         yield Problem(
             pointer=f"/steps/{seen[stuck]}",
-            message=f"step «{stuck}» is on a loop without a wait: put a wait into the loop",
+            message=f"step «{stuck}» is on a loop without a wait: put a wait into the loop "
+            "(one that passes at once where its moment is past or missing does not count)",
         )

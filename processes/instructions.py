@@ -92,10 +92,16 @@ class Close(_Compact):
 
 
 class EventSignal(_Compact):
-    """An event that an instance waited for: only its id; the event is in the database."""
+    """An event that an instance waited for: only its id; the event is in the database.
+
+    `step` and `visit` name the wait that it is for: it was held against that wait's filter, and the instance may
+    have gone on to another since.
+    """
 
     id: str
     type: str
+    step: str | None = None
+    visit: int | None = None
 
 
 class State(_Compact):
@@ -105,6 +111,7 @@ class State(_Compact):
     events: list[EventSignal] = []
     seen: list[str] = []
     path: list[str] = []
+    released: bool = False
 
 
 BEGIN = "begin"

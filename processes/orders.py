@@ -36,7 +36,9 @@ def read_order(params: Mapping[str, Json], key: str | None) -> Order | None:
     """
     lines = _first(params, "items", "products", "lines")
     items = [item for line in lines if (item := _item(line)) is not None] if isinstance(lines, list) else []
-    number = _text(_first(params, "number", "orderNumber", "order_number", "orderId", "order_id", "id")) or key
+    number = (
+        _text(_first(params, "number", "orderNumber", "order_number", "orderId", "order_id", "id")) or key
+    )
     if number is None and not items:
         return None
     totals = [item.total for item in items if item.total is not None]

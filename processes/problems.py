@@ -31,23 +31,42 @@ def problems_of(error: ValidationError, document: Any, *, under: Sequence[Any] =
     are left out, so that the pointer always names a place that exists, or one that is missing.
     """
     return [
-        Problem(pointer=pointer([*under, *_place(e["loc"], document)]), message=_message(e))
+        Problem(
+            pointer=pointer([*under, *_place(e["loc"], document, missing=e["type"] == "missing")]),
+            message=_message(e),
+        )
         for e in error.errors(include_url=False)
     ]
 
 
-def _place(location: tuple[int | str, ...], document: Any) -> list[int | str]:
+def _place(location: tuple[int | str, ...], document: Any, *, missing: bool) -> list[int | str]:
     place: list[int | str] = []
     here = document
     for index, part in enumerate(location):
-        last = index == len(location) - 1
-        if isinstance(here, dict) and isinstance(part, str) and (part in here or last):
+        following = None if index == len(location) - 1 else location[index + 1]
+        if _is_tag(part, following, here):
+            continue
+        if (
+            isinstance(here, dict)
+            and isinstance(part, str)
+            and (part in here or (following is None and missing))
+        ):
             place.append(part)
             here = here.get(part)
         elif isinstance(here, list) and isinstance(part, int) and part < len(here):
             place.append(part)
             here = here[part]
     return place
+
+
+def _is_tag(part: int | str, following: int | str | None, here: Any) -> bool:
+    """Whether a part names a union's member although `here` has a key of the same name: the next part tells."""
+    if not isinstance(here, dict) or part not in here or following is None or following not in here:
+        return False
+    inner = here[part]
+    return not (isinstance(inner, dict) and following in inner) and not (
+        isinstance(inner, list) and isinstance(following, int)
+    )
 
 
 def _message(error: Any) -> str:

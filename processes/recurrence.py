@@ -49,6 +49,7 @@ def _from_word(value: Any) -> Any:
 
 
 Recurrence = Annotated[
-    Annotated[EachTime | Once | WhenFinished | OncePer, Field(discriminator="mode")], BeforeValidator(_from_word)
+    Annotated[EachTime | Once | WhenFinished | OncePer, Field(discriminator="mode")],
+    BeforeValidator(_from_word),
 ]
 """A recurrence; the modes without parameters may be written as a bare word."""

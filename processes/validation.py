@@ -41,7 +41,8 @@ def _references(definition: ProcessDefinition, around: Surroundings) -> Iterator
             twin = (t for t in definition.triggers if isinstance(t, EventTrigger) and t.does == "start")
             if any(t.event == trigger.event and t.filter == trigger.filter for t in twin):
                 yield Problem(
-                    pointer=f"/triggers/{index}", message=f"event «{trigger.event}» both starts and stops the process"
+                    pointer=f"/triggers/{index}",
+                    message=f"event «{trigger.event}» both starts and stops the process",
                 )
     for index, step in enumerate(definition.steps):
         needs = step.needs()

@@ -110,7 +110,9 @@ class CatalogCache:
             table = rows.process_versions
             document = (
                 await connection.execute(
-                    select(table.c.definition).where(table.c.process_key == process, table.c.version == version)
+                    select(table.c.definition).where(
+                        table.c.process_key == process, table.c.version == version
+                    )
                 )
             ).scalar_one()
             found = self._definitions[(process, version)] = parse_stored(process, version, document)
@@ -132,7 +134,9 @@ async def _load(connection: AsyncConnection, stamp: int) -> CatalogView:
         .order_by(p.c.key)
     )
     processes = {
-        row.key: ProcessView(row.key, row.status, row.version, parse_stored(row.key, row.version, row.definition))
+        row.key: ProcessView(
+            row.key, row.status, row.version, parse_stored(row.key, row.version, row.definition)
+        )
         for row in published
     }
     listeners: dict[str, list[Listening]] = {}

@@ -57,7 +57,13 @@ async def resolve(connection: AsyncConnection, reference: str) -> str | None:
         )
     ).all()
     by_column = [
-        (row.external_id == reference, row.id == reference, row.email == reference.lower(), row.phone == reference, row)
+        (
+            row.external_id == reference,
+            row.id == reference,
+            row.email == reference.lower(),
+            row.phone == reference,
+            row,
+        )
         for row in found
     ]
     if not by_column:
@@ -89,7 +95,9 @@ def new_row(now: datetime, identities: Mapping[str, str], extra: Mapping[str, An
     }
 
 
-async def adopt(connection: AsyncConnection, contact_id: str, identities: Mapping[str, str], now: datetime) -> None:
+async def adopt(
+    connection: AsyncConnection, contact_id: str, identities: Mapping[str, str], now: datetime
+) -> None:
     """Give a contact identities that it had none of."""
     await connection.execute(
         update(rows.contacts).where(_c.id == contact_id).values(**identities, updated_at=now)
@@ -135,7 +143,9 @@ async def set_subscription(
     """Set the status and write the change into its history."""
     statement = rows.upsert(connection, rows.subscriptions)
     await connection.execute(
-        statement.values(contact_id=contact_id, list_key=list_key, status=after, since=now).on_conflict_do_update(
+        statement.values(
+            contact_id=contact_id, list_key=list_key, status=after, since=now
+        ).on_conflict_do_update(
             index_elements=["contact_id", "list_key"],
             set_={"status": statement.excluded.status, "since": statement.excluded.since},
         )
@@ -157,11 +167,15 @@ async def set_fields(
 ) -> None:
     """Write the contact's whole `fields` and, where given, columns of its own."""
     await connection.execute(
-        update(rows.contacts).where(_c.id == contact_id).values(fields=dict(fields), updated_at=now, **(columns or {}))
+        update(rows.contacts)
+        .where(_c.id == contact_id)
+        .values(fields=dict(fields), updated_at=now, **(columns or {}))
     )
 
 
-async def add_note(connection: AsyncConnection, contact_id: str, text: str, now: datetime, source: str) -> None:
+async def add_note(
+    connection: AsyncConnection, contact_id: str, text: str, now: datetime, source: str
+) -> None:
     """Add a note."""
     await connection.execute(
         insert(rows.contact_notes).values(contact_id=contact_id, text=text, added_at=now, source=source)

@@ -45,6 +45,8 @@ class Database:
                 connect_args={"timeout": SQLITE_BUSY_SECONDS, "isolation_level": None},
                 pool_size=pool_size,
                 max_overflow=0,
+                # Reads are autocommit and `write` ends what it began: there is nothing to roll back on return.
+                pool_reset_on_return=None,
             )
             _set_up_sqlite(engine)
         else:
@@ -67,7 +69,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection to read with. Raises DatabaseUnavailable."""
-        with _translated():
+        with _Translated():
             async with self.engine.connect() as connection:
                 yield connection
 
@@ -78,7 +80,7 @@ class Database:
         On SQLite writers of one process queue here, and the transaction takes the write lock at its start, so
         that two processes wait for each other instead of failing half-way. Raises DatabaseUnavailable.
         """
-        with _translated():
+        with _Translated():
             if not self.is_sqlite:
                 async with self.engine.begin() as connection:
                     yield connection
@@ -93,7 +95,7 @@ class Database:
                 await asyncio.shield(connection.commit())
 
 
-class _translated:
+class _Translated:
     """Turns a lost or refused connection into DatabaseUnavailable; other errors pass as they are."""
 
     def __enter__(self) -> None:
@@ -106,7 +108,9 @@ class _translated:
             if _is_serialization_failure(error):
                 return
             raise DatabaseUnavailable(str(error.orig)) from error
-        if isinstance(error, (ConnectionError, TimeoutError, OSError)) and not isinstance(error, FileNotFoundError):
+        if isinstance(error, (ConnectionError, TimeoutError, OSError)) and not isinstance(
+            error, FileNotFoundError
+        ):
             raise DatabaseUnavailable(str(error) or type(error).__name__) from error
 
 

@@ -1,17 +1,201 @@
-"""Bring a database to the newest schema. `create_schema` is for tests; people run the migrations."""
+"""Bring a database to a schema: `migrate` for people, `create_schema` for tests. Both make the same database.
 
-from sqlalchemy import insert
+Any number of processes may call `migrate` at once: one works, the others wait and then find nothing to do. Each call
+is one transaction, so that a migration that fails leaves nothing behind. No model or query lives here.
+"""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, insert, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlmodel import SQLModel
+
+from processes.builtin_events import BUILTIN
 from store.database import Database
-from store.tables import Catalog, SQLModel
+from store.tables import Catalog, EventType
+
+LOCK: Final = 0x6F6E77617264
+"""The key of PostgreSQL's advisory lock that migrations hold: "onward" in ASCII."""
+LOCK_POLL_SECONDS: Final = 0.2
+
+
+class MigrationRefused(Exception):
+    """Nothing was changed. The message says why."""
+
+
+class BrokenReferences(MigrationRefused):
+    """A migration left rows that refer to rows that are not there."""
+
+
+class UnknownRevision(MigrationRefused):
+    """The database is at a revision that this code does not know, or was to go to one: newer code was here."""
+
+
+async def migrate(url: str, revision: str = "head") -> list[str]:
+    """Upgrade to `revision`. Returns the revisions applied now, oldest first; none where it was there already.
+
+    Raises MigrationRefused, or what the database says.
+    """
+    applied: list[str] = []
+
+    def note(*, step: Any, **_: Any) -> None:
+        applied.append(step.up_revision_id)
+
+    def upgrade(connection: Connection) -> None:
+        with _refused():
+            command.upgrade(make_config(connection, on_version_apply=note), revision)
+
+    async with _migrating(url) as connection:
+        await connection.run_sync(upgrade)
+    return applied
+
+
+async def downgrade(url: str, revision: str = "base") -> None:
+    """Go back to `revision`. Drops what later revisions made, with the data in it."""
+
+    def back(connection: Connection) -> None:
+        with _refused():
+            command.downgrade(make_config(connection), revision)
+
+    async with _migrating(url) as connection:
+        await connection.run_sync(back)
+
+
+async def current(url: str) -> str | None:
+    """The revision that the database is at, or None before the first. Raises DatabaseUnavailable."""
+    database = Database.connect(url)
+    try:
+        async with database.read() as connection:
+            return await connection.run_sync(_current)
+    finally:
+        await database.close()
+
+
+def newest() -> str:
+    """The revision that this code is written for."""
+    head = _scripts().get_current_head()
+    if head is None:
+        raise RuntimeError("store/migrations/versions is empty: the installation is not whole")
+    return head
 
 
 async def create_schema(url: str) -> None:
-    """Make all tables in an empty database, as the migrations would."""
+    """Make all tables in an empty database, as the migrations would, and note the newest revision."""
     database = Database.connect(url)
+    now = datetime.now(UTC)
+    builtin = [
+        {
+            "key": key,
+            "name": name,
+            "category": category,
+            "creates_contacts": False,
+            "registered_by": "onward",
+            "created_at": now,
+        }
+        for key, (name, category) in BUILTIN.items()
+    ]
     try:
         async with database.write() as connection:
             await connection.run_sync(SQLModel.metadata.create_all)
             await connection.execute(insert(Catalog).values(id=1, stamp=1))
+            await connection.execute(insert(EventType), builtin)
+            await connection.run_sync(_stamp)
     finally:
         await database.close()
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except CommandError as error:
+        raise UnknownRevision(f"{error}; this code knows revisions up to {newest()}") from error
+
+
+@asynccontextmanager
+async def _migrating(url: str) -> AsyncIterator[AsyncConnection]:
+    """A connection that nobody else migrates beside, in one transaction."""
+    if url.startswith("sqlite"):
+        async with _migrating_sqlite(url) as connection:
+            yield connection
+        return
+    # Neither a pool nor a limit on statements: rewriting a large table takes as long as it takes.
+    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 10})
+    try:
+        async with engine.connect() as connection:
+            await _lock(connection)
+            async with connection.begin():
+                yield connection
+    finally:
+        await engine.dispose()
+
+
+async def _lock(connection: AsyncConnection) -> None:
+    """Take the lock, which the connection holds until it closes.
+
+    Asked for again and again: a session that blocks in `pg_advisory_lock` has a transaction open, which a CREATE INDEX
+    CONCURRENTLY of the one that migrates would wait for, for ever.
+    """
+    while True:
+        taken = (
+            await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK})
+        ).scalar_one()
+        await connection.rollback()
+        if taken:
+            return
+        await asyncio.sleep(LOCK_POLL_SECONDS)
+
+
+@asynccontextmanager
+async def _migrating_sqlite(url: str) -> AsyncIterator[AsyncConnection]:
+    """Holds the file's write lock. References are checked at the end: copying a table breaks them for a moment."""
+    database = Database.connect(url, pool_size=1)
+    try:
+        async with database.engine.connect() as connection:
+            await connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+            await connection.commit()
+            await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+            broken = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).all()
+            if broken:
+                raise BrokenReferences(f"{len(broken)} rows, first in table {broken[0][0]}")
+            await connection.commit()
+    finally:
+        await database.close()
+
+
+def make_config(
+    connection: Connection | None = None, *, on_version_apply: Callable[..., None] | None = None
+) -> Config:
+    """Alembic's configuration, in code: there is no alembic.ini."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    config.attributes["connection"] = connection
+    config.attributes["on_version_apply"] = on_version_apply
+    return config
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(make_config())
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _stamp(connection: Connection) -> None:
+    MigrationContext.configure(connection, opts={"transactional_ddl": True}).stamp(_scripts(), newest())

@@ -7,7 +7,16 @@ two of CPU. No business rule lives here.
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, PrimaryKeyConstraint, String, UniqueConstraint, text
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 from store.types import JSON_DOCUMENT, UtcDateTime
@@ -57,7 +66,10 @@ class ContactTag(SQLModel, table=True):
     """A tag on a contact, with the time it was added and by what."""
 
     __tablename__: ClassVar[str] = "contact_tags"
-    __table_args__ = (PrimaryKeyConstraint("contact_id", "tag"), Index("ix_contact_tags_tag", "tag", "contact_id"))
+    __table_args__ = (
+        PrimaryKeyConstraint("contact_id", "tag"),
+        Index("ix_contact_tags_tag", "tag", "contact_id"),
+    )
     contact_id: str = Field(sa_column=Column(ForeignKey("contacts.id"), nullable=False))
     tag: str = Field(sa_column=Column(String, nullable=False))
     added_at: datetime = _time()

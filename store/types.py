@@ -24,7 +24,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         """PostgreSQL's own type, or text of a fixed width."""
         if dialect.name == "sqlite":
             return dialect.type_descriptor(
-                sqlite.DATETIME(
+                sqlite.DATETIME(  # type: ignore[no-untyped-call]
                     storage_format="%(year)04d-%(month)02d-%(day)02dT"
                     "%(hour)02d:%(minute)02d:%(second)02d.%(microsecond)06d",
                     regexp=r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)\.(\d+)",

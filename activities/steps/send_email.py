@@ -41,9 +41,10 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
         )
         rendered = render(source, {**scene.context(), "unsubscribe_url": unsubscribe})
         mail = self.tools.mail
+        sender = step.sender or template.sender or mail.sender
         content = compose(
             message_id=f"{own_id}@{mail.domain}",
-            sender=step.sender or template.sender or mail.sender,
+            sender=sender,
             recipient=recipient,
             reply_to=step.reply_to or template.reply_to,
             rendered=rendered,
@@ -52,13 +53,13 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
             date=_sent_at(scene),
             headers={},
         )
-        return Outgoing(own_id, recipient, rendered.subject, content)
+        return Outgoing(own_id, recipient, rendered.subject, content, sender)
 
     async def hand_over(self, step: SendEmail, outgoing: Outgoing, claim: Claim) -> dict[str, Any]:
         """SMTP; the claim falls between RCPT TO and DATA."""
         reply = await self.tools.smtp.deliver(
             outgoing.content,
-            sender=step.sender or self.tools.mail.sender,
+            sender=outgoing.sender,
             recipient=outgoing.recipient,
             claim=claim,
         )

@@ -1,5 +1,6 @@
 """Call a webhook (S3)."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -10,9 +11,12 @@ from activities.delivery import Claim, DeliveryStep, Outgoing, Skip, message_id
 from activities.scene import Scene
 from channels.errors import Withdrawn
 from channels.templates import render_text
+from intake.events import check_json
 from processes.steps.webhook import Webhook
 from processes.values import Json
 from store import contacts
+
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 class WebhookActivity(DeliveryStep[Webhook]):
@@ -29,7 +33,8 @@ class WebhookActivity(DeliveryStep[Webhook]):
         """The body."""
         context = scene.context()
         data: dict[str, Json] = {
-            name: render_text(value, context) if isinstance(value, str) else value for name, value in step.data.items()
+            name: render_text(value, context) if isinstance(value, str) else value
+            for name, value in step.data.items()
         }
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
         body = {
@@ -59,7 +64,7 @@ class WebhookActivity(DeliveryStep[Webhook]):
         )
         answer: dict[str, Any] = {"status": reply.status}
         if step.set_fields and isinstance(reply.body, dict) and isinstance(reply.body.get("fields"), dict):
-            answer["fields"] = reply.body["fields"]
+            answer |= _fields(reply.body["fields"])
         return answer
 
     def refused(self, step: Webhook, error: Exception) -> None:
@@ -75,3 +80,17 @@ class WebhookActivity(DeliveryStep[Webhook]):
         fields = await contacts.lock_fields(scene.connection, scene.contact_id)
         scene.new_fields = {**fields, **given}
         await contacts.set_fields(scene.connection, scene.contact_id, fields=scene.new_fields, now=scene.now)
+
+
+def _fields(given: dict[str, Json]) -> dict[str, Any]:
+    """What of the reply can be kept, and why the rest cannot: the other side's mistake must lose nobody."""
+    refused: dict[str, str] = {}
+    for name, value in given.items():
+        if not _FIELD_NAME.fullmatch(name):
+            refused[repr(name)[:100]] = "is no name of a field"
+        else:
+            check_json(value, name, lambda place, message: refused.setdefault(place.split("/")[0], message))
+    kept = {
+        name: value for name, value in given.items() if name not in refused and _FIELD_NAME.fullmatch(name)
+    }
+    return {"fields": kept} | ({"fields_refused": refused} if refused else {})

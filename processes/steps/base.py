@@ -12,7 +12,9 @@ from processes.planning import Act, Answer, Arrival, Pass
 from processes.rules import Rule
 from processes.values import StepId
 
-Next = Annotated[StepId | None, Field(default=None, description="The step that follows; none: the process is complete.")]
+Next = Annotated[
+    StepId | None, Field(default=None, description="The step that follows; none: the process is complete.")
+]
 
 
 class Needs(BaseModel):
@@ -40,6 +42,10 @@ class StepBase(BaseModel):
     def exits(self) -> Iterator[tuple[str, str | None]]:
         """Every way out: the place in the step that names it, and the step named (None: complete)."""
         raise NotImplementedError
+
+    def instant_exits(self) -> Iterator[str | None]:
+        """The steps to which an instance may leave in the very moment in which it came: a loop of these is refused."""
+        return iter(()) if self.waits else (to for _, to in self.exits())
 
     def arrive(self, arrival: Arrival) -> Answer:
         """What happens when an instance arrives."""

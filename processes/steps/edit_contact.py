@@ -32,7 +32,9 @@ class EditContact(EffectStep):
             raise ValueError(f"set and unset at once: {', '.join(sorted(both))}")
         identities = (set(self.set) | set(self.unset)) & IDENTITIES
         if identities:
-            raise ValueError(f"a step cannot edit what a contact is found by: {', '.join(sorted(identities))}")
+            raise ValueError(
+                f"a step cannot edit what a contact is found by: {', '.join(sorted(identities))}"
+            )
         return self
 
     def texts(self) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,9 @@ class SendEmail(EffectStep):
     type: Literal["send_email"]
     template: Key
     if_unknown: Literal["skip", "resend"] = "skip"
-    sender: str | None = Field(default=None, max_length=320, description="From; the template's, else the setting's.")
+    sender: str | None = Field(
+        default=None, max_length=320, description="From; the template's, else the setting's."
+    )
     reply_to: str | None = Field(default=None, max_length=320)
 
     def needs(self) -> Needs:

@@ -1,7 +1,7 @@
 """Wait (S4): for a duration, until a moment, until a weekday and local time, or until a contact's date."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,6 +14,7 @@ from processes.clock import (
     add,
     date_moment,
     describe,
+    has_year,
     next_anniversary,
     next_weekday,
     parse_day,
@@ -97,13 +98,22 @@ class Wait(StepBase):
         if self.date is not None and self.date.if_missing not in {"continue", "end"}:
             yield "date/if_missing", self.date.if_missing
 
+    def instant_exits(self) -> Iterator[str | None]:
+        """Where what is past or missing leads; a duration, a weekday and an anniversary are never past."""
+        if self.until is not None or (self.date is not None and not self.date.every_year):
+            yield self._target(self.if_past)
+        if self.date is not None:
+            yield self._target(self.date.if_missing)
+
     def arrive(self, arrival: Arrival) -> Answer:
         """Sleep until the moment, or do what `if_past` or `if_missing` says."""
         now, zone = arrival.situation.now, self.zone or arrival.situation.zone
         until = self._moment(arrival, zone)
         if until is None:
-            assert self.date is not None
-            return self._instead(self.date.if_missing, f"no date in {self.date.field}")
+            choice, field = (self.date.if_missing, self.date.field) if self.date else ("continue", "none")
+            return self._instead(choice, f"no date in {field}")
+        if until == now and (self.weekday is not None or (self.date is not None and self.date.every_year)):
+            return Pass(self.next, {"not_waited": "it is that moment now"})
         if until <= now:
             return self._instead(self.if_past, f"already past: {describe(until, zone, now)}")
         what = f"Wait {self.duration}" if self.duration is not None else "Wait"
@@ -116,20 +126,30 @@ class Wait(StepBase):
     def _instead(self, choice: str, why: str) -> Answer:
         if choice == "end":
             return Finish("completed")
-        return Pass(self.next if choice == "continue" else choice, {"not_waited": why})
+        return Pass(self._target(choice), {"not_waited": why})
+
+    def _target(self, choice: str) -> str | None:
+        return {"continue": self.next, "end": None}.get(choice, choice)
 
     def _moment(self, arrival: Arrival, zone: str) -> datetime | None:
+        """The moment, or None where the contact has no such date. On a loop, one moment counts once."""
         now = arrival.situation.now
+        after = now if arrival.visit == 1 else now + timedelta(microseconds=1)
         if self.duration is not None:
             return add(now, self.duration, zone)
         if self.until is not None:
             return parse_moment(self.until, zone)
         if self.weekday is not None:
-            return next_weekday(now, frozenset(WEEKDAYS.index(d) for d in self.weekday.days), self.weekday.at, zone)
-        assert self.date is not None
-        day = parse_day(arrival.situation.fields.get(self.date.field))
-        if day is None:
+            days = frozenset(WEEKDAYS.index(day) for day in self.weekday.days)
+            return next_weekday(after, days, self.weekday.at, zone)
+        if self.date is None:
             return None
-        if self.date.every_year:
-            return next_anniversary(day, now, self.date.offset, self.date.at, zone)
-        return date_moment(day, self.date.offset, self.date.at, zone)
+        day = parse_day(arrival.situation.fields.get(self.date.field))
+        if day is None or not (self.date.every_year or has_year(day)):
+            return None
+        try:
+            if self.date.every_year:
+                return next_anniversary(day, after, self.date.offset, self.date.at, zone)
+            return date_moment(day, self.date.offset, self.date.at, zone)
+        except ValueError:  # past the calendar's end: systems write 9999-12-31 for "never"
+            return None

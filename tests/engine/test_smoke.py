@@ -23,7 +23,9 @@ async def test_an_order_is_confirmed_with_its_items(engine: Engine, smtp: Record
         "<ul>{% for item in order.items %}<li>{{ item.name }}</li>{% endfor %}</ul>",
     )
     await engine.publish(ORDER)
-    result = await engine.event("order_created", id="e1", params={"orderNumber": "77", "items": [{"name": "Tea", "price": 3}]})
+    result = await engine.event(
+        "order_created", id="e1", params={"orderNumber": "77", "items": [{"name": "Tea", "price": 3}]}
+    )
     assert [d.decision for d in result.decisions] == ["started"]
     order = engine.id("order", "e1")
     await engine.ended(order)

@@ -79,9 +79,7 @@ class Engine:
         now = datetime.now(UTC)
         async with self.services.database.write() as connection:
             p = rows.processes.c
-            current = (
-                await connection.execute(select(p.version).where(p.key == definition.key))
-            ).scalar()
+            current = (await connection.execute(select(p.version).where(p.key == definition.key))).scalar()
             version = (current or 0) + 1
             if current is None:
                 await connection.execute(
@@ -92,11 +90,16 @@ class Engine:
                 )  # fmt: skip
             else:
                 await connection.execute(
-                    update(rows.processes).where(p.key == definition.key).values(version=version, status=status)
+                    update(rows.processes)
+                    .where(p.key == definition.key)
+                    .values(version=version, status=status)
                 )
             await connection.execute(
                 insert(rows.process_versions).values(
-                    process_key=definition.key, version=version, definition=definition.document(), published_at=now
+                    process_key=definition.key,
+                    version=version,
+                    definition=definition.document(),
+                    published_at=now,
                 )
             )
             await bump(connection)
@@ -108,8 +111,8 @@ class Engine:
         async with self.services.database.write() as connection:
             statement = rows.upsert(connection, rows.templates)
             values = {
-                "key": key, "name": key, "subject": subject, "html": html or f"<p>{key}</p>", "revision": 1,
-                "updated_at": now, **more,
+                "key": key, "name": key, "subject": subject, "updated_at": now, "revision": 1,
+                "html": html or (None if "mjml" in more else f"<p>{key}</p>"), **more,
             }  # fmt: skip
             await connection.execute(
                 statement.values(values).on_conflict_do_update(index_elements=["key"], set_=values)
@@ -119,7 +122,9 @@ class Engine:
     async def make_list(self, key: str) -> None:
         """Make a list."""
         async with self.services.database.write() as connection:
-            await connection.execute(insert(rows.lists).values(key=key, name=key, created_at=datetime.now(UTC)))
+            await connection.execute(
+                insert(rows.lists).values(key=key, name=key, created_at=datetime.now(UTC))
+            )
             await bump(connection)
 
     async def event(self, type: str, contact: str | None = None, **more: Any) -> EventResult:

@@ -82,7 +82,9 @@ class TemporalServer:
 @asynccontextmanager
 async def temporal_server(db: Path | None = None, **dynamic: str) -> AsyncIterator[TemporalServer]:
     """A server for the block. `dynamic` are dynamic-config values with `__` for `.`."""
-    server = TemporalServer(free_port(), db, {key.replace("__", "."): value for key, value in dynamic.items()})
+    server = TemporalServer(
+        free_port(), db, {key.replace("__", "."): value for key, value in dynamic.items()}
+    )
     await server.start()
     try:
         yield server

@@ -1,0 +1,53 @@
+"""The FastAPI app, put together. No rule of the business lives in `api/`."""
+
+from fastapi import FastAPI
+
+from api import documentation, errors
+from api.deps import Parts
+from api.edge import Edge
+from api.routes import (
+    contacts,
+    event_types,
+    events,
+    health,
+    instances,
+    lists,
+    processes,
+    segments,
+    templates,
+    unsubscribe,
+)
+from api.routes.events import EventBatch, PlainEvent, SeedEvent
+from api.routes.processes import ProcessDocument
+from runtime import Services
+
+DESCRIPTION = """Durable marketing automation on Temporal.
+
+Send events; processes that listen to them start, stop and go on. Every error is `application/problem+json`
+(RFC 9457) with a pointer to each wrong place. Lists are pages: `next_cursor` asks for the next one."""
+
+ROUTERS = (
+    events.router,
+    event_types.router,
+    contacts.router,
+    lists.router,
+    segments.router,
+    templates.router,
+    processes.router,
+    instances.router,
+    health.router,
+    unsubscribe.router,
+)
+
+
+def create_app(services: Services) -> FastAPI:
+    """The app over these parts. Who made them closes them."""
+    parts = Parts.of(services)
+    app = FastAPI(title="Onward", version="1", redirect_slashes=False, strict_content_type=False)
+    app.state.parts = parts
+    app.add_middleware(Edge, max_body_bytes=services.settings.max_body_bytes, metrics=parts.metrics)
+    errors.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    documentation.install(app, DESCRIPTION, [SeedEvent, PlainEvent, EventBatch, ProcessDocument])
+    return app

@@ -1,0 +1,117 @@
+"""What several routes answer with."""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from processes.problems import Problem
+from processes.values import Json
+
+T = TypeVar("T")
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class Body(BaseModel):
+    """A body that we read: unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Page(BaseModel, Generic[T]):
+    """A page. `next_cursor` asks for the next one; null: this is the last."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+class ContactBrief(BaseModel):
+    """Who a row is about."""
+
+    id: str = Field(description="Our id.")
+    external_id: str | None = Field(default=None, description="ContactId.")
+    email: str | None = None
+
+
+class NextStep(BaseModel):
+    """What an instance does next, and when (O6)."""
+
+    step: str
+    kind: str
+    name: str | None = None
+    due_at: datetime | None = None
+    summary: str = Field(description="In words: the kind, what it is about, and until when it waits.")
+
+
+class InstanceRow(BaseModel):
+    """One run of a process for a contact."""
+
+    id: str = Field(description="The id of the instance, which is the id of its Temporal workflow.")
+    process: str
+    version: int
+    contact: ContactBrief
+    key: str
+    state: str = Field(description="pending, running, waiting, holding, stopping or ended")
+    open: bool
+    outcome: str | None = None
+    reason: str | None = None
+    event_id: str | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    updated_at: datetime
+    ended_at: datetime | None = None
+    next: NextStep | None = None
+
+
+class VisitRow(BaseModel):
+    """What an instance did at a step."""
+
+    step: str
+    visit: int
+    kind: str
+    at: datetime
+    result: dict[str, Json] | None = None
+
+
+class MessageRow(BaseModel):
+    """A message of an instance, as the send ledger has it."""
+
+    id: str
+    step: str
+    visit: int
+    channel: str
+    recipient: str
+    subject: str | None = None
+    state: str
+    detail: str | None = None
+    attempts: int
+    claimed_at: datetime
+    closed_at: datetime | None = None
+
+
+class InstanceDetail(InstanceRow):
+    """An instance with what happened and what comes next."""
+
+    workflow_id: str
+    run_id: str | None = None
+    visits: list[VisitRow]
+    messages: list[MessageRow]
+
+
+class StopAnswer(BaseModel):
+    """What a stop did. Messages in `in_flight` had left before it and are not closed yet."""
+
+    stopped: bool
+    instances: list[str]
+    in_flight: list[str]
+
+
+class Validity(BaseModel):
+    """Whether a definition can be published, and everything that keeps it from it."""
+
+    valid: bool
+    problems: list[Problem]
+
+
+JsonObject = dict[str, Any]

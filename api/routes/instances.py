@@ -1,0 +1,103 @@
+"""Instances: lists, what happened and what comes next (O6), stop and release (O3).
+
+Ids hold slashes (`order/22222/evt-1`), so the routes with an action stand before the one that takes every path.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from api.bodies import JsonRoute
+from api.deps import CursorQuery, LimitQuery, PartsDep, ServicesDep, WaitQuery
+from api.documentation import problems
+from api.models import InstanceDetail, InstanceRow, MessageRow, Page, StopAnswer, VisitRow
+from api.routes.contacts import StopReason
+from api.rows import instance_row, instance_values
+from intake.refusals import Missing
+from processes.values import Key, StepId
+from store import contacts, reading
+
+router = APIRouter(prefix="/v1/instances", tags=["instances"], route_class=JsonRoute)
+
+
+@router.get("", summary="Instances", responses=problems(404))
+async def list_instances(
+    services: ServicesDep,
+    process: Annotated[Key | None, Query()] = None,
+    contact: Annotated[str | None, Query(max_length=320, description="Any reference of a contact.")] = None,
+    state: Annotated[str | None, Query(pattern="^(pending|running|waiting|holding|stopping|ended)$")] = None,
+    step: Annotated[StepId | None, Query(description="Now at this step.")] = None,
+    outcome: Annotated[str | None, Query(max_length=100)] = None,
+    limit: LimitQuery = 50,
+    cursor: CursorQuery = None,
+) -> Page[InstanceRow]:
+    """The newest first."""
+    async with services.database.read() as connection:
+        contact_id = None
+        if contact is not None:
+            contact_id = await contacts.resolve(connection, contact)
+            if contact_id is None:
+                raise Missing("contact", contact)
+        wanted = reading.InstanceFilter(
+            process=process, contact_id=contact_id, state=state, step=step, outcome=outcome
+        )
+        found = await reading.instances(connection, wanted, limit=limit, cursor=cursor)
+        known = await reading.definitions_of(connection, services.catalog, found.items)
+    return Page(items=[instance_row(row, known) for row in found.items], next_cursor=found.next_cursor)
+
+
+@router.post(
+    "/{instance_id:path}/stop",
+    summary="Stop an instance",
+    responses={
+        202: {"model": StopAnswer, "description": "Stopped; a message was leaving already"},
+        **problems(404, 409, 415),
+    },
+)
+async def stop(
+    instance_id: str,
+    parts: PartsDep,
+    response: Response,
+    body: StopReason | None = None,
+    wait: WaitQuery = 10,
+) -> StopAnswer:
+    """No further effect passes; a message that had left already is named where it is not closed within `wait`."""
+    reason = (body.reason if body is not None else None) or "stopped by API"
+    done = await parts.stops.stop_instance(instance_id, reason, wait=wait)
+    if done.in_flight:
+        response.status_code = 202
+    return StopAnswer(stopped=True, instances=done.instances, in_flight=done.in_flight)
+
+
+@router.post(
+    "/{instance_id:path}/release",
+    status_code=202,
+    summary="Release a held instance",
+    responses=problems(404, 409),
+)
+async def release(instance_id: str, parts: PartsDep) -> dict[str, bool]:
+    """It tries its step again."""
+    await parts.stops.release(instance_id)
+    return {"released": True}
+
+
+@router.get("/{instance_id:path}", summary="An instance", responses=problems(404))
+async def get_instance(instance_id: str, services: ServicesDep) -> InstanceDetail:
+    """What happened, in order, and what comes next."""
+    async with services.database.read() as connection:
+        row = await reading.instance(connection, instance_id)
+        if row is None:
+            raise Missing("instance", instance_id)
+        definition = await services.catalog.definition(connection, row.process_key, row.version)
+        visits = await reading.visits(connection, instance_id, definition)
+        messages = await reading.messages(connection, instance_id)
+    return InstanceDetail(
+        **instance_values(row, {(row.process_key, row.version): definition}),
+        workflow_id=row.id,
+        run_id=row.run_id,
+        visits=[VisitRow(**visit._mapping) for visit in visits],
+        messages=[
+            MessageRow(**{name: getattr(message, name) for name in MessageRow.model_fields})
+            for message in messages
+        ],
+    )

@@ -1,0 +1,164 @@
+"""Segments: contact groups by a rule, or by hand (C4)."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field, ValidationError
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.bodies import JsonRoute
+from api.deps import SOURCE, ContactDep, CursorQuery, LimitQuery, ServicesDep
+from api.documentation import problems
+from api.models import Body, ContactBrief, JsonObject, Name, Page
+from api.rows import contact_brief
+from intake.refusals import Clash, Missing
+from processes.problems import DocumentInvalid, Problem, problems_of
+from processes.rules import InSegment, Rule, dump_rule, parse_rule, references
+from processes.values import Key
+from store import definitions, reading, rows
+from store.catalog import CatalogView
+from store.rules import RuleError, count_members
+
+router = APIRouter(prefix="/v1/segments", tags=["segments"], route_class=JsonRoute)
+
+KeyPath = Annotated[Key, Path()]
+
+
+class SegmentPut(Body):
+    """A segment as it is written."""
+
+    name: Name
+    rule: JsonObject | None = Field(
+        default=None,
+        description="The rule that members meet, in the rule language; null: members are put in by hand.",
+        examples=[{"all": [{"tag": "customer"}, {"contact": "city", "equals": "Brno"}]}],
+    )
+
+
+class SegmentRow(BaseModel):
+    """A segment."""
+
+    key: str
+    name: str
+    rule: JsonObject | None = None
+    created_at: datetime
+
+
+class SegmentDetail(SegmentRow):
+    """A segment with the number of its members now."""
+
+    count: int
+
+
+class Changed(BaseModel):
+    """Whether anything changed."""
+
+    changed: bool
+
+
+@router.get("", summary="Segments", responses=problems())
+async def list_segments(services: ServicesDep) -> dict[Literal["items"], list[SegmentRow]]:
+    """All, by key."""
+    async with services.database.read() as connection:
+        found = await connection.execute(select(rows.segments).order_by(rows.segments.c.key))
+    return {"items": [SegmentRow(**row._mapping) for row in found]}
+
+
+@router.get("/{key}", summary="A segment", responses=problems(404))
+async def get_segment(key: KeyPath, services: ServicesDep) -> SegmentDetail:
+    """With the number of its members now."""
+    async with services.database.read() as connection:
+        row = await _row(connection, key)
+        view = await services.catalog.view(connection)
+        count = await count_members(
+            connection, InSegment(segment=key), now=datetime.now(UTC), segments=view.segments
+        )
+    return SegmentDetail(**row._mapping, count=count)
+
+
+@router.put("/{key}", summary="Make or change a segment", responses=problems(415))
+async def put_segment(key: KeyPath, body: SegmentPut, services: ServicesDep) -> SegmentDetail:
+    """A rule is checked with the segments and lists that it names."""
+    rule = None if body.rule is None else _parsed(body.rule)
+    async with services.database.write() as connection:
+        if rule is not None:
+            await _check(connection, key, rule, await services.catalog.view(connection))
+        stored = None if rule is None else dump_rule(rule)
+        await definitions.put_segment(connection, key, body.name, stored, datetime.now(UTC))
+    return await get_segment(key, services)
+
+
+@router.get("/{key}/members", summary="A segment's members", responses=problems(404))
+async def list_members(
+    key: KeyPath, services: ServicesDep, limit: LimitQuery = 50, cursor: CursorQuery = None
+) -> Page[ContactBrief]:
+    """The contacts in it now."""
+    async with services.database.read() as connection:
+        await _row(connection, key)
+        view = await services.catalog.view(connection)
+        found = await reading.segment_members(
+            connection, key, view.segments, datetime.now(UTC), limit=limit, cursor=cursor
+        )
+    return Page(items=[contact_brief(row, row.id) for row in found.items], next_cursor=found.next_cursor)
+
+
+@router.put("/{key}/members/{ref}", summary="Put a contact into a segment", responses=problems(404, 409))
+async def add_member(key: KeyPath, contact_id: ContactDep, services: ServicesDep) -> Changed:
+    """Only where the segment is made by hand."""
+    async with services.database.write() as connection:
+        await _by_hand(connection, key)
+        return Changed(
+            changed=await definitions.add_member(connection, key, contact_id, datetime.now(UTC), SOURCE)
+        )
+
+
+@router.delete(
+    "/{key}/members/{ref}", summary="Take a contact out of a segment", responses=problems(404, 409)
+)
+async def remove_member(key: KeyPath, contact_id: ContactDep, services: ServicesDep) -> Changed:
+    """Only where the segment is made by hand."""
+    async with services.database.write() as connection:
+        await _by_hand(connection, key)
+        return Changed(changed=await definitions.remove_member(connection, key, contact_id))
+
+
+async def _row(connection: AsyncConnection, key: str) -> Any:
+    row = (await connection.execute(select(rows.segments).where(rows.segments.c.key == key))).one_or_none()
+    if row is None:
+        raise Missing("segment", key)
+    return row
+
+
+async def _by_hand(connection: AsyncConnection, key: str) -> None:
+    if (await _row(connection, key)).rule is not None:
+        raise Clash(f"segment «{key}» has a rule: its members cannot be changed by hand")
+
+
+def _parsed(document: JsonObject) -> Rule:
+    try:
+        return parse_rule(document)
+    except ValidationError as error:
+        raise DocumentInvalid(problems_of(error, document, under=["rule"])) from None
+
+
+async def _check(connection: AsyncConnection, key: str, rule: Rule, view: CatalogView) -> None:
+    refers = references(rule)
+    found = [
+        Problem(pointer="/rule", message=f"there is no {what} «{name}»")
+        for what, names, known in (
+            ("segment", refers.segments - {key}, view.segments.keys()),
+            ("list", refers.lists, view.lists),
+        )
+        for name in sorted(names - set(known))
+    ]
+    if not found:
+        try:
+            # The whole of it, with every segment that it leads to, must compile.
+            segments = {**view.segments, key: rule}
+            await count_members(connection, InSegment(segment=key), now=datetime.now(UTC), segments=segments)
+        except RuleError as error:
+            found.append(Problem(pointer="/rule", message=str(error)))
+    if found:
+        raise DocumentInvalid(found)

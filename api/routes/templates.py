@@ -1,0 +1,181 @@
+"""Message templates: written, checked, and shown as they would be sent (S1)."""
+
+from datetime import UTC, datetime
+from email.utils import parseaddr
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field, StringConstraints, model_validator
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.bodies import JsonRoute
+from api.deps import ServicesDep
+from api.documentation import problems
+from api.models import Body, Name
+from channels.templates import TemplateSource, check, render
+from intake.refusals import Missing
+from processes.problems import DocumentInvalid, Problem
+from processes.values import Json, Key
+from store import contacts, definitions, reading, rows
+
+router = APIRouter(prefix="/v1/templates", tags=["templates"], route_class=JsonRoute)
+
+KeyPath = Annotated[Key, Path()]
+Source = Annotated[str, StringConstraints(min_length=1, max_length=500_000)]
+Address = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=320)]
+
+
+class TemplatePut(Body):
+    """A template as it is written: a subject, MJML or HTML, and a text that is made from them where it is missing."""
+
+    name: Name | None = Field(default=None, description="The key where it is not given.")
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+    mjml: Source | None = None
+    html: Source | None = None
+    text: Source | None = None
+    sender: Address | None = Field(default=None, examples=["Shop <shop@example.com>"])
+    reply_to: Address | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "TemplatePut":
+        self.source()
+        return self
+
+    def source(self) -> TemplateSource:
+        """What is rendered."""
+        return TemplateSource(subject=self.subject, mjml=self.mjml, html=self.html, text=self.text)
+
+
+class TemplateRow(BaseModel):
+    """A template of a list."""
+
+    key: str
+    name: str
+    subject: str
+    revision: int
+    updated_at: datetime
+
+
+class TemplateDetail(TemplateRow):
+    """A template with its parts."""
+
+    mjml: str | None = None
+    html: str | None = None
+    text: str | None = None
+    sender: str | None = None
+    reply_to: str | None = None
+
+
+class PreviewWanted(Body):
+    """For whom, and with what: a contact's reference, the id of an event, params in their place or beside them."""
+
+    contact: str | None = Field(default=None, max_length=320)
+    event: str | None = Field(default=None, max_length=500)
+    params: dict[str, Json] = Field(default_factory=dict)
+    data: dict[str, Json] = Field(
+        default_factory=dict, description="What steps put aside, such as `order` by «get order»."
+    )
+
+
+class Preview(BaseModel):
+    """The message as it would be sent."""
+
+    subject: str
+    html: str | None = None
+    text: str
+
+
+@router.get("", summary="Templates", responses=problems())
+async def list_templates(services: ServicesDep) -> dict[Literal["items"], list[TemplateRow]]:
+    """All, by key."""
+    async with services.database.read() as connection:
+        found = await connection.execute(select(rows.templates).order_by(rows.templates.c.key))
+    return {"items": [TemplateRow(**_picked(row, TemplateRow)) for row in found]}
+
+
+@router.get("/{key}", summary="A template", responses=problems(404))
+async def get_template(key: KeyPath, services: ServicesDep) -> TemplateDetail:
+    """With its parts."""
+    async with services.database.read() as connection:
+        return TemplateDetail(**_picked(await _row(connection, key), TemplateDetail))
+
+
+@router.put("/{key}", summary="Make or change a template", responses=problems(415))
+async def put_template(key: KeyPath, body: TemplatePut, services: ServicesDep) -> TemplateDetail:
+    """What does not render is refused, with the part and the line."""
+    found = [
+        Problem(pointer=f"/{p.part}", message=f"line {p.line}: {p.message}" if p.line else p.message)
+        for p in check(body.source())
+    ]
+    for name in ("sender", "reply_to"):
+        value: str | None = getattr(body, name)
+        if value is not None and not _is_address(value):
+            found.append(
+                Problem(pointer=f"/{name}", message="is not an address such as Shop <shop@example.com>")
+            )
+    if found:
+        raise DocumentInvalid(found)
+    values = {"key": key, **body.model_dump(), "name": body.name or key}
+    async with services.database.write() as connection:
+        await definitions.put_template(connection, values, datetime.now(UTC))
+    return await get_template(key, services)
+
+
+@router.post("/{key}/preview", summary="Render a template", responses=problems(404, 415))
+async def preview(key: KeyPath, services: ServicesDep, body: PreviewWanted | None = None) -> Preview:
+    """Nothing is sent. 422 where it does not render with these values."""
+    wanted = body or PreviewWanted()
+    async with services.database.read() as connection:
+        row = await _row(connection, key)
+        context = {**wanted.data, **await _context(connection, wanted)}
+    rendered = render(
+        TemplateSource(subject=row.subject, mjml=row.mjml, html=row.html, text=row.text), context
+    )
+    return Preview(subject=rendered.subject, html=rendered.html, text=rendered.text)
+
+
+async def _context(connection: AsyncConnection, wanted: PreviewWanted) -> dict[str, Json]:
+    contact: dict[str, Json] = {}
+    if wanted.contact is not None:
+        contact_id = await contacts.resolve(connection, wanted.contact)
+        if contact_id is None:
+            raise Missing("contact", wanted.contact)
+        row = await reading.contact(connection, contact_id)
+        contact = {
+            **row.fields,
+            "id": row.external_id or row.id,
+            "email": row.email,
+            "phone": row.phone,
+            "language": row.language,
+            "time_zone": row.time_zone,
+        }
+    event: dict[str, Json] = {"id": None, "type": None, "key": None, "params": wanted.params}
+    if wanted.event is not None:
+        found = await reading.event(connection, wanted.event)
+        if found is None:
+            raise Missing("event", wanted.event)
+        event = {
+            "id": found.id,
+            "type": found.type,
+            "key": found.key,
+            "params": {**found.params, **wanted.params},
+        }
+    return {"contact": contact, "event": event, "process": {"key": "preview", "name": "Preview"}}
+
+
+async def _row(connection: AsyncConnection, key: str) -> Any:
+    row = (await connection.execute(select(rows.templates).where(rows.templates.c.key == key))).one_or_none()
+    if row is None:
+        raise Missing("template", key)
+    return row
+
+
+def _picked(row: Any, model: type[BaseModel]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in model.model_fields}
+
+
+def _is_address(value: str) -> bool:
+    _, address = parseaddr(value)
+    local, at, domain = address.rpartition("@")
+    return bool(local and at and domain) and value.isprintable()

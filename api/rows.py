@@ -1,0 +1,56 @@
+"""Rows of the database as answers. Only names change here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.models import ContactBrief, InstanceRow, NextStep
+from processes.definition import ProcessDefinition
+from processes.steps import EffectStep
+
+Definitions = Mapping[tuple[str, int], ProcessDefinition]
+
+
+def contact_brief(row: Any, contact_id: str) -> ContactBrief:
+    """Who it is, from a row that was joined with the contact."""
+    return ContactBrief(id=contact_id, external_id=row.external_id, email=row.email)
+
+
+def instance_values(row: Any, definitions: Definitions) -> dict[str, Any]:
+    """The values of an InstanceRow."""
+    return {
+        "id": row.id,
+        "process": row.process_key,
+        "version": row.version,
+        "contact": contact_brief(row, row.contact_id),
+        "key": row.key,
+        "state": row.state,
+        "open": row.open,
+        "outcome": row.outcome,
+        "reason": row.reason,
+        "event_id": row.event_id,
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "updated_at": row.updated_at,
+        "ended_at": row.ended_at,
+        "next": _next(row, definitions.get((row.process_key, row.version))),
+    }
+
+
+def instance_row(row: Any, definitions: Definitions) -> InstanceRow:
+    """An instance for a list."""
+    return InstanceRow(**instance_values(row, definitions))
+
+
+def _next(row: Any, definition: ProcessDefinition | None) -> NextStep | None:
+    if not row.open or definition is None:
+        return None
+    step = definition.by_id.get(row.step or definition.entry)
+    if step is None:
+        return None
+    what = step.summary() if isinstance(step, EffectStep) else None
+    words = " · ".join(part for part in (step.name or step.kind.replace("_", " "), what) if part)
+    if row.due_at is not None:
+        words += f" · until {row.due_at:%d %b %Y %H:%M} UTC"
+    elif row.state == "holding":
+        words += f" · held: {row.reason}"
+    return NextStep(step=step.id, kind=step.kind, name=step.name, due_at=row.due_at, summary=words)

@@ -1,0 +1,90 @@
+"""A start that a person or a program asks for by name (O1): the process's recurrence decides, and says why not."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intake.admission import Effects, is_unfinished
+from intake.changes import Changes, Origin
+from intake.dispatch import Dispatcher
+from intake.events import Decision, new_event_id
+from intake.refusals import Missing, StartRefused
+from intake.service import Intake, retried
+from processes.values import Json
+from store import contacts
+from store.catalog import CatalogCache
+from store.database import Database
+
+RESERVED = frozenset({"process", "force", "workflow_id"})
+"""Params that a request itself writes; a caller cannot pass them."""
+
+
+class Starts:
+    """Starts processes by name."""
+
+    def __init__(
+        self,
+        database: Database,
+        catalog: CatalogCache,
+        changes: Changes,
+        dispatcher: Dispatcher,
+        intake: Intake,
+    ) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._changes = changes
+        self._dispatcher = dispatcher
+        self._intake = intake
+
+    async def start(
+        self,
+        process: str,
+        contact: str,
+        *,
+        key: str | None,
+        params: Mapping[str, Json],
+        force: bool,
+        source: str,
+    ) -> Decision:
+        """Start `process` for the contact with this reference; the decision is `started` or `pending`.
+
+        Raises Missing where there is no such process or contact, StartRefused with the reason.
+        """
+        given: dict[str, Json] = {**params, "force": True} if force else dict(params)
+        decision, effects = await self._ask(process, contact, key, given, source)
+        blocker = decision.instance
+        unfinished = decision.decision == "skipped" and is_unfinished(decision)
+        # Someone may have terminated the workflow behind our back.
+        if unfinished and blocker is not None and await self._intake.mend_if_closed(blocker):
+            decision, effects = await self._ask(process, contact, key, given, source)
+        if decision.decision != "started":
+            raise StartRefused(
+                f"process «{process}» did not start: {decision.reason}",
+                reason=decision.reason,
+                instance=decision.instance,
+            )
+        started = await self._dispatcher.send(effects)
+        if decision.instance not in started:
+            return decision.model_copy(
+                update={"decision": "pending", "reason": "Temporal has not confirmed the start yet"}
+            )
+        return decision
+
+    async def _ask(
+        self, process: str, contact: str, key: str | None, params: Mapping[str, Json], source: str
+    ) -> tuple[Decision, Effects]:
+        origin = Origin(source=source, id=new_event_id())
+
+        async def work(connection: AsyncConnection) -> tuple[Decision, Effects]:
+            view = await self._catalog.view(connection)
+            contact_id = await contacts.resolve(connection, contact)
+            if contact_id is None:
+                raise Missing("contact", contact)
+            if process not in view.processes:
+                raise Missing("published process", process)
+            return await self._changes.request_process(
+                connection, contact_id, process, datetime.now(UTC), origin, key=key, params=params
+            )
+
+        return await retried(self._database, work)

@@ -1,0 +1,101 @@
+"""Stopping and releasing instances on a person's word (O3).
+
+A stop marks the rows first, so that no further effect passes its guard, and only then cancels the workflows. It then
+waits a while for messages that were on their way already, and names those that still are. It decides nothing else.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intake.admission import Effects, enqueue, stop_instances
+from intake.dispatch import Dispatcher
+from intake.refusals import InstanceEnded, Missing, NotHolding
+from processes.instructions import SIGNAL_RELEASE
+from store import rows
+from store.database import Database
+
+_i, _m = rows.instances.c, rows.messages.c
+
+FIRST_LOOK = 0.02
+LONGEST_LOOK = 0.25
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What a stop did: the instances, and the messages that had left before it and are not closed yet."""
+
+    instances: list[str]
+    in_flight: list[str]
+
+
+class Stops:
+    """Stops and releases instances."""
+
+    def __init__(self, database: Database, dispatcher: Dispatcher) -> None:
+        self._database = database
+        self._dispatcher = dispatcher
+
+    async def stop_instance(self, instance: str, reason: str, *, wait: float) -> Stopped:
+        """Stop one. `wait` is in seconds. Raises Missing and InstanceEnded; one that is stopping is stopped again."""
+        async with self._database.read() as connection:
+            row = (
+                await connection.execute(select(_i.open, _i.outcome).where(_i.id == instance))
+            ).one_or_none()
+        if row is None:
+            raise Missing("instance", instance)
+        if not row.open:
+            raise InstanceEnded(
+                f"instance «{instance}» has ended already: {row.outcome}", outcome=row.outcome
+            )
+        stopped = await self._stop([_i.id == instance], reason)
+        return Stopped([instance], await self._in_flight(stopped or [instance], wait))
+
+    async def stop_process(self, contact_id: str, process: str, reason: str, *, wait: float) -> Stopped:
+        """Stop every open instance of one process for one contact; others go on."""
+        stopped = await self._stop([_i.contact_id == contact_id, _i.process_key == process], reason)
+        return Stopped(stopped, await self._in_flight(stopped, wait))
+
+    async def release(self, instance: str) -> None:
+        """Let a held instance try its step again. Raises Missing and NotHolding."""
+        now = datetime.now(UTC)
+        async with self._database.write() as connection:
+            row = await _locked(connection, instance)
+            if row is None:
+                raise Missing("instance", instance)
+            if row != "holding":
+                raise NotHolding(f"instance «{instance}» does not hold: it is {row}", state=row)
+            outbox = await enqueue(connection, SIGNAL_RELEASE, [instance], {}, now)
+        await self._dispatcher.send(Effects(outbox=outbox))
+
+    async def _stop(self, where: Sequence[ColumnElement[bool]], reason: str) -> list[str]:
+        async with self._database.write() as connection:
+            stopped, outbox = await stop_instances(connection, where, reason, datetime.now(UTC))
+        await self._dispatcher.send(Effects(outbox=outbox))
+        return stopped
+
+    async def _in_flight(self, instances: Sequence[str], wait: float) -> list[str]:
+        if not instances:
+            return []
+        claimed = select(_m.id).where(_m.instance_id.in_(instances), _m.state == "claimed").order_by(_m.id)
+        deadline, pause = time.monotonic() + wait, FIRST_LOOK
+        while True:
+            async with self._database.read() as connection:
+                found = list((await connection.execute(claimed)).scalars())
+            left = deadline - time.monotonic()
+            if not found or left <= 0:
+                return found
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 2, LONGEST_LOOK)
+
+
+async def _locked(connection: AsyncConnection, instance: str) -> str | None:
+    state: str | None = (
+        await connection.execute(select(_i.state).where(_i.id == instance).with_for_update())
+    ).scalar()
+    return state

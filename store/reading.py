@@ -1,0 +1,362 @@
+"""Read queries for people: pages of contacts, events and instances, and what hangs on one of them.
+
+Pages are keyset pages: a cursor says where the last one ended, so a row that comes in between moves nothing. Nothing
+is written here.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from processes.definition import ProcessDefinition
+from processes.rules import InSegment, Rule
+from store import rows
+from store.catalog import CatalogCache, CatalogView
+from store.rules import members
+from store.types import UtcDateTime
+
+_c, _i, _e, _v, _m, _p, _s = (
+    rows.contacts.c,
+    rows.instances.c,
+    rows.events.c,
+    rows.visits.c,
+    rows.messages.c,
+    rows.processes.c,
+    rows.subscriptions.c,
+)
+
+
+class BadCursor(Exception):
+    """The cursor was not made by this list."""
+
+    def __init__(self) -> None:
+        super().__init__("is not a cursor of this list: take next_cursor of the page before as it is")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A page of rows, and the cursor of the page that follows; None where this is the last."""
+
+    items: Sequence[Any]
+    next_cursor: str | None
+
+
+async def page(
+    connection: AsyncConnection,
+    statement: Select[Any],
+    by: Sequence[ColumnElement[Any]],
+    *,
+    limit: int,
+    cursor: str | None,
+    newest_first: bool = False,
+) -> Rows:
+    """A page of `statement` ordered by the columns `by`, which together are unique. Raises BadCursor."""
+    if cursor is not None:
+        statement = statement.where(_beyond(by, _read_cursor(cursor, by), newest_first))
+    ordered = statement.order_by(*(column.desc() if newest_first else column.asc() for column in by))
+    found = list((await connection.execute(ordered.limit(limit + 1))).all())
+    if len(found) <= limit:
+        return Rows(found, None)
+    return Rows(found[:limit], _write_cursor([getattr(found[limit - 1], column.key or "") for column in by]))
+
+
+def _beyond(
+    by: Sequence[ColumnElement[Any]], values: Sequence[Any], newest_first: bool
+) -> ColumnElement[bool]:
+    steps = []
+    for index, column in enumerate(by):
+        further = column < values[index] if newest_first else column > values[index]
+        steps.append(and_(*(b == v for b, v in zip(by[:index], values, strict=False)), further))
+    return or_(*steps)
+
+
+def _write_cursor(values: Sequence[Any]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(list(values))).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, by: Sequence[ColumnElement[Any]]) -> list[Any]:
+    try:
+        values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if not isinstance(values, list) or len(values) != len(by):
+            raise BadCursor
+        return [_value(value, column) for value, column in zip(values, by, strict=True)]
+    except (binascii.Error, ValueError) as error:
+        raise BadCursor from error
+
+
+def _value(value: Any, column: ColumnElement[Any]) -> Any:
+    if isinstance(column.type, UtcDateTime):
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if moment is None or moment.tzinfo is None:
+            raise BadCursor
+        return moment
+    wanted: type = column.type.python_type
+    if not isinstance(value, wanted) or (isinstance(value, str) and "\x00" in value):
+        raise BadCursor
+    return value
+
+
+# Contacts
+
+
+async def contact(connection: AsyncConnection, contact_id: str) -> Any:
+    """A contact's row."""
+    return (await connection.execute(select(rows.contacts).where(_c.id == contact_id))).one()
+
+
+async def tags_of(connection: AsyncConnection, contact_id: str) -> Sequence[Any]:
+    """The contact's tags with the time they were added, by name."""
+    t = rows.contact_tags.c
+    return (
+        await connection.execute(
+            select(t.tag, t.added_at, t.source).where(t.contact_id == contact_id).order_by(t.tag)
+        )
+    ).all()
+
+
+async def lists_of(connection: AsyncConnection, contact_id: str) -> Sequence[Any]:
+    """The contact's status in each list that it was ever in."""
+    return (
+        await connection.execute(
+            select(_s.list_key, _s.status, _s.since).where(_s.contact_id == contact_id).order_by(_s.list_key)
+        )
+    ).all()
+
+
+async def subscription_history(connection: AsyncConnection, contact_id: str) -> Sequence[Any]:
+    """Every change of the contact's subscriptions, the newest first; at most 500."""
+    h = rows.subscription_changes.c
+    return (
+        await connection.execute(
+            select(h.list_key, h.before, h.after, h.at, h.source)
+            .where(h.contact_id == contact_id)
+            .order_by(h.id.desc())
+            .limit(500)
+        )
+    ).all()
+
+
+async def notes_of(connection: AsyncConnection, contact_id: str, *, limit: int, cursor: str | None) -> Rows:
+    """The contact's notes, the newest first."""
+    n = rows.contact_notes.c
+    statement = select(n.id, n.text, n.added_at, n.source).where(n.contact_id == contact_id)
+    return await page(connection, statement, [n.id], limit=limit, cursor=cursor, newest_first=True)
+
+
+@dataclass(frozen=True)
+class ContactFilter:
+    """Which contacts: all of what is set must hold. `q` is looked for in ContactId, e-mail and phone."""
+
+    segment: str | None = None
+    tag: str | None = None
+    list_key: str | None = None
+    email: str | None = None
+    q: str | None = None
+
+
+async def contacts(
+    connection: AsyncConnection,
+    wanted: ContactFilter,
+    view: CatalogView,
+    now: datetime,
+    *,
+    limit: int,
+    cursor: str | None,
+) -> Rows:
+    """Contacts, the newest first. Raises UnknownSegment and BadCursor."""
+    statement = select(rows.contacts).where(_c.deleted_at.is_(None))
+    if wanted.segment is not None:
+        inside = members(InSegment(segment=wanted.segment), now, view.segments, connection.dialect.name)
+        statement = statement.where(_c.id.in_(inside))
+    if wanted.tag is not None:
+        t = rows.contact_tags.c
+        statement = statement.where(_c.id.in_(select(t.contact_id).where(t.tag == wanted.tag)))
+    if wanted.list_key is not None:
+        subscribed = select(_s.contact_id).where(_s.list_key == wanted.list_key, _s.status == "subscribed")
+        statement = statement.where(_c.id.in_(subscribed))
+    if wanted.email is not None:
+        statement = statement.where(_c.email == wanted.email.lower())
+    if wanted.q is not None:
+        statement = statement.where(
+            or_(
+                *(_c[name].icontains(wanted.q, autoescape=True) for name in ("external_id", "email", "phone"))
+            )
+        )
+    return await page(
+        connection, statement, [_c.created_at, _c.id], limit=limit, cursor=cursor, newest_first=True
+    )
+
+
+async def segment_members(
+    connection: AsyncConnection,
+    segment: str,
+    segments: Mapping[str, Rule | None],
+    now: datetime,
+    *,
+    limit: int,
+    cursor: str | None,
+) -> Rows:
+    """The contacts in a segment now."""
+    inside = members(InSegment(segment=segment), now, segments, connection.dialect.name)
+    statement = select(_c.id, _c.external_id, _c.email).where(_c.id.in_(inside))
+    return await page(connection, statement, [_c.id], limit=limit, cursor=cursor)
+
+
+async def list_counts(connection: AsyncConnection, list_key: str) -> dict[str, int]:
+    """How many contacts have each status in a list."""
+    found = await connection.execute(
+        select(_s.status, func.count().label("number")).where(_s.list_key == list_key).group_by(_s.status)
+    )
+    return {row.status: row.number for row in found}
+
+
+# Events
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Which events: all of what is set must hold. `key` is the key's beginning; times are when it was received."""
+
+    type: str | None = None
+    contact_id: str | None = None
+    key: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+_EVENT = select(rows.events, _c.external_id, _c.email).outerjoin(rows.contacts, _c.id == _e.contact_id)
+
+
+async def events(connection: AsyncConnection, wanted: EventFilter, *, limit: int, cursor: str | None) -> Rows:
+    """Events, the newest first."""
+    statement = _EVENT
+    if wanted.type is not None:
+        statement = statement.where(_e.type == wanted.type)
+    if wanted.contact_id is not None:
+        statement = statement.where(_e.contact_id == wanted.contact_id)
+    if wanted.key is not None:
+        statement = statement.where(_e.key.startswith(wanted.key, autoescape=True))
+    if wanted.since is not None:
+        statement = statement.where(_e.received_at >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(_e.received_at < wanted.until)
+    return await page(
+        connection, statement, [_e.received_at, _e.id], limit=limit, cursor=cursor, newest_first=True
+    )
+
+
+async def event(connection: AsyncConnection, event_id: str) -> Any | None:
+    """An event with its contact; None where there is none."""
+    return (await connection.execute(_EVENT.where(_e.id == event_id))).one_or_none()
+
+
+# Processes and instances
+
+
+async def state_counts(connection: AsyncConnection, process: str) -> dict[str, int]:
+    """How many instances of a process are in each state."""
+    found = await connection.execute(
+        select(_i.state, func.count().label("number")).where(_i.process_key == process).group_by(_i.state)
+    )
+    return {row.state: row.number for row in found}
+
+
+@dataclass(frozen=True)
+class InstanceFilter:
+    """Which instances: all of what is set must hold."""
+
+    process: str | None = None
+    contact_id: str | None = None
+    state: str | None = None
+    step: str | None = None
+    outcome: str | None = None
+
+
+_INSTANCE = select(rows.instances, _c.external_id, _c.email).join(rows.contacts, _c.id == _i.contact_id)
+
+
+async def instances(
+    connection: AsyncConnection, wanted: InstanceFilter, *, limit: int, cursor: str | None
+) -> Rows:
+    """Instances, the newest first."""
+    statement = _INSTANCE
+    for column, value in (
+        (_i.process_key, wanted.process),
+        (_i.contact_id, wanted.contact_id),
+        (_i.state, wanted.state),
+        (_i.step, wanted.step),
+        (_i.outcome, wanted.outcome),
+    ):
+        if value is not None:
+            statement = statement.where(column == value)
+    return await page(
+        connection, statement, [_i.created_at, _i.id], limit=limit, cursor=cursor, newest_first=True
+    )
+
+
+async def instance(connection: AsyncConnection, instance_id: str) -> Any | None:
+    """An instance with its contact; None where there is none."""
+    return (await connection.execute(_INSTANCE.where(_i.id == instance_id))).one_or_none()
+
+
+async def visits(connection: AsyncConnection, instance_id: str, definition: ProcessDefinition) -> list[Any]:
+    """What an instance did, in order."""
+    found = await connection.execute(
+        select(_v.step, _v.visit, _v.kind, _v.at, _v.result)
+        .where(_v.instance_id == instance_id)
+        .order_by(_v.at, _v.step, _v.visit)
+    )
+    return _in_order(list(found.all()), definition)
+
+
+async def messages(connection: AsyncConnection, instance_id: str) -> Sequence[Any]:
+    """An instance's messages, in order."""
+    return (
+        await connection.execute(
+            select(rows.messages).where(_m.instance_id == instance_id).order_by(_m.claimed_at, _m.id)
+        )
+    ).all()
+
+
+async def definitions_of(
+    connection: AsyncConnection, catalog: CatalogCache, found: Sequence[Any]
+) -> dict[tuple[str, int], ProcessDefinition]:
+    """The definitions that these instances run."""
+    return {
+        (process, version): await catalog.definition(connection, process, version)
+        for process, version in {(row.process_key, row.version) for row in found}
+    }
+
+
+def _in_order(found: list[Any], definition: ProcessDefinition) -> list[Any]:
+    """Steps passed in one moment bear the same time: the graph says which of them came first."""
+    ordered: list[Any] = []
+    following = {definition.entry}
+    while found:
+        same = [row for row in found if row.at == found[0].at]
+        chosen = next((row for row in sorted(same, key=lambda r: r.visit) if row.step in following), same[0])
+        found.remove(chosen)
+        ordered.append(chosen)
+        step = definition.by_id.get(chosen.step)
+        following = {to for _, to in step.exits() if to is not None} if step is not None else set()
+    return ordered
+
+
+# What waits for Temporal
+
+
+async def backlog(connection: AsyncConnection) -> tuple[int, int, dict[str, int]]:
+    """Rows in the outbox, admitted instances whose workflow has not begun, and open instances by state."""
+    waiting = (await connection.execute(select(func.count()).select_from(rows.outbox))).scalar_one()
+    found = await connection.execute(
+        select(_i.state, func.count().label("number")).where(_i.open).group_by(_i.state)
+    )
+    states = {row.state: row.number for row in found}
+    return int(waiting), states.get("pending", 0), states

@@ -1,0 +1,131 @@
+"""The API over real databases of both kinds. Temporal is a port that nobody listens on, so starts stay `pending`:
+what the API does while Temporal is away. `test_with_temporal.py` has the real one.
+"""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import insert, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlmodel import SQLModel
+
+from api.app import create_app
+from runtime import Services, connect_services
+from settings import Settings
+from store.database import Database
+from store.migrate import create_schema
+from store.tables import Catalog
+from tests.support.temporal import free_port
+
+
+@pytest.fixture(scope="session")
+async def sqlite_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty SQLite database with our schema, to be copied."""
+    path = tmp_path_factory.mktemp("api") / "onward.db"
+    await create_schema(f"sqlite+aiosqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+async def postgres_made(postgres: str) -> str:
+    """A PostgreSQL database with our schema, emptied before each test: making one takes a second."""
+    admin = create_async_engine(postgres, isolation_level="AUTOCOMMIT")
+    async with admin.connect() as connection:
+        await connection.execute(text("CREATE DATABASE test_api"))
+    await admin.dispose()
+    url = postgres.replace("/postgres?", "/test_api?")
+    await create_schema(url)
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def database_url(
+    request: pytest.FixtureRequest, tmp_path: Path, sqlite_made: Path, postgres_made: str
+) -> str:
+    """The URL of an empty database with our schema, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        shutil.copy(sqlite_made, tmp_path / "onward.db")
+        return f"sqlite+aiosqlite:///{tmp_path / 'onward.db'}"
+    database = Database.connect(postgres_made)
+    async with database.write() as connection:
+        for table in reversed(SQLModel.metadata.sorted_tables):
+            await connection.execute(table.delete())
+        await connection.execute(insert(Catalog).values(id=1, stamp=1))
+    await database.close()
+    return postgres_made
+
+
+@pytest.fixture
+async def away(database_url: str) -> AsyncIterator[Services]:
+    """All parts on an empty database, with Temporal away."""
+    services = await connect_services(
+        Settings(
+            database_url=database_url,
+            temporal_address=f"127.0.0.1:{free_port()}",
+            temporal_start_timeout=0.2,
+            max_body_bytes=2_000_000,
+            _env_file=None,
+        )
+    )
+    yield services
+    await services.close()
+
+
+@pytest.fixture
+def app(away: Services) -> FastAPI:
+    """The app over them."""
+    return create_app(away)
+
+
+@pytest.fixture
+async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the app."""
+    async with client_of(app) as client:
+        yield client
+
+
+def client_of(app: FastAPI) -> httpx.AsyncClient:
+    """A client that sees errors as answers, as over the network."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://onward.test")
+
+
+def places(answer: httpx.Response) -> list[str]:
+    """The pointers of a problem document."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return [error["pointer"] for error in answer.json()["errors"]]
+
+
+def process(key: str = "welcome", **more: Any) -> dict[str, Any]:
+    """A definition that can be published."""
+    return {
+        "key": key,
+        "name": key.title(),
+        "recurrence": "each_time",
+        "triggers": [{"type": "event", "event": "registered"}],
+        "steps": [{"id": "tag", "type": "add_tag", "tag": "welcomed"}],
+        **more,
+    }
+
+
+async def activate(api: httpx.AsyncClient, document: dict[str, Any]) -> None:
+    """Put a process and let contacts in."""
+    put = await api.put(f"/v1/processes/{document['key']}", json=document)
+    assert put.status_code in {200, 201}, put.text
+    answer = await api.post(f"/v1/processes/{document['key']}/activate")
+    assert answer.status_code == 200, answer.text
+
+
+async def contact(api: httpx.AsyncClient, reference: str = "22222", **more: Any) -> str:
+    """Make a contact; returns our id."""
+    answer = await api.post(
+        "/v1/contacts", json={"id": reference, "email": f"{reference}@example.com", **more}
+    )
+    assert answer.status_code == 201, answer.text
+    contact_id: str = answer.json()["id"]
+    return contact_id

@@ -1,0 +1,94 @@
+"""What the command line says without an API: files that are wrong, words that are not understood, settings."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.conftest import CLI, ROOT, Onward
+
+
+async def test_validate_names_every_wrong_place(nobody: Onward, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    bundle = yaml.safe_load((ROOT / "examples" / "welcome.yaml").read_text())
+    bundle["process"]["steps"][0]["next"] = "nowhere"
+    bundle["process"]["colour"] = "red"
+    bundle["templates"]["welcome-tips"]["subject"] = "{{ contact.name | nofilter }}"
+    file.write_text(yaml.safe_dump(bundle))
+    said = await nobody("process", "validate", file)
+    assert said.code == 1
+    assert "/process/colour: unknown field" in said.err
+    assert "/templates/welcome-tips/subject: line 1:" in said.err
+    found = (await nobody("process", "validate", "--json", file)).json
+    assert found["valid"] is False
+    del bundle["process"]["colour"]
+    file.write_text(yaml.safe_dump(bundle))
+    said = await nobody("process", "validate", file)
+    assert "/process/steps/0/next: there is no step «nowhere»" in said.err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("steps: [", "neither YAML nor JSON"),
+        ("- 1", "is not an object"),
+        ("process: {key: a}\nprocesses: {}", "/processes: unknown field"),
+        ("process: 5", "/process: must be an object"),
+    ],
+)
+async def test_a_file_that_is_no_process_is_refused(
+    nobody: Onward, tmp_path: Path, content: str, said: str
+) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_text(content)
+    refused = await nobody("process", "apply", file)
+    assert refused.code == 1
+    assert said in refused.err
+
+
+async def test_an_api_that_does_not_answer_is_named_with_what_to_do(nobody: Onward) -> None:
+    said = await nobody("instances")
+    assert said.code == 1
+    assert said.err.startswith(f"Error: The API at {nobody.url} does not answer.\n")
+    assert "onward dev" in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["event", "send"],
+        ["event", "send", "seen", "--file", "x.json"],
+        ["event", "send", "seen", "--param", "no-value"],
+        ["stop"],
+        ["stop", "a/b", "--process", "c", "--contact", "d"],
+        ["stop", "--process", "c"],
+        ["nonsense"],
+    ],
+)
+async def test_what_is_not_understood_ends_with_2(nobody: Onward, arguments: list[str]) -> None:
+    said = await nobody(*arguments)
+    assert said.code == 2
+    assert "Traceback" not in said.err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = {"fastapi", "httpx", "pydantic", "sqlalchemy", "temporalio", "yaml"}
+    code = f"import sys, cli; print(sorted({heavy} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n"
+
+
+def test_settings_that_are_wrong_are_named(tmp_path: Path) -> None:
+    said = subprocess.run(
+        [sys.executable, CLI, "worker"],
+        cwd=tmp_path,
+        env={"ONWARD_SMTP_PORT": "many"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 1
+    assert "  ONWARD_SMTP_PORT: " in said.stderr

@@ -1,0 +1,332 @@
+"""Reading a definition: everything that is wrong is said at once, each thing with its place."""
+
+from typing import Any
+
+import pytest
+
+from processes.definition import MAX_STEPS, MAX_TRIGGERS, parse
+from processes.problems import DocumentInvalid
+from tests.processes.documents import process, steps, tag, wait
+
+COND = {"id": "c", "type": "condition"}
+HOOK = {"id": "h", "type": "webhook"}
+MAIL = {"id": "m", "type": "send_email", "template": "t"}
+EVENT = {"type": "event", "event": "e"}
+ONE_WAIT = "give exactly one of «for», «until», «weekday» and «date»"
+
+
+def on(trigger: dict[str, Any]) -> dict[str, Any]:
+    return process(triggers=[trigger])
+
+
+def first(step: dict[str, Any]) -> dict[str, Any]:
+    return steps(step)
+
+
+BAD: list[tuple[str, Any, str, str]] = [
+    # What the process itself says
+    ("no object", ["p"], "", "a process is an object"),
+    ("no key", process(key=None), "/key", "this field is required"),
+    ("no name", process(name=None), "/name", "this field is required"),
+    ("no steps", process(steps=None), "/steps", "this field is required"),
+    ("empty steps", process(steps=[]), "/steps", "at least 1 item"),
+    ("too many steps", steps(*[tag(f"s{n}") for n in range(MAX_STEPS + 1)]), "/steps", "at most 500 items"),
+    ("no recurrence", process(recurrence=None), "/recurrence", "this field is required"),
+    ("bad key", process(key="Upper Case"), "/key", "should match pattern"),
+    ("key too long", process(key="a" * 65), "/key", "should match pattern"),
+    ("empty name", process(name=""), "/name", "at least 1 character"),
+    ("unknown field", process(colour="red"), "/colour", "unknown field"),
+    ("tag twice", process(tags=["a", "a"]), "/tags", "a tag stands twice"),
+    ("empty tag", process(tags=[" "]), "/tags/0", "at least 1 character"),
+    ("bad list key", process(list="News!"), "/list", "should match pattern"),
+    ("unknown purpose", process(purpose="spam"), "/purpose", "should match pattern"),
+    ("bad zone", process(time_zone="Europe/Brno"), "/time_zone", "unknown time zone 'Europe/Brno'"),
+    ("bad instance key", process(instance_key="order"), "/instance_key", "should match pattern"),
+    ("unknown first step", process(first="z"), "/first", "there is no step «z»"),
+    # Recurrence
+    ("unknown recurrence", process(recurrence="twice"), "/recurrence", "does not match any of the expected tags"),
+    ("no period", process(recurrence={"mode": "once_per"}), "/recurrence/period", "this field is required"),
+    (
+        "period without a unit", process(recurrence={"mode": "once_per", "period": 3}),
+        "/recurrence/period", "3 has no unit",
+    ),
+    (
+        "period of a mode without one", process(recurrence={"mode": "once", "period": "1d"}),
+        "/recurrence/period", "unknown field",
+    ),
+    # Triggers
+    ("unknown trigger", on({"type": "full_moon"}), "/triggers/0", "does not match any of the expected tags"),
+    ("trigger without a type", on({"event": "e"}), "/triggers/0", "unable to extract tag"),
+    ("trigger without an event", on({"type": "event"}), "/triggers/0/event", "this field is required"),
+    ("bad event type", on({**EVENT, "event": "two words"}), "/triggers/0/event", "should match pattern"),
+    ("trigger does what", on({**EVENT, "does": "pause"}), "/triggers/0/does", "'start' or 'stop'"),
+    ("an API call stops", on({"type": "api", "does": "stop"}), "/triggers/0/does", "should be 'start'"),
+    ("trigger's field unknown", on({**EVENT, "list": "news"}), "/triggers/0/list", "unknown field"),
+    ("trigger's rule bad", on({**EVENT, "filter": {"tags": "x"}}), "/triggers/0/filter", "needs exactly one of"),
+    (
+        "trigger's rule has two kinds", on({**EVENT, "filter": {"tag": "x", "list": "y"}}),
+        "/triggers/0/filter", "exactly one kind; this one has tag and list",
+    ),
+    ("trigger's age is zero", on({**EVENT, "max_age": "0h"}), "/triggers/0/max_age", "'0h' is zero"),
+    ("too many triggers", process(triggers=[EVENT] * (MAX_TRIGGERS + 1)), "/triggers", "at most 50 items"),
+    # Steps
+    ("step without a type", first({"id": "a"}), "/steps/0", "unable to extract tag"),
+    ("unknown kind of step", first({"id": "a", "type": "sing"}), "/steps/0", "does not match any of"),
+    ("step without an id", first({"type": "add_tag", "tag": "x"}), "/steps/0/id", "this field is required"),
+    ("bad step id", first(tag("Tag Me")), "/steps/0/id", "should match pattern"),
+    ("unknown field of a step", first({**tag("a"), "tags": []}), "/steps/0/tags", "unknown field"),
+    ("add_tag without a tag", first({"id": "a", "type": "add_tag"}), "/steps/0/tag", "this field is required"),
+    ("the same id twice", steps(tag("a", "a2"), tag("a2"), tag("a2")), "/steps/2/id", "step «a2» stands twice"),
+    ("reserved id continue", first(tag("continue")), "/steps/0/id", "«continue» is a reserved word"),
+    ("reserved id end", first(tag("end")), "/steps/0/id", "«end» is a reserved word"),
+    ("unknown step", first(tag("a", "z")), "/steps/0/next", "there is no step «z»"),
+    ("unreachable step", steps(tag("a"), tag("b")), "/steps/1", "step «b» cannot be reached"),
+    # Waits
+    ("wait for nothing", first({"id": "w", "type": "wait"}), "/steps/0", f"{ONE_WAIT}, not none"),
+    (
+        "two kinds of wait", first(wait(**{"for": "1d", "until": "2026-12-24"})),
+        "/steps/0", f"{ONE_WAIT}, not «for» and «until»",
+    ),
+    ("wait without a unit", first(wait(**{"for": 3})), "/steps/0/for", "3 has no unit"),
+    ("wait in an unknown unit", first(wait(**{"for": "3 moons"})), "/steps/0/for", "unknown unit 'moons'"),
+    ("negative wait", first(wait(**{"for": "-3d"})), "/steps/0/for", "is negative"),
+    ("endless wait", first(wait(**{"for": "11 years"})), "/steps/0/for", "longer than 10 years"),
+    ("no moment", first(wait(until="tomorrow")), "/steps/0", "is not a date and time"),
+    ("30 February", first(wait(until="2026-02-30")), "/steps/0", "is not a date and time"),
+    ("bad zone of a wait", first(wait(**{"for": "1d", "zone": "CEST"})), "/steps/0/zone", "unknown time zone"),
+    (
+        "unknown weekday", first(wait(weekday={"days": ["mon"], "at": "09:00"})),
+        "/steps/0/weekday/days/0", "should be 'monday'",
+    ),
+    ("no weekday", first(wait(weekday={"days": [], "at": "09:00"})), "/steps/0/weekday/days", "at least 1 item"),
+    ("time as YAML reads it", first(wait(weekday={"at": 540})), "/steps/0/weekday/at", "in quotes"),
+    (
+        "no such time", first(wait(weekday={"at": "24:00"})),
+        "/steps/0/weekday/at", "'24:00' is not a time of day",
+    ),
+    ("date without a time", first(wait(date={"field": "b"})), "/steps/0/date/at", "this field is required"),
+    (
+        "date with a bad offset", first(wait(date={"field": "b", "at": "09:00", "offset": "soon"})),
+        "/steps/0/date/offset", "is not a duration",
+    ),
+    (
+        "date in a bad field", first(wait(date={"field": "first name", "at": "09:00"})),
+        "/steps/0/date/field", "should match pattern",
+    ),
+    ("if_past leads nowhere", first(wait(**{"for": "1d", "if_past": "z"})), "/steps/0/if_past", "no step «z»"),
+    (
+        "if_missing leads nowhere", first(wait(date={"field": "b", "at": "09:00", "if_missing": "z"})),
+        "/steps/0/date/if_missing", "there is no step «z»",
+    ),
+    (
+        "wait for an event without a limit", first({"id": "w", "type": "wait_for_event", "event": "e"}),
+        "/steps/0/within", "this field is required",
+    ),
+    (
+        "timeout leads nowhere",
+        first({"id": "w", "type": "wait_for_event", "event": "e", "within": "1d", "on_timeout": "z"}),
+        "/steps/0/on_timeout", "there is no step «z»",
+    ),
+    # Conditions
+    ("condition without branches", first({**COND, "branches": []}), "/steps/0/branches", "at least 1 item"),
+    ("branch without a rule", first({**COND, "branches": [{}]}), "/steps/0/branches/0/when", "is required"),
+    (
+        "branch leads nowhere", first({**COND, "branches": [{"when": {"tag": "x"}, "next": "z"}]}),
+        "/steps/0/branches/0/next", "there is no step «z»",
+    ),
+    (
+        "else leads nowhere", first({**COND, "branches": [{"when": {"tag": "x"}}], "else": "z"}),
+        "/steps/0/else", "there is no step «z»",
+    ),
+    (
+        "rule with two operators",
+        first({**COND, "branches": [{"when": {"contact": "a", "equals": 1, "in": [1]}}]}),
+        "/steps/0/branches/0/when", "needs exactly one of",
+    ),
+    (
+        "rule with a slip", first({**COND, "branches": [{"when": {"list": "news", "statuss": "subscribed"}}]}),
+        "/steps/0/branches/0/when/statuss", "did you mean status?",
+    ),
+    # What other kinds want
+    ("no URL", first({**HOOK, "url": "example.com"}), "/steps/0/url", "valid URL"),
+    ("URL of another kind", first({**HOOK, "url": "ftp://example.com"}), "/steps/0/url", "'http' or 'https'"),
+    (
+        "bad secret", first({**HOOK, "url": "https://example.com", "secret": "open sesame"}),
+        "/steps/0/secret", "should match pattern",
+    ),
+    ("bad template key", first({**MAIL, "template": "My mail"}), "/steps/0/template", "should match pattern"),
+    ("if_unknown", first({**MAIL, "if_unknown": "pray"}), "/steps/0/if_unknown", "'skip' or 'resend'"),
+    ("move to itself", first({"id": "m", "type": "move", "from": "a", "to": "a"}), "/steps/0", "the same list"),
+    ("edit nothing", first({"id": "e", "type": "edit_contact"}), "/steps/0", "nothing to edit"),
+    (
+        "set and unset", first({"id": "e", "type": "edit_contact", "set": {"a": 1}, "unset": ["a"]}),
+        "/steps/0", "set and unset at once: a",
+    ),
+    (
+        "edit an identity", first({"id": "e", "type": "edit_contact", "set": {"email": "a@example.com"}}),
+        "/steps/0", "what a contact is found by: email",
+    ),
+    (
+        "edit a bad field", first({"id": "e", "type": "edit_contact", "set": {"first name": 1}}),
+        "/steps/0/set/first name", "should match pattern",
+    ),
+    ("empty note", first({"id": "n", "type": "add_note", "text": ""}), "/steps/0/text", "at least 1 character"),
+    (
+        "bad outcome", first({"id": "e", "type": "end", "outcome": "All done"}),
+        "/steps/0/outcome", "should match pattern",
+    ),
+    # Loops
+    ("a step that follows itself", first(tag("a", "a")), "/steps/0", "step «a» is on a loop without a wait"),
+    ("loop without a wait", steps(tag("a", "b"), tag("b", "a")), "/steps/0", "on a loop without a wait"),
+    (
+        "loop past its wait",
+        steps(
+            {**COND, "branches": [{"when": {"tag": "x"}, "next": "w"}], "else": "a"},
+            wait(**{"for": "1d", "next": "c"}),
+            tag("a", "c"),
+        ),
+        "/steps/0", "step «c» is on a loop without a wait",
+    ),
+    ("loop whose wait may be past", steps(wait(until="2026-12-24", next="a"), tag("a", "w")), "/steps/0", "a loop"),
+    (
+        "loop whose date may be missing",
+        steps(wait(date={"field": "b", "at": "09:00", "every_year": True}, next="a"), tag("a", "w")),
+        "/steps/0", "on a loop without a wait",
+    ),
+    (
+        "loop whose date may be past",
+        steps(wait(date={"field": "b", "at": "09:00", "if_missing": "end"}, next="a"), tag("a", "w")),
+        "/steps/0", "on a loop without a wait",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "pointer", "message"), [case[1:] for case in BAD], ids=[c[0] for c in BAD])
+def test_a_bad_definition_is_refused_with_the_place_and_the_reason(
+    document: Any, pointer: str, message: str
+) -> None:
+    with pytest.raises(DocumentInvalid) as refused:
+        parse(document)
+    found = [(p.pointer, p.message) for p in refused.value.problems]
+    assert any(p == pointer and message in m for p, m in found), found
+    assert len(found) == 1, found
+
+
+def test_everything_that_is_wrong_with_the_shape_is_said_at_once() -> None:
+    with pytest.raises(DocumentInvalid) as refused:
+        parse(process(key="No!", recurrence="never", colour="red", steps=[{"id": "A", "type": "sing"}, tag("B")]))
+    assert sorted(p.pointer for p in refused.value.problems) == [
+        "/colour", "/key", "/recurrence", "/steps/0", "/steps/1/id",
+    ]  # fmt: skip
+
+
+def test_everything_that_is_wrong_with_the_graph_is_said_at_once() -> None:
+    with pytest.raises(DocumentInvalid) as refused:
+        parse(steps(tag("a", "z"), tag("b", "b"), tag("b")))
+    assert [(p.pointer, p.message.split(":")[0]) for p in refused.value.problems] == [
+        ("/steps/0/next", "there is no step «z»"),
+        ("/steps/2/id", "step «b» stands twice"),
+        ("/steps/1", "step «b» cannot be reached from the first step"),
+        ("/steps/2", "step «b» cannot be reached from the first step"),
+    ] or "loop" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        process(),
+        steps(wait(**{"for": "1d", "next": "a"}), tag("a", "w")),
+        steps(wait(weekday={"at": "09:00"}, next="a"), tag("a", "w")),
+        steps(
+            wait(date={"field": "b", "at": "09:00", "every_year": True, "if_missing": "end"}, next="a"),
+            tag("a", "w"),
+        ),
+        steps({"id": "w", "type": "wait_for_event", "event": "e", "within": "1d", "next": "w", "on_timeout": "w"}),
+        steps({"id": "end", "type": "end"}),
+        process(recurrence={"mode": "once_per", "period": "1 month"}, instance_key="event.key"),
+    ],
+)
+def test_a_good_definition_is_taken(document: dict[str, Any]) -> None:
+    assert parse(document).key == "p"
+
+
+EVERYTHING = process(
+    description="All there is", tags=["a", "b"], list="news", purpose="transactional", time_zone="Europe/Prague",
+    instance_key="params.order", recurrence={"mode": "once_per", "period": "1h 30m"}, first="ask",
+    triggers=[
+        {"type": "event", "event": "order.created", "filter": {"event": "total", "at_least": 5}, "max_age": "2d"},
+        {"type": "event", "event": "order.cancelled", "does": "stop"},
+        {"type": "list_subscribed", "list": "news"}, {"type": "list_unsubscribed", "list": "news", "does": "stop"},
+        {"type": "tag_added", "tag": "vip"}, {"type": "tag_removed", "tag": "vip"}, {"type": "api"},
+    ],
+    steps=[
+        {
+            "id": "ask", "type": "condition", "name": "Who?", "else": "wait",
+            "branches": [{"name": "vip", "when": {"any": [{"tag": "vip"}, {"not": {"list": "news"}}]}, "next": "mail"}],
+        },
+        {"id": "mail", "type": "send_email", "template": "t", "if_unknown": "resend", "sender": "a@b.cz", "next": "hook"},
+        {
+            "id": "hook", "type": "webhook", "url": "https://example.com/a?b=c", "secret": "whsec_MTIzNDU2",
+            "data": {"a": [1, {"b": None}]}, "if_refused": "hold", "set_fields": True, "next": "wait",
+        },
+        {"id": "wait", "type": "wait", "for": "3 days", "next": "day"},
+        {
+            "id": "day", "type": "wait", "zone": "Asia/Tokyo", "if_past": "end", "next": "weekday",
+            "date": {"field": "visit", "offset": "-3d", "at": "09:00", "if_missing": "weekday"},
+        },
+        {"id": "weekday", "type": "wait", "weekday": {"days": ["monday"], "at": "09:00:30"}, "next": "until"},
+        {"id": "until", "type": "wait", "until": "2026-12-24T09:00", "next": "reply"},
+        {
+            "id": "reply", "type": "wait_for_event", "event": "replied", "within": "P2D", "next": "tag",
+            "filter": {"event": "stars", "greater_than": 3},
+        },
+        {"id": "tag", "type": "add_tag", "tag": "x", "next": "untag"},
+        {"id": "untag", "type": "remove_tag", "tag": "x", "next": "join"},
+        {"id": "join", "type": "subscribe", "list": "news", "resubscribe": True, "next": "leave"},
+        {"id": "leave", "type": "unsubscribe", "list": "news", "next": "move"},
+        {"id": "move", "type": "move", "from": "news", "to": "vips", "next": "edit"},
+        {"id": "edit", "type": "edit_contact", "set": {"a": {"b": 1.5}}, "unset": ["c"], "next": "note"},
+        {"id": "note", "type": "add_note", "text": "{{ contact.name }}", "next": "order"},
+        {"id": "order", "type": "get_order", "param": "cart", "store_as": "cart", "next": "start"},
+        {"id": "start", "type": "start_process", "process": "other", "params": {"a": 1}, "next": "stop"},
+        {"id": "stop", "type": "stop_process", "process": "other", "reason": "enough", "next": "over"},
+        {"id": "over", "type": "end", "outcome": "done"},
+    ],
+)  # fmt: skip
+
+
+def test_a_definition_of_everything_uses_every_kind_of_step() -> None:
+    from processes.steps import STEP_KINDS
+
+    assert {step["type"] for step in EVERYTHING["steps"]} == STEP_KINDS.keys()
+
+
+@pytest.mark.parametrize("document", [EVERYTHING, process()], ids=["everything", "smallest"])
+def test_a_definition_is_written_as_it_was_read_and_reads_back_the_same(document: dict[str, Any]) -> None:
+    definition = parse(document)
+    written = definition.document()
+    assert parse(written) == definition
+    assert parse(written).document() == written
+    assert written.keys() == document.keys()
+    assert [s.keys() for s in written["steps"]] == [s.keys() for s in document["steps"]]
+
+
+@pytest.mark.parametrize(
+    ("instance_key", "event_key", "params", "expected"),
+    [
+        (None, "K", {"order": 1}, ""),
+        ("event.key", "K", {}, "K"),
+        ("event.key", None, {}, None),
+        ("params.order", None, {"order": 7}, "7"),
+        ("params.order", None, {"order": "seven"}, "seven"),
+        ("params.order", "K", {}, None),
+        ("params.order", "K", {"order": ""}, None),
+        ("params.order", "K", {"order": True}, None),
+        ("params.order", "K", {"order": [1]}, None),
+        ("params.order", "K", {"order": 1.5}, None),
+    ],
+)
+def test_the_instance_key_of_an_event(
+    instance_key: str | None, event_key: str | None, params: dict[str, Any], expected: str | None
+) -> None:
+    assert parse(process(instance_key=instance_key)).key_of(event_key, params) == expected
