@@ -4,6 +4,7 @@ SIGTERM stops taking connections, lets requests finish, then closes every part. 
 """
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
 
@@ -20,6 +21,9 @@ GRACEFUL_SECONDS = 20
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     configure_logs(settings)
+    # uvicorn raises the signal again once it has stopped, which would end us before the parts are closed.
+    signal.signal(signal.SIGTERM, _already_heard)
+    signal.signal(signal.SIGINT, _already_heard)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(run_api(settings))
 
@@ -44,6 +48,10 @@ async def run_api(settings: Settings) -> None:
         await server.serve()
     finally:
         await services.close()
+
+
+def _already_heard(*_: object) -> None:
+    """Uvicorn has acted on the signal."""
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

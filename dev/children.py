@@ -118,7 +118,7 @@ class Child:
             limit=LINE_LIMIT,
             # A session of its own: Ctrl-C reaches the parent only, which then ends its children in order.
             start_new_session=True,
-            preexec_fn=_dies_with(os.getpid()),
+            preexec_fn=dies_with(os.getpid()),
         )
 
     async def _follow(self, process: asyncio.subprocess.Process) -> None:
@@ -137,7 +137,7 @@ class Child:
                 self._say(self.name, line)
 
 
-def _dies_with(parent: int) -> Callable[[], None] | None:
+def dies_with(parent: int) -> Callable[[], None] | None:
     """Makes Linux kill the child when its parent dies, whatever it dies of. Other systems have nothing like it."""
     if sys.platform != "linux":
         return None

@@ -47,6 +47,11 @@ async def run(*, keep: bool, folder: Path | None) -> int:
     """Run the demo; returns the exit code. With `keep`, it goes on until a signal after a good end."""
     console = Console() if sys.stdout.isatty() else Console(width=OUTPUT_WIDTH)
     if folder is not None:
+        if _is_used(folder):
+            Console(stderr=True).print(
+                f"{folder} is not empty: the demo begins with nothing.", highlight=False
+            )
+            return 1
         return await _run_in(folder, console, keep)
     with tempfile.TemporaryDirectory(prefix="onward-demo-") as temporary:
         return await _run_in(Path(temporary), console, keep)
@@ -114,10 +119,8 @@ class _Story:
         self._console = console
         self._http = http
         self._temporal = temporal
-        self._seen: set[str] = {mail.id for mail in stack.mailbox.newest()}
+        self._seen: set[str] = set()
         self._chapter = 0
-        # Its own for each run, so that a kept state folder can be used again.
-        self._stamp = f"{int(time.time()) % 1_000_000:06d}"
 
     @classmethod
     @asynccontextmanager
@@ -171,7 +174,7 @@ class _Story:
         ]
         body = {
             "eventTypeKey": "order_created",
-            "keyValue": f"A{self._stamp}",
+            "keyValue": "1001",
             "params": [
                 {"name": "ContactId", "value": CONTACT},
                 {"name": "EmailAddress", "value": ADDRESS},
@@ -182,7 +185,7 @@ class _Story:
         self._body(body)
         decisions = self._decisions(await self._post("/events", body))
         instance = _instance_of(decisions, "order-confirmation", "started")
-        mail = await self._mail(f"Your order A{self._stamp}")
+        mail = await self._mail("Your order 1001")
         text = mail.body("plain") or ""
         for wanted in ("Sencha, first flush", "Cast-iron teapot", "84.00 EUR"):
             _check(wanted in text, f"the confirmation does not have «{wanted}»")
@@ -217,7 +220,7 @@ class _Story:
         for number in (1, 2, 3):
             body = {
                 "type": "cart_abandoned",
-                "id": f"cart-{self._stamp}-{number}",
+                "id": f"cart-{number}",
                 "contact": {"id": CONTACT, "email": ADDRESS},
                 "params": {"currency": "EUR", "items": [{"name": "Matcha whisk", "price": 18}]},
             }
@@ -240,8 +243,8 @@ class _Story:
         )
         body = {
             "type": "order_created",
-            "id": f"order-{self._stamp}",
-            "key": f"B{self._stamp}",
+            "id": "order",
+            "key": "1002",
             "contact": {"id": CONTACT, "email": ADDRESS},
             "params": {"currency": "EUR", "items": [{"name": "Matcha whisk", "quantity": 1, "price": 18}]},
         }
@@ -249,7 +252,7 @@ class _Story:
         decisions = self._decisions(await self._post("/events", body))
         _check(_instance_of(decisions, "abandoned-cart", "stopped") == cart, "another instance was stopped")
         confirmation = _instance_of(decisions, "order-confirmation", "started")
-        await self._mail(f"Your order B{self._stamp}")
+        await self._mail("Your order 1002")
         await self._ended(cart, "stopped", WorkflowExecutionStatus.CANCELED)
         await self._ended(confirmation, "completed", WorkflowExecutionStatus.COMPLETED)
         await self._in_state(f"welcome/{CONTACT}", "waiting")
@@ -259,7 +262,7 @@ class _Story:
         self._title("A click on «Learn more»: the segment Opened, and the details", "POST /v1/events")
         body = {
             "type": "message_clicked",
-            "id": f"click-{self._stamp}",
+            "id": "click",
             "contact": {"id": CONTACT},
             "params": {
                 "link": "https://shop.example.com/learn-more?offer=spring",
@@ -450,6 +453,10 @@ async def _eventually(look: Callable[[], Awaitable[T | None]], what: str) -> T:
                     return seen
                 await asyncio.sleep(POLL_SECONDS)
     raise Unexpected(f"{what} did not come within {WAIT_SECONDS:g} s")
+
+
+def _is_used(folder: Path) -> bool:
+    return folder.exists() and any(folder.iterdir())
 
 
 def _text(value: Any) -> str:

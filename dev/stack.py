@@ -23,7 +23,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from dev.children import Child, Say
+from dev.children import Child, Say, dies_with
 from dev.mail_page import make_page
 from dev.mailbox import Mail, Mailbox, serve_smtp
 from dev.ports import HOST, Ports
@@ -195,8 +195,15 @@ class Stack:
             stderr=asyncio.subprocess.STDOUT,
             env=self._child_environment(),
             cwd=self._working_folder,
+            start_new_session=True,
+            preexec_fn=dies_with(os.getpid()),
         )
-        said, _ = await process.communicate()
+        try:
+            said, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         lines = said.decode(errors="replace").rstrip().splitlines()
         if process.returncode != 0:
             raise StackError("The database could not be migrated:\n" + "\n".join(lines[-25:]))

@@ -70,7 +70,7 @@ class _Item:
     result: EventResult
     occurred_at: datetime
     contact: Any = None
-    refused: bool = False
+    first: EventResult | None = None
 
 
 @dataclass(slots=True)
@@ -158,6 +158,8 @@ class _Transaction:
         for result, first in self._twins:
             result.copy_from(first)
         await self._store(fresh)
+        for item in items:
+            item.result = self._as_first(item)
         return [item.result for item in items], self._effects
 
     # What was here before
@@ -185,12 +187,18 @@ class _Transaction:
             if first is None:
                 known[item.event.id] = item.result
                 fresh.append(item)
-            elif first.status == "accepted":
-                item.result = EventResult(id=item.event.id, type=item.event.type, status="duplicate")
-                self._twins.append((item.result, first))
-            else:
+            elif first.status == "duplicate":
                 item.result = first
+            else:
+                item.first = first
         return fresh
+
+    def _as_first(self, item: _Item) -> EventResult:
+        """The same id twice in one call: the second answers what the first did."""
+        if item.first is None:
+            return item.result
+        status = "duplicate" if item.first.status == "accepted" else item.first.status
+        return item.first.model_copy(update={"status": status})
 
     def _params_are_good(self, item: _Item) -> bool:
         known = self._view.event_types.get(item.event.type)

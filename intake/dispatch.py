@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import delete, select, update
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
     SearchAttributeKey,
     SearchAttributePair,
@@ -97,13 +97,42 @@ class Dispatcher:
                 rpc_timeout=self._timeout,
             )
         except WorkflowAlreadyStartedError:
-            pass
+            await self._settle(start)
         except (RPCError, RuntimeError) as error:
             log.warning("start_not_delivered", instance=start.instance, error=str(error))
             return False
         self._started.append(start.instance)
         self._mark_soon()
         return True
+
+    async def _settle(self, start: Start) -> None:
+        """Temporal knows the id already: most often our own start, whose reply was lost. Where that workflow is
+        over and never claimed its row, the row will never begin: it is closed.
+        """
+        try:
+            status = (
+                await self._client.get_workflow_handle(start.instance).describe(rpc_timeout=self._timeout)
+            ).status
+        except RPCError:
+            return
+        if status is None or status == WorkflowExecutionStatus.RUNNING:
+            return
+        i = rows.instances.c
+        now = datetime.now(UTC)
+        with suppress(DatabaseUnavailable):
+            async with self._database.write() as connection:
+                await connection.execute(
+                    update(rows.instances)
+                    .where(i.id == start.instance, i.state == "pending", i.run_id.is_(None))
+                    .values(
+                        state="ended",
+                        open=False,
+                        outcome="terminated" if status == WorkflowExecutionStatus.TERMINATED else "lost",
+                        reason="its workflow was over before it began",
+                        ended_at=now,
+                        updated_at=now,
+                    )
+                )
 
     async def deliver(self, ids: Iterable[int]) -> None:
         """Deliver outbox rows, oldest first for each instance."""

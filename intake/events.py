@@ -124,7 +124,8 @@ def check_event(
     for name, value in params.items():
         if not PARAM_NAME.fullmatch(name):
             problems.add(
-                pointer(["params", name]), "a param's name has 1 to 100 characters, no dot, and no space in front"
+                pointer(["params", name]),
+                "a param's name has 1 to 100 characters, no dot, and no space in front",
             )
         check_json(value, pointer(["params", name]), problems.add)
     identities, extra = read_contact(contact, problems.add)

@@ -80,7 +80,7 @@ class ProcessDefinition(BaseModel):
 
     def unwaiting_loop(self) -> str | None:
         """A step on a loop that can turn without any time passing, or None."""
-        return next((step.id for step in self.steps if self._returns(step, StepBase.instant_exits)), None)
+        return next((step.id for step in self.steps if self._returns(step, _instant_exits)), None)
 
     def reachable(self) -> frozenset[str]:
         """The steps that an instance can come to."""
@@ -133,6 +133,10 @@ class ProcessDefinition(BaseModel):
 
 def _all_exits(step: StepBase) -> Iterator[str | None]:
     return (to for _, to in step.exits())
+
+
+def _instant_exits(step: StepBase) -> Iterator[str | None]:
+    return step.instant_exits()
 
 
 def parse(document: Any) -> ProcessDefinition:

@@ -3,19 +3,19 @@
 import hashlib
 import re
 
-_READABLE = re.compile(r"^[A-Za-z0-9._:-]{1,64}$")
+_READABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def readable(part: str) -> str:
     """`part` as it is where that is short, plain and no e-mail address; else a short hash of it."""
-    if _READABLE.match(part):
+    if _READABLE.fullmatch(part):
         return part
     return "h-" + hashlib.sha256(part.encode()).hexdigest()[:16]
 
 
 def contact_reference(contact_id: str, external_id: str | None) -> str:
     """How ids, search attributes and logs name a contact: the ContactId of the sender's system, else ours."""
-    if external_id is not None and _READABLE.match(external_id):
+    if external_id is not None and _READABLE.fullmatch(external_id):
         return external_id
     return contact_id
 

@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -20,6 +21,13 @@ SQLITE_BUSY_SECONDS = 30
 
 class DatabaseUnavailable(Exception):
     """The database cannot be reached or does not answer."""
+
+
+class SchemaMissing(DatabaseUnavailable):
+    """The database has no tables yet."""
+
+    def __init__(self) -> None:
+        super().__init__("the database has no tables: run `onward migrate`")
 
 
 def _to_json(value: Any) -> str:
@@ -107,7 +115,13 @@ class _Translated:
         ):
             if _is_serialization_failure(error):
                 return
+            if "no such table" in str(error.orig):
+                raise SchemaMissing from error
             raise DatabaseUnavailable(str(error.orig)) from error
+        if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) == "42P01":
+            raise SchemaMissing from error
+        if isinstance(error, PoolTimeout):
+            raise DatabaseUnavailable(str(error)) from error
         if isinstance(error, (ConnectionError, TimeoutError, OSError)) and not isinstance(
             error, FileNotFoundError
         ):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -127,57 +128,68 @@ async def prepare(engine: Engine) -> None:
     await waiting_at(engine, engine.id("bystander"), "rest")
 
 
-@pytest.mark.parametrize("kind", EFFECTS)
-async def test_a_stop_before_a_step_keeps_it_from_happening(
-    engine: Engine, webhook: RecordingWebhookServer, smtp: RecordingSmtpServer, kind: str
-) -> None:
-    """The stop is written while the step is about to run: the instance holds before it, and is then let go."""
+async def before_every_kind_of_step(engine: Engine, webhook: RecordingWebhookServer) -> list[str]:
+    """Instances of one process for each kind of step; each waits for a second, and then comes to its step."""
     await prepare(engine)
-    more = {"url": webhook.url} if kind == "webhook" else {}
-    await engine.publish(stoppable(wait("rest", "1s"), {"id": "late", "type": kind, **EFFECTS[kind], **more}))
+    for kind, more in EFFECTS.items():
+        url = {"url": webhook.url} if kind == "webhook" else {}
+        late = {"id": "late", "type": kind, **more, **url}
+        await engine.publish(stoppable(wait("rest", "2s"), late, key=kind))
     await engine.event("go")
-    await waiting_at(engine, engine.id("p"), "rest")
-    await set_status(engine, "p", "paused")
-    await engine.in_state(engine.id("p"), "holding")
+    instances = [engine.id(kind) for kind in EFFECTS]
+    for instance in instances:
+        await waiting_at(engine, instance, "rest")
+    return instances
+
+
+async def test_a_stop_before_a_step_keeps_it_from_happening_whatever_its_kind(
+    engine: Engine, webhook: RecordingWebhookServer, smtp: RecordingSmtpServer
+) -> None:
+    """The processes are paused, so that every instance holds right before its step when it is stopped."""
+    instances = await before_every_kind_of_step(engine, webhook)
+    for kind in EFFECTS:
+        await set_status(engine, kind, "paused")
+    for instance in instances:
+        await engine.in_state(instance, "holding")
     before = await at_rest(engine)
-    reason = await by_event(engine, engine.id("p"))
-    await set_status(engine, "p", "active")
-    await stopped(engine, engine.id("p"), reason)
+    await engine.event("halt", id=f"{engine.contact}halt")
+    for kind in EFFECTS:
+        await set_status(engine, kind, "active")
+    for instance in instances:
+        await stopped(engine, instance, f"event halt ({engine.contact}halt)")
     assert await at_rest(engine) == before
     assert (webhook.requests, smtp.messages) == ([], [])
 
 
-@pytest.mark.parametrize("kind", EFFECTS)
-async def test_a_step_whose_instance_is_stopping_does_nothing(
-    engine: Engine, webhook: RecordingWebhookServer, smtp: RecordingSmtpServer, kind: str
+async def test_a_step_whose_instance_is_stopping_does_nothing_whatever_its_kind(
+    engine: Engine, webhook: RecordingWebhookServer, smtp: RecordingSmtpServer
 ) -> None:
-    """The row says stopping and the cancellation is still on its way when the step's time comes."""
-    await prepare(engine)
-    more = {"url": webhook.url} if kind == "webhook" else {}
-    await engine.publish(stoppable(wait("rest", "1s"), {"id": "late", "type": kind, **EFFECTS[kind], **more}))
-    await engine.event("go")
-    await waiting_at(engine, engine.id("p"), "rest")
+    """The rows say stopping and the cancellations are still on their way when the steps' time comes."""
+    instances = await before_every_kind_of_step(engine, webhook)
     before = await at_rest(engine)
-    outbox = await stop_without_cancelling(engine, engine.id("p"))
-
-    async def has_turned_back() -> bool:
-        status = await engine.services.client.get_workflow_handle(engine.id("p")).query("status")
-        return bool(status["next"]["do"] == "hold")
-
-    await eventually(has_turned_back)
-    assert (await engine.instance(engine.id("p"))).state == "stopping"
+    outbox = await stop_without_cancelling(engine, *instances)
+    for instance in instances:
+        await eventually(partial(_has_turned_back, engine, instance))
+    assert {(await engine.instance(instance)).state for instance in instances} == {"stopping"}
     assert await at_rest(engine) == before
     await engine.services.dispatcher.deliver(outbox)
-    await stopped(engine, engine.id("p"), "slow")
+    for instance in instances:
+        await stopped(engine, instance, "slow")
     assert await at_rest(engine) == before
     assert (webhook.requests, smtp.messages) == ([], [])
 
 
-async def stop_without_cancelling(engine: Engine, instance: str) -> list[int]:
-    """Mark the instance as stopping, and keep the cancellation back."""
+async def _has_turned_back(engine: Engine, instance: str) -> bool:
+    """Whether the step was tried, and did not act."""
+    status = await engine.services.client.get_workflow_handle(instance).query("status")
+    return bool(status["next"]["do"] == "hold")
+
+
+async def stop_without_cancelling(engine: Engine, *instances: str) -> list[int]:
+    """Mark instances as stopping, and keep the cancellations back."""
     async with engine.services.database.write() as connection:
         _, outbox = await stop_instances(
-            connection, [rows.instances.c.id == instance], "slow", datetime.now(UTC)
+            connection, [rows.instances.c.id.in_(instances)], "slow", datetime.now(UTC)
         )
     return outbox
 

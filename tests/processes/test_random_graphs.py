@@ -1,0 +1,124 @@
+"""Graphs that nobody drew: what `parse` takes, the planner walks to an end, a wait or an effect, and never for ever."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from processes.definition import ProcessDefinition, parse
+from processes.instructions import DECIDE, End, Perform, Wait
+from processes.planner import arrive, leave
+from processes.planning import Plan, Situation
+from processes.problems import DocumentInvalid
+
+IDS = [f"s{n}" for n in range(6)]
+TURNS = 2_000
+to = st.none() | st.sampled_from(IDS)
+choice = st.sampled_from(["continue", "end", *IDS])
+rule = st.sampled_from([{"tag": "x"}, {"contact": "a", "exists": True}, {"always": False}])
+moments = st.sampled_from(["2020-01-01", "2026-11-24T09:00", "2026-11-24T09:00:00+00:00", "2999-12-31"])
+clock = st.sampled_from(["09:00", "00:00", "23:59:59", "02:30"])
+
+
+def kind(name: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({"type": st.just(name), **fields})
+
+
+step = st.one_of(
+    kind("add_tag", tag=st.just("x"), next=to),
+    kind("end"),
+    kind("condition", branches=st.lists(st.fixed_dictionaries({"when": rule, "next": to}), min_size=1, max_size=3),
+         **{"else": to}),
+    kind("wait", **{"for": st.sampled_from(["1s", "1d", "1 month"])}, next=to, if_past=choice),
+    kind("wait", until=moments, next=to, if_past=choice),
+    kind("wait", weekday=st.fixed_dictionaries({"at": clock}), next=to, if_past=choice),
+    kind("wait", next=to, if_past=choice, date=st.fixed_dictionaries({
+        "field": st.sampled_from(["a", "b"]), "at": clock, "every_year": st.booleans(), "if_missing": choice,
+        "offset": st.sampled_from(["0d", "-3d", "1 month", "-9 years"]),
+    })),
+    kind("wait_for_event", event=st.just("e"), within=st.sampled_from(["1h", "2d"]), next=to, on_timeout=to),
+)  # fmt: skip
+days = st.sampled_from(
+    ["2000-02-29", "--02-29", "2026-11-24", "1000-01-01", "9999-12-31", "2026-11-24T23:00-05:00", "soon", "", None, 3]
+)
+nows = st.sampled_from(["2026-11-24T09:00", "2026-11-24T09:00:00.000001", "2028-02-29T00:00", "2026-03-29T01:00"])
+zones = st.sampled_from(["UTC", "Europe/Prague", "America/New_York", "Pacific/Apia", "Pacific/Kiritimati"])
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> ProcessDefinition:
+    """A definition that `parse` takes; its unreachable steps are cut off."""
+    drawn = [{"id": id, **draw(step)} for id in IDS[: draw(st.integers(1, len(IDS)))]]
+    for one in drawn:
+        _cut(one, {s["id"] for s in drawn})
+    document = {"key": "p", "name": "P", "recurrence": "once", "steps": drawn}
+    reachable = _reached(drawn)
+    document["steps"] = [s for s in drawn if s["id"] in reachable]
+    try:
+        return parse(document)
+    except DocumentInvalid as error:
+        assume(False)
+        raise AssertionError from error
+
+
+def _cut(one: dict[str, Any], known: set[str]) -> None:
+    for place in [one, *one.get("branches", []), one.get("date", {})]:
+        for name in ("next", "else", "on_timeout", "if_past", "if_missing"):
+            if place.get(name) in set(IDS) - known:
+                place[name] = "end" if name.startswith("if_") else None
+
+
+def _reached(drawn: list[dict[str, Any]]) -> set[str]:
+    by_id = {s["id"]: s for s in drawn}
+    seen: set[str] = set()
+    todo: list[Any] = [drawn[0]["id"]]
+    while todo:
+        here = todo.pop()
+        if here not in by_id or here in seen:
+            continue
+        seen.add(here)
+        one = by_id[here]
+        for place in [one, *one.get("branches", []), one.get("date", {})]:
+            todo += [place.get(name) for name in ("next", "else", "on_timeout", "if_past", "if_missing")]
+    return seen
+
+
+def walked(planning: Any, data: st.DataObject) -> Any:
+    """The plan, with every answer drawn; fails where the planner goes on asking."""
+    try:
+        rules = next(planning)
+        for _ in range(TURNS):
+            rules = planning.send(data.draw(st.lists(st.booleans(), min_size=len(rules), max_size=len(rules))))
+    except StopIteration as finished:
+        return finished.value
+    raise AssertionError("the planner turns for ever")
+
+
+@given(definitions(), st.data(), nows, zones, st.fixed_dictionaries({"a": days, "b": days}))
+@settings(max_examples=400, deadline=None)
+def test_the_planner_always_comes_to_something_that_takes_time_or_to_the_end(
+    definition: ProcessDefinition, data: st.DataObject, now: str, zone: str, fields: dict[str, Any]
+) -> None:
+    instant = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    situation = Situation(instant, zone, fields)
+    plan: Plan = walked(arrive(definition, definition.entry, situation, {}), data)
+    for _ in range(8):
+        assert len({(p.step, p.visit) for p in plan.passed}) == len(plan.passed)
+        match plan.next:
+            case End():
+                return
+            case Perform(step=here, activity=activity):
+                assert activity == definition.by_id[here].kind
+                situation = Situation(instant, zone, fields)
+                plan = walked(arrive(definition, definition.by_id[here].next, situation, plan.loops), data)  # type: ignore[attr-defined]
+            case Wait(step=here, visit=visit, until=until, event=event, then=then):
+                assert until > instant
+                instant = until + timedelta(milliseconds=data.draw(st.integers(0, 2)))
+                situation = Situation(instant, zone, fields)
+                if then.activity != DECIDE:
+                    assert definition.by_id[then.step].acts
+                    plan = Plan(then, [], plan.loops)
+                    continue
+                came = data.draw(st.sampled_from([None, "e1"])) if event is not None else None
+                _, plan = walked(leave(definition, here, visit, came, situation, plan.loops), data)
