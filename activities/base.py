@@ -15,6 +15,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import metrics
+from activities.pulse import with_pulse
 from activities.scene import InstanceUnknown, Scene, Stage, own_instance
 from channels.errors import TemplateFailed
 from channels.links import LinkSigner
@@ -91,7 +92,7 @@ class StepActivity(ABC, Generic[S]):
             except DatabaseUnavailable as error:
                 raise ApplicationError(
                     f"the database is not there: {error}", type="DatabaseUnavailable"
-                ) from error
+                ) from None  # the driver's long chain would push the message over Temporal's limit
             except InstanceUnknown as error:
                 raise ApplicationError(
                     f"no row for instance {error}", type="InstanceUnknown", non_retryable=True
@@ -146,7 +147,7 @@ def as_activity(step: StepActivity[Any]) -> Callable[[StepCall], Awaitable[Instr
 
     @activity.defn(name=step.model.kind)
     async def run(call: StepCall) -> Instruction:
-        return await step.run(call)
+        return await with_pulse(step.run, call)
 
     run.__doc__ = inspect.getdoc(type(step))
     return run

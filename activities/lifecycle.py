@@ -10,6 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.base import Tools
+from activities.pulse import with_pulse
 from activities.scene import STOPPING, InstanceUnknown, Scene, own_instance
 from intake.admission import Effects
 from intake.changes import Origin
@@ -61,7 +62,7 @@ class Lifecycle:
             except DatabaseUnavailable as error:
                 raise ApplicationError(
                     f"the database is not there: {error}", type="DatabaseUnavailable"
-                ) from error
+                ) from None
             await self._tools.dispatcher.send(effects)
             return begun
 
@@ -71,13 +72,13 @@ class Lifecycle:
         instance = own_instance()
         with structlog.contextvars.bound_contextvars(instance=instance, step=call.step, visit=call.visit):
             try:
-                return await retried(
-                    self._tools.database, lambda connection: self._decide(connection, instance, call)
+                return await with_pulse(
+                    retried, self._tools.database, lambda connection: self._decide(connection, instance, call)
                 )
             except DatabaseUnavailable as error:
                 raise ApplicationError(
                     f"the database is not there: {error}", type="DatabaseUnavailable"
-                ) from error
+                ) from None
             except InstanceUnknown as error:
                 raise ApplicationError(
                     f"no row for instance {error}", type="InstanceUnknown", non_retryable=True
@@ -104,7 +105,7 @@ class Lifecycle:
         except DatabaseUnavailable as error:
             raise ApplicationError(
                 f"the database is not there: {error}", type="DatabaseUnavailable"
-            ) from error
+            ) from None
         log.info("instance_stopped", instance=instance)
         return outcome or "stopped"
 
@@ -192,7 +193,12 @@ class Lifecycle:
         scene = await self._tools.stage.enter(connection, instance, call)
         if not isinstance(scene, Scene):
             return scene
-        over, plan = await self._leave(scene, call)
+        came = (
+            await connection.execute(
+                select(rows.waits.c.event_id).where(rows.waits.c.instance_id == instance).with_for_update()
+            )
+        ).scalar()
+        over, plan = await self._leave(scene, call.model_copy(update={"event": came}))
         await self._tools.stage.record(scene, plan, over, after_wait=True)
         return plan.next
 

@@ -67,9 +67,11 @@ async def _ours(stage: Bench, count: int) -> float:
     stage_last["ours"] = f"{names[-1]}/j-{names[-1]}"
     worker = await stage.spawn("worker.py")
     try:
-        return await _drain(stage, names)
+        rate = await _drain(stage, names)
+        await _all_over(stage, [f"journey/{name}/j-{name}" for name in names])
     finally:
         await stage.end(worker)
+    return rate
 
 
 async def _theirs(stage: Bench, count: int) -> float:
@@ -98,9 +100,17 @@ async def _theirs(stage: Bench, count: int) -> float:
     stage_last["theirs"] = names[-1]
     worker = await stage.spawn("-m", "benchmarks.handwritten")
     try:
-        return await _drain(stage, names)
+        rate = await _drain(stage, names)
+        await _all_over(stage, [f"handwritten/{name}" for name in names])
     finally:
         await stage.end(worker)
+    return rate
+
+
+async def _all_over(stage: Bench, workflows: list[str]) -> None:
+    """Nothing of this round is left for the next."""
+    for workflow_id in workflows:
+        await stage.services.client.get_workflow_handle(workflow_id).result()
 
 
 async def _drain(stage: Bench, names: list[str]) -> float:
@@ -124,6 +134,5 @@ async def _drain(stage: Bench, names: list[str]) -> float:
 
 async def _history(stage: Bench, workflow_id: str) -> tuple[int, int]:
     handle = stage.services.client.get_workflow_handle(workflow_id)
-    await asyncio.wait_for(handle.result(), 60)
     history = await handle.fetch_history()
     return len(history.events), sum(event.ByteSize() for event in history.events)

@@ -98,7 +98,12 @@ class Bench:
             for key in ("one", "two", "three"):
                 await connection.execute(
                     insert(rows.templates).values(
-                        key=key, name=key, subject=f"{key} for {{{{ contact.name }}}}", html=HTML, revision=1, updated_at=now
+                        key=key,
+                        name=key,
+                        subject=f"{key} for {{{{ contact.name }}}}",
+                        html=HTML,
+                        revision=1,
+                        updated_at=now,
                     )
                 )
             await connection.execute(
@@ -118,7 +123,9 @@ class Bench:
         from sqlalchemy import func
 
         async with self.services.database.read() as connection:
-            return int((await connection.execute(select(func.count()).select_from(table).where(*where))).scalar_one())
+            return int(
+                (await connection.execute(select(func.count()).select_from(table).where(*where))).scalar_one()
+            )
 
 
 @asynccontextmanager

@@ -681,6 +681,13 @@ class _Transaction:
         rules = [rule for _, rule in step.rules()]
         if rules and not all(await self._evaluate(item, rules)):
             return
+        first = await self._connection.execute(
+            update(rows.waits)
+            .where(rows.waits.c.instance_id == row.instance_id, rows.waits.c.event_id.is_(None))
+            .values(event_id=item.event.id)
+        )
+        if first.rowcount == 0:
+            return
         payload = {"id": item.event.id, "type": item.event.type, "step": row.step, "visit": row.visit}
         self._effects.outbox += await enqueue(
             self._connection, SIGNAL_EVENT, [row.instance_id], payload, self._now

@@ -78,28 +78,29 @@ class Dispatcher:
 
     async def _start(self, start: Start) -> bool:
         try:
-            await self._client.start_workflow(
-                WORKFLOW,
-                {"process": start.process, "contact": start.contact},
-                id=start.instance,
-                task_queue=self._task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                search_attributes=TypedSearchAttributes(
-                    [
-                        SearchAttributePair(PROCESS, start.process),
-                        SearchAttributePair(CONTACT, start.contact),
-                        SearchAttributePair(VERSION, start.version),
-                    ]
-                ),
-                static_summary=f"{start.process_name} · contact {start.contact}",
-                static_details=f"Process [{start.process}]({self._definition_url}/v1/processes/{start.process}), "
-                f"version {start.version}",
-                rpc_timeout=self._timeout,
-            )
+            async with self._in_time():
+                await self._client.start_workflow(
+                    WORKFLOW,
+                    {"process": start.process, "contact": start.contact},
+                    id=start.instance,
+                    task_queue=self._task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    search_attributes=TypedSearchAttributes(
+                        [
+                            SearchAttributePair(PROCESS, start.process),
+                            SearchAttributePair(CONTACT, start.contact),
+                            SearchAttributePair(VERSION, start.version),
+                        ]
+                    ),
+                    static_summary=f"{start.process_name} · contact {start.contact}",
+                    static_details=f"Process [{start.process}]({self._definition_url}/v1/processes/{start.process}), "
+                    f"version {start.version}",
+                    rpc_timeout=self._timeout,
+                )
         except WorkflowAlreadyStartedError:
             await self._settle(start)
-        except (RPCError, RuntimeError) as error:
-            log.warning("start_not_delivered", instance=start.instance, error=str(error))
+        except (RPCError, RuntimeError, TimeoutError) as error:
+            log.warning("start_not_delivered", instance=start.instance, error=_words(error))
             return False
         self._started.append(start.instance)
         self._mark_soon()
@@ -159,20 +160,22 @@ class Dispatcher:
     async def _deliver_one(self, row: Any) -> bool:
         handle = self._client.get_workflow_handle(row.instance_id)
         try:
-            if row.kind == "cancel":
-                await handle.cancel(reason=row.payload.get("reason") or "", rpc_timeout=self._timeout)
-            elif row.kind == SIGNAL_EVENT:
-                await handle.signal(SIGNAL_EVENT, row.payload, rpc_timeout=self._timeout)
-            else:
-                await handle.signal(SIGNAL_RELEASE, rpc_timeout=self._timeout)
+            async with self._in_time():
+                if row.kind == "cancel":
+                    await handle.cancel(reason=row.payload.get("reason") or "", rpc_timeout=self._timeout)
+                elif row.kind == SIGNAL_EVENT:
+                    await handle.signal(SIGNAL_EVENT, row.payload, rpc_timeout=self._timeout)
+                else:
+                    await handle.signal(SIGNAL_RELEASE, rpc_timeout=self._timeout)
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
                 return await self._not_running(row)
             log.warning("outbox_not_delivered", instance=row.instance_id, kind=row.kind, error=str(error))
             await self._note_failure(row, str(error))
             return False
-        except RuntimeError as error:
-            log.warning("outbox_not_delivered", instance=row.instance_id, kind=row.kind, error=str(error))
+        except (RuntimeError, TimeoutError) as error:
+            log.warning("outbox_not_delivered", instance=row.instance_id, kind=row.kind, error=_words(error))
+            await self._note_failure(row, _words(error))
             return False
         self._delivered.append(row.id)
         self._mark_soon()
@@ -210,6 +213,10 @@ class Dispatcher:
             log.warning("outbox_not_closed", instance=row.instance_id, error=str(error))
             return False
         return True
+
+    def _in_time(self) -> asyncio.Timeout:
+        """The timeout of a call as a whole: `rpc_timeout` is that of each try, and the client tries for long."""
+        return asyncio.timeout(self._timeout.total_seconds())
 
     async def _note_failure(self, row: Any, error: str) -> None:
         o = rows.outbox.c
@@ -259,3 +266,7 @@ class Dispatcher:
                 await self._marking
         if self._started or self._delivered:
             await self.mark()
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

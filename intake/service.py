@@ -29,6 +29,7 @@ T = TypeVar("T")
 MAX_GROUP = 200
 MAX_TRIES = 8
 LOOK_AGAIN_SECONDS = 5.0
+LOOK_TIMEOUT_SECONDS = 3.0
 MAX_LOOKED = 10_000
 
 
@@ -208,7 +209,10 @@ async def mend_if_closed(database: Database, client: Client, instance: str) -> b
     Of one that has not begun only where Temporal knows that it is over: else its start may be on its way still.
     """
     try:
-        status = (await client.get_workflow_handle(instance).describe()).status
+        async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
+            status = (await client.get_workflow_handle(instance).describe()).status
+    except TimeoutError:
+        return False
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             return False

@@ -111,7 +111,9 @@ class _Translated:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, DBAPIError) and (
-            error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
+            error.connection_invalidated
+            or isinstance(error, (OperationalError, InterfaceError))
+            or _turns_us_away(error)
         ):
             if _is_serialization_failure(error):
                 return
@@ -122,14 +124,18 @@ class _Translated:
             raise SchemaMissing from error
         if isinstance(error, PoolTimeout):
             raise DatabaseUnavailable(str(error)) from error
-        if isinstance(error, (ConnectionError, TimeoutError, OSError)) and not isinstance(
-            error, FileNotFoundError
-        ):
+        if isinstance(error, OSError):  # a PostgreSQL that is away leaves no socket file: FileNotFoundError
             raise DatabaseUnavailable(str(error) or type(error).__name__) from error
 
 
 def _is_serialization_failure(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
+
+
+def _turns_us_away(error: DBAPIError) -> bool:
+    """PostgreSQL is starting, stopping or full (57P01-57P03, 53300), or the connection failed (class 08)."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state in {"57P01", "57P02", "57P03", "53300"} or state.startswith("08")
 
 
 def _set_up_sqlite(engine: AsyncEngine) -> None:

@@ -300,7 +300,11 @@ class Visit(SQLModel, table=True):
 
 
 class Wait(SQLModel, table=True):
-    """An instance that waits for an event now. Gone as soon as it does not."""
+    """An instance that waits for an event now. Gone as soon as it does not.
+
+    `event_id` is the event that came for it, written with that event: it counts even where the time limit's timer
+    is quicker than the signal.
+    """
 
     __tablename__: ClassVar[str] = "waits"
     __table_args__ = (Index("ix_waits_event", "contact_id", "event_type"),)
@@ -310,6 +314,7 @@ class Wait(SQLModel, table=True):
     step: str
     visit: int
     since: datetime = _time()
+    event_id: str | None = None
 
 
 class Message(SQLModel, table=True):

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = {"sqlmodel", "sqlalchemy", "fastapi", "httpx", "aiosmtplib", "activities", "intake", "store", "channels"}
+HEAVY = {
+    "sqlmodel",
+    "sqlalchemy",
+    "fastapi",
+    "httpx",
+    "aiosmtplib",
+    "activities",
+    "intake",
+    "store",
+    "channels",
+}
 
 
 def run(*command: str) -> str:
@@ -19,7 +29,9 @@ def run(*command: str) -> str:
 
 def modules_after_import(module: str) -> set[str]:
     """The top-level modules that a fresh interpreter has loaded after importing one."""
-    program = f"import sys, json, {module}; print(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    program = (
+        f"import sys, json, {module}; print(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    )
     return set(json.loads(run(sys.executable, "-c", program)))
 
 

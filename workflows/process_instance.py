@@ -38,6 +38,8 @@ with workflow.unsafe.imports_passed_through():
     )
 
 ACTIVITY_TIMEOUT = timedelta(minutes=5)
+PULSE_TIMEOUT = timedelta(seconds=30)
+"""A worker that was killed is noticed after this; one that is merely slow must not be taken for dead."""
 RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=10)
 )
@@ -162,6 +164,7 @@ class ProcessInstance:
             ),
             result_type=cast(type, Instruction),
             start_to_close_timeout=ACTIVITY_TIMEOUT,
+            heartbeat_timeout=PULSE_TIMEOUT,
             retry_policy=RETRIES,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=_summary(perform),

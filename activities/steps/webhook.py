@@ -63,8 +63,9 @@ class WebhookActivity(DeliveryStep[Webhook]):
             secret=step.secret or self.tools.webhook_secret,
         )
         answer: dict[str, Any] = {"status": reply.status}
-        if step.set_fields and isinstance(reply.body, dict) and isinstance(reply.body.get("fields"), dict):
-            answer |= _fields(reply.body["fields"])
+        given = reply.body.get("fields") if isinstance(reply.body, dict) else None
+        if step.set_fields and isinstance(given, dict):
+            answer |= _fields(given)
         return answer
 
     def refused(self, step: Webhook, error: Exception) -> None:

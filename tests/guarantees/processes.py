@@ -51,7 +51,7 @@ def process(
     """A process started by `go`. A step that does not say what follows it is followed by the next one."""
     following = [step["id"] for step in steps[1:]] + [None]
     joined = [
-        step if any(exit in step for exit in ("next", "else", "outcome")) or then is None else {**step, "next": then}
+        step if any(way in step for way in ("next", "else", "outcome")) or then is None else {**step, "next": then}
         for step, then in zip(steps, following, strict=True)
     ]  # fmt: skip
     return {

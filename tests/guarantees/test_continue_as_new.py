@@ -11,7 +11,7 @@ from tests.support.people import contact
 from tests.support.temporal import TemporalServer, temporal_server
 from tests.support.waiting import eventually
 
-ROUNDS = 15
+ROUNDS = 6
 
 COUNT = {
     "id": "count",
@@ -33,8 +33,7 @@ async def temporal() -> AsyncIterator[TemporalServer]:
 async def runs(engine: Engine, instance: str) -> list[WorkflowExecutionStatus | None]:
     """The states of all runs of an instance's workflow, oldest first."""
     found = [
-        execution
-        async for execution in engine.services.client.list_workflows(f"WorkflowId = '{instance}'")
+        execution async for execution in engine.services.client.list_workflows(f"WorkflowId = '{instance}'")
     ]
     return [execution.status for execution in sorted(found, key=lambda e: e.start_time)]
 
@@ -110,7 +109,7 @@ async def test_events_are_counted_across_runs_each_once(engine: Engine) -> None:
         await handle.signal("event", {"id": sent[0], "type": "paid"})
     await engine.ended(instance)
     counted = [(await visit(engine, instance, "ask", n + 1)).result for n in range(ROUNDS)]
-    assert counted == [{"event": id} for id in sent]
+    assert counted == [{"event": paid} for paid in sent]
 
     async def has_continued() -> bool:
         return WorkflowExecutionStatus.CONTINUED_AS_NEW in await runs(engine, instance)
@@ -139,7 +138,6 @@ async def test_an_instance_can_be_stopped_in_a_later_run(engine: Engine) -> None
     await waiting_at(engine, instance, "rest")
     assert len(await runs_once_listed(engine, instance)) > 1
     description = await engine.services.client.get_workflow_handle(instance).describe()
-    assert await description.static_summary() == f"p · contact {engine.contact}"
     assert description.search_attributes["OnwardProcess"] == ["p"]
     await engine.event("halt")
     await engine.ended(instance, "stopped")

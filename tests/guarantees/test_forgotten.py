@@ -81,9 +81,7 @@ async def test_a_start_repeated_after_temporal_has_forgotten_the_run_does_nothin
     before = await engine.ended(engine.id("p"))
     await engine.result(engine.id("p"))
     await forget(engine, engine.id("p"))
-    start = Start(
-        instance=engine.id("p"), process="p", process_name="p", version=1, contact=engine.contact
-    )
+    start = Start(instance=engine.id("p"), process="p", process_name="p", version=1, contact=engine.contact)
     assert await engine.services.dispatcher.start(start)
     assert (await engine.result(engine.id("p")))["outcome"] == "refused"
     assert await engine.instance(engine.id("p")) == before

@@ -78,7 +78,7 @@ async def test_a_release_before_the_fix_holds_again(engine: Engine, smtp: Record
 
     async def holds_anew() -> bool:
         row = await engine.instance(instance)
-        return row.state == "holding" and row.updated_at > before.updated_at
+        return bool(row.state == "holding" and row.updated_at > before.updated_at)
 
     await eventually(holds_anew)
     await engine.template("hello", "Fixed")

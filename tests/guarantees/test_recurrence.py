@@ -106,9 +106,9 @@ async def test_each_of_20_contacts_at_once_enters_once(idle: Engine, second: Ser
 
 async def test_when_finished_lets_the_contact_in_again_after_the_end(engine: Engine) -> None:
     await engine.publish(process(TAG, recurrence="when_finished"))
-    for id in ("first", "second"):
-        assert only(await engine.event("go", id=f"{engine.contact}{id}")) == ("started", None)
-        await engine.ended(engine.id("p", f"{engine.contact}{id}"))
+    for event in (f"{engine.contact}a", f"{engine.contact}b"):
+        assert only(await engine.event("go", id=event)) == ("started", None)
+        await engine.ended(engine.id("p", event))
 
 
 async def test_once_holds_after_the_end(engine: Engine) -> None:
@@ -150,7 +150,7 @@ async def test_a_month_is_a_calendar_month_at_the_contacts_own_clock(
     idle: Engine, entered: str, free_again: str
 ) -> None:
     await idle.publish(process(LONG_WAIT, recurrence={"mode": "once_per", "period": "1 month"}))
-    prague = {"contact_extra": {"time_zone": "Europe/Prague"}}
+    prague: dict[str, Any] = {"contact_extra": {"time_zone": "Europe/Prague"}}
     again = datetime.fromisoformat(free_again)
     assert await admit(idle, datetime.fromisoformat(entered), **prague) == ("started", None)
     assert (await admit(idle, again - timedelta(seconds=1)))[0] == "skipped"
@@ -160,9 +160,7 @@ async def test_a_month_is_a_calendar_month_at_the_contacts_own_clock(
 @pytest.mark.parametrize("recurrence", ["once", "when_finished", ONCE_PER_HOUR])
 async def test_recurrence_counts_for_each_instance_key_alone(idle: Engine, recurrence: Any) -> None:
     await idle.publish(process(LONG_WAIT, recurrence=recurrence, instance_key="params.order"))
-    decisions = [
-        (await idle.event("go", params={"order": order})).decisions[0].decision for order in "ABABC"
-    ]
+    decisions = [(await idle.event("go", params={"order": order})).decisions[0].decision for order in "ABABC"]
     assert decisions == ["started", "started", "skipped", "skipped", "started"]
     assert sorted(row.key for row in await instances(idle)) == ["A", "B", "C"]
 
@@ -326,8 +324,6 @@ async def test_every_decision_is_kept_with_its_reason(engine: Engine) -> None:
         kept: list[dict[str, Any]] = row.outcome
         return kept
 
-    assert await outcome(started) == [
-        {"process": "p", "decision": "started", "instance": engine.id("p")}
-    ]
+    assert await outcome(started) == [{"process": "p", "decision": "started", "instance": engine.id("p")}]
     assert await outcome(skipped) == [{"process": "p", "decision": "skipped", "reason": ONCE}]
     await eventually(lambda: engine._if_state(engine.id("p"), "waiting"))

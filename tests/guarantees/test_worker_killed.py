@@ -20,17 +20,15 @@ async def test_after_a_kill_between_steps_another_worker_goes_on_and_each_messag
     idle: Engine, settings: Settings, smtp: RecordingSmtpServer
 ) -> None:
     await idle.template("hello")
-    await idle.publish(
-        process(mail("first"), tag("met"), REST, mail("second"), recurrence="once")
-    )
+    await idle.publish(process(mail("first"), tag("met"), REST, mail("second"), recurrence="once"))
     people = [f"{idle.contact}-{number}" for number in range(20)]
-    async with worker_process(settings) as worker:
+    async with worker_process(settings, *HASTY) as worker:
         await idle.services.intake.take([idle.incoming("go", person) for person in people])
 
         await eventually(lambda: _all_wait(idle, people), 40)
         await worker.kill()
     await idle.services.intake.take([idle.incoming("on", person) for person in people])
-    async with worker_process(settings):
+    async with worker_process(settings, *HASTY):
         await asyncio.gather(*(idle.ended(f"p/{person}", timeout=60) for person in people))
     for person in people:
         ids = [sent.message_id for sent in smtp.messages_to(f"{person}@example.com")]

@@ -87,7 +87,7 @@ BAD: list[tuple[str, Any, str, str]] = [
         "two kinds of wait", first(wait(**{"for": "1d", "until": "2026-12-24"})),
         "/steps/0", f"{ONE_WAIT}, not «for» and «until»",
     ),
-    ("wait without a unit", first(wait(**{"for": 3})), "/steps/0/for", "3 has no unit"),
+    ("wait without a unit", first({"id": "w", "type": "wait", "for": 3}), "/steps/0/for", "3 has no unit"),
     ("wait in an unknown unit", first(wait(**{"for": "3 moons"})), "/steps/0/for", "unknown unit 'moons'"),
     ("negative wait", first(wait(**{"for": "-3d"})), "/steps/0/for", "is negative"),
     ("endless wait", first(wait(**{"for": "11 years"})), "/steps/0/for", "longer than 10 years"),
@@ -201,7 +201,9 @@ BAD: list[tuple[str, Any, str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("document", "pointer", "message"), [case[1:] for case in BAD], ids=[c[0] for c in BAD])
+@pytest.mark.parametrize(
+    ("document", "pointer", "message"), [case[1:] for case in BAD], ids=[c[0] for c in BAD]
+)
 def test_a_bad_definition_is_refused_with_the_place_and_the_reason(
     document: Any, pointer: str, message: str
 ) -> None:
@@ -214,7 +216,11 @@ def test_a_bad_definition_is_refused_with_the_place_and_the_reason(
 
 def test_everything_that_is_wrong_with_the_shape_is_said_at_once() -> None:
     with pytest.raises(DocumentInvalid) as refused:
-        parse(process(key="No!", recurrence="never", colour="red", steps=[{"id": "A", "type": "sing"}, tag("B")]))
+        parse(
+            process(
+                key="No!", recurrence="never", colour="red", steps=[{"id": "A", "type": "sing"}, tag("B")]
+            )
+        )
     assert sorted(p.pointer for p in refused.value.problems) == [
         "/colour", "/key", "/recurrence", "/steps/0", "/steps/1/id",
     ]  # fmt: skip
@@ -243,7 +249,16 @@ def test_everything_that_is_wrong_with_the_graph_is_said_at_once() -> None:
             wait(date={"field": "b", "at": "09:00", "every_year": True, "if_missing": "end"}, next="a"),
             tag("a", "w"),
         ),
-        steps({"id": "w", "type": "wait_for_event", "event": "e", "within": "1d", "next": "w", "on_timeout": "w"}),
+        steps(
+            {
+                "id": "w",
+                "type": "wait_for_event",
+                "event": "e",
+                "within": "1d",
+                "next": "w",
+                "on_timeout": "w",
+            }
+        ),
         steps({"id": "end", "type": "end"}),
         process(recurrence={"mode": "once_per", "period": "1 month"}, instance_key="event.key"),
     ],
@@ -266,7 +281,7 @@ EVERYTHING = process(
             "id": "ask", "type": "condition", "name": "Who?", "else": "wait",
             "branches": [{"name": "vip", "when": {"any": [{"tag": "vip"}, {"not": {"list": "news"}}]}, "next": "mail"}],
         },
-        {"id": "mail", "type": "send_email", "template": "t", "if_unknown": "resend", "sender": "a@b.cz", "next": "hook"},
+        {"id": "mail", "type": "send_email", "template": "t", "if_unknown": "resend", "next": "hook"},
         {
             "id": "hook", "type": "webhook", "url": "https://example.com/a?b=c", "secret": "whsec_MTIzNDU2",
             "data": {"a": [1, {"b": None}]}, "if_refused": "hold", "set_fields": True, "next": "wait",

@@ -34,7 +34,9 @@ def test_a_contact_is_named_by_its_senders_id_where_that_is_plain_else_by_ours()
     assert contact_reference("c1", "x" * 65) == "c1"
 
 
-@pytest.mark.parametrize("part", ["two words", "a/b", "jane@example.com", "x" * 65, "", "čaj", "a\n", "22222\n"])
+@pytest.mark.parametrize(
+    "part", ["two words", "a/b", "jane@example.com", "x" * 65, "", "čaj", "a\n", "22222\n"]
+)
 def test_what_is_not_plain_is_hashed(part: str) -> None:
     assert re.fullmatch(r"h-[0-9a-f]{16}", readable(part))
     assert readable(part) == readable(part)

@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processes.orders import OrderItem, read_order
+from processes.values import Json
 
 
-@pytest.mark.parametrize(
-    "name", ["number", "orderNumber", "order_number", "orderId", "order_id", "id"]
-)
+@pytest.mark.parametrize("name", ["number", "orderNumber", "order_number", "orderId", "order_id", "id"])
 @pytest.mark.parametrize("value", ["A-7", 7])
 def test_the_number_goes_by_many_names(name: str, value: Any) -> None:
     order = read_order({name: value}, None)
@@ -19,7 +18,9 @@ def test_the_number_goes_by_many_names(name: str, value: Any) -> None:
     assert order.number == str(value)
 
 
-@pytest.mark.parametrize(("lines", "item"), [("items", "name"), ("products", "title"), ("lines", "productName")])
+@pytest.mark.parametrize(
+    ("lines", "item"), [("items", "name"), ("products", "title"), ("lines", "productName")]
+)
 def test_so_do_the_items_and_what_they_are_called(lines: str, item: str) -> None:
     order = read_order({lines: [{item: "Tea", "price": 3}]}, None)
     assert order is not None
@@ -29,7 +30,10 @@ def test_so_do_the_items_and_what_they_are_called(lines: str, item: str) -> None
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ({"name": "Tea", "qty": 2, "unitPrice": "1.25"}, OrderItem(name="Tea", quantity=2, price=1.25, total=2.5)),
+        (
+            {"name": "Tea", "qty": 2, "unitPrice": "1.25"},
+            OrderItem(name="Tea", quantity=2, price=1.25, total=2.5),
+        ),
         ({"name": "Tea", "count": 3, "cost": 0.1}, OrderItem(name="Tea", quantity=3, price=0.1, total=0.3)),
         ({"name": "Tea", "amount": 9, "price": 5}, OrderItem(name="Tea", price=5, total=9)),
         ({"sku": 17}, OrderItem(name="17", sku="17")),
@@ -75,7 +79,7 @@ def test_without_a_number_and_items_there_is_no_order(params: dict[str, Any]) ->
     ],
 )
 def test_the_total_is_the_orders_else_the_sum_of_its_items(params: dict[str, Any], total: float) -> None:
-    items = [{"name": "a", "price": 0.1}, {"name": "b", "price": 0.2}, {"name": "c"}]
+    items: list[Json] = [{"name": "a", "price": 0.1}, {"name": "b", "price": 0.2}, {"name": "c"}]
     order = read_order({"items": items, **params}, None)
     assert order is not None
     assert order.total == total

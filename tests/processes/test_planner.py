@@ -34,7 +34,10 @@ def answer(
 
 
 def plan(
-    document: dict[str, Any], *answers: Sequence[bool], at: str | None = "", loops: Mapping[str, int] | None = None
+    document: dict[str, Any],
+    *answers: Sequence[bool],
+    at: str | None = "",
+    loops: Mapping[str, int] | None = None,
 ) -> Plan:
     """What follows when an instance comes to a step, the first where none is named."""
     definition = parse(document)
@@ -114,14 +117,10 @@ def test_a_wait_that_is_past_is_passed() -> None:
     assert (passed.step, passed.result) == ("w", {"not_waited": "already past: 1 Jan 2020 01:00 Prague"})
 
 
-@pytest.mark.parametrize(
-    ("choice", "expected"), [("continue", "a"), ("b", "b"), ("end", None)]
-)
+@pytest.mark.parametrize(("choice", "expected"), [("continue", "a"), ("b", "b"), ("end", None)])
 def test_if_past_chooses_the_way(choice: str, expected: str | None) -> None:
     then = {"id": "a", "type": "condition", "branches": [{"when": {"tag": "x"}, "next": "b"}], "else": "c"}
-    document = steps(
-        wait(until="2020-01-01T00:00Z", next="a", if_past=choice), then, tag("b"), tag("c")
-    )
+    document = steps(wait(until="2020-01-01T00:00Z", next="a", if_past=choice), then, tag("b"), tag("c"))
     planned = plan(document, *([[False]] if expected == "a" else []))
     assert planned.position[0] == {"a": "c", "b": "b", None: None}[expected]
 
@@ -129,7 +128,9 @@ def test_if_past_chooses_the_way(choice: str, expected: str | None) -> None:
 @pytest.mark.parametrize(("answers", "taken", "to"), [
     ([True, True], 1, "a"), ([True, False], 1, "a"), ([False, True], "two", "b"), ([False, False], "else", None),
 ])  # fmt: skip
-def test_a_condition_takes_the_first_branch_that_holds(answers: list[bool], taken: Any, to: str | None) -> None:
+def test_a_condition_takes_the_first_branch_that_holds(
+    answers: list[bool], taken: Any, to: str | None
+) -> None:
     step = {
         "id": "c", "type": "condition",
         "branches": [{"when": {"tag": "x"}, "next": "a"}, {"name": "two", "when": {"tag": "y"}, "next": "b"}],

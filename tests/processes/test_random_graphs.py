@@ -40,16 +40,29 @@ step = st.one_of(
     kind("wait_for_event", event=st.just("e"), within=st.sampled_from(["1h", "2d"]), next=to, on_timeout=to),
 )  # fmt: skip
 days = st.sampled_from(
-    ["2000-02-29", "--02-29", "2026-11-24", "1000-01-01", "9999-12-31", "2026-11-24T23:00-05:00", "soon", "", None, 3]
+    [
+        "2000-02-29",
+        "--02-29",
+        "2026-11-24",
+        "1000-01-01",
+        "9999-12-31",
+        "2026-11-24T23:00-05:00",
+        "soon",
+        "",
+        None,
+        3,
+    ]
 )
-nows = st.sampled_from(["2026-11-24T09:00", "2026-11-24T09:00:00.000001", "2028-02-29T00:00", "2026-03-29T01:00"])
+nows = st.sampled_from(
+    ["2026-11-24T09:00", "2026-11-24T09:00:00.000001", "2028-02-29T00:00", "2026-03-29T01:00"]
+)
 zones = st.sampled_from(["UTC", "Europe/Prague", "America/New_York", "Pacific/Apia", "Pacific/Kiritimati"])
 
 
 @st.composite
 def definitions(draw: st.DrawFn) -> ProcessDefinition:
     """A definition that `parse` takes; its unreachable steps are cut off."""
-    drawn = [{"id": id, **draw(step)} for id in IDS[: draw(st.integers(1, len(IDS)))]]
+    drawn = [{"id": name, **draw(step)} for name in IDS[: draw(st.integers(1, len(IDS)))]]
     for one in drawn:
         _cut(one, {s["id"] for s in drawn})
     document = {"key": "p", "name": "P", "recurrence": "once", "steps": drawn}
@@ -89,7 +102,9 @@ def walked(planning: Any, data: st.DataObject) -> Any:
     try:
         rules = next(planning)
         for _ in range(TURNS):
-            rules = planning.send(data.draw(st.lists(st.booleans(), min_size=len(rules), max_size=len(rules))))
+            rules = planning.send(
+                data.draw(st.lists(st.booleans(), min_size=len(rules), max_size=len(rules)))
+            )
     except StopIteration as finished:
         return finished.value
     raise AssertionError("the planner turns for ever")

@@ -10,14 +10,17 @@ from runtime import Services
 from tests.support.engine import Engine
 from tests.support.visits import pass_through
 
+MANY = 20
 
-async def test_a_waiting_instance_is_thrown_away_quietly_when_its_worker_stops(
+
+async def test_instances_in_all_states_are_thrown_away_quietly_when_their_worker_stops(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: noise.append(unraisable.exc_value))
     async with Engine.running(services) as engine:
         await pass_through(engine, {"id": "tag", "type": "add_tag", "tag": "vip"})
-        await engine.services.intake.take([engine.incoming("go_journey", f"{engine.contact}-{n}") for n in range(20)])
+        crowd = [engine.incoming("go_journey", f"{engine.contact}-{number}") for number in range(MANY)]
+        await services.intake.take(crowd)
     gc.collect()
     assert noise == []

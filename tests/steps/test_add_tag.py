@@ -45,4 +45,3 @@ async def test_a_repeated_activity_tags_and_tells_once(engine: Engine) -> None:
     await repeat_answers_the_same(engine, instance, "tag")
     assert await tags(engine) == ["vip"]
     assert len(await instances_of(engine, "for-vips")) == 1
-

@@ -6,7 +6,9 @@ from tests.support.engine import Engine
 from tests.support.visits import visited
 
 
-@pytest.mark.parametrize(("step", "outcome"), [({"outcome": "not-interested"}, "not-interested"), ({}, "completed")])
+@pytest.mark.parametrize(
+    ("step", "outcome"), [({"outcome": "not-interested"}, "not-interested"), ({}, "completed")]
+)
 async def test_the_instance_ends_with_the_outcome_and_the_workflow_returns_it(
     engine: Engine, step: dict[str, str], outcome: str
 ) -> None:

@@ -3,11 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from tests.support.engine import Engine
 from tests.support.people import tags
-from tests.support.visits import repeat_answers_the_same, send_through, visited
+from tests.support.visits import pass_through, repeat_answers_the_same, send_through, visited
 
 TAG = {"id": "tag", "type": "add_tag", "tag": "after"}
 
@@ -23,20 +21,19 @@ async def due(engine: Engine, wait: dict[str, Any], **more: Any) -> datetime:
     return moment
 
 
-@pytest.mark.parametrize(
-    ("wait", "moment"),
-    [
+async def test_a_moment_that_does_not_depend_on_now(engine: Engine) -> None:
+    fields = {"visit": "2090-06-01"}
+    forms: list[tuple[dict[str, Any], str]] = [
         ({"until": "2090-12-24T09:00"}, "2090-12-24T09:00:00+00:00"),
         ({"until": "2090-12-24T09:00+05:00"}, "2090-12-24T04:00:00+00:00"),
         ({"until": "2090-12-24T09:00", "zone": "Europe/Prague"}, "2090-12-24T08:00:00+00:00"),
         ({"date": {"field": "visit", "at": "09:00"}}, "2090-06-01T09:00:00+00:00"),
         ({"date": {"field": "visit", "at": "09:00", "offset": "-3d"}}, "2090-05-29T09:00:00+00:00"),
         ({"date": {"field": "visit", "at": "09:00", "offset": "+2h"}}, "2090-06-01T11:00:00+00:00"),
-    ],
-)
-async def test_a_moment_that_does_not_depend_on_now(engine: Engine, wait: dict[str, Any], moment: str) -> None:
-    fields = {"visit": "2090-06-01"}
-    assert (await due(engine, wait, contact_extra={"fields": fields})).isoformat() == moment
+    ]
+    for number, (wait, moment) in enumerate(forms):
+        found = await due(engine, wait, contact_extra={"fields": fields}, process=f"form-{number}")
+        assert found.isoformat() == moment, wait
 
 
 async def test_a_duration_counts_from_the_arrival(engine: Engine) -> None:
@@ -62,22 +59,25 @@ async def test_a_wait_ends_and_the_next_step_follows(engine: Engine) -> None:
     assert await tags(engine) == ["after"]
 
 
-@pytest.mark.parametrize(
-    ("wait", "why"),
-    [
-        ({"until": "2020-01-01T00:00Z"}, "already past: 1 Jan 2020 00:00 UTC"),
-        ({"date": {"field": "visit", "at": "09:00"}}, "already past: 1 Jun 2020 09:00 UTC"),
-        ({"date": {"field": "nothing", "at": "09:00"}}, "no date in nothing"),
-        ({"date": {"field": "word", "at": "09:00", "every_year": True}}, "no date in word"),
-    ],
-)
-async def test_a_moment_past_or_missing_is_not_waited_for(engine: Engine, wait: dict[str, Any], why: str) -> None:
-    fields = {"visit": "2020-06-01", "word": "soon"}
-    instance = await send_through(
-        engine, {"id": "wait", "type": "wait", **wait}, TAG, contact_extra={"fields": fields}
+async def test_a_moment_past_or_missing_is_not_waited_for(engine: Engine) -> None:
+    expected: dict[str, tuple[dict[str, Any], str]] = {
+        "until": ({"until": "2020-01-01T00:00Z"}, "already past: 1 Jan 2020 00:00 UTC"),
+        "date": ({"date": {"field": "visit", "at": "09:00"}}, "already past: 1 Jun 2020 09:00 UTC"),
+        "missing": ({"date": {"field": "nothing", "at": "09:00"}}, "no date in nothing"),
+        "word": ({"date": {"field": "word", "at": "09:00", "every_year": True}}, "no date in word"),
+        "yearless": ({"date": {"field": "yearless", "at": "09:00"}}, "no date in yearless"),
+        "never": ({"date": {"field": "never", "at": "23:00", "offset": "1d"}}, "no date in never"),
+    }
+    instance = await pass_through(
+        engine,
+        *({"id": name, "type": "wait", **wait} for name, (wait, _) in expected.items()),
+        TAG,
+        contact_extra={
+            "fields": {"visit": "2020-06-01", "word": "soon", "yearless": "--06-01", "never": "9999-12-31"}
+        },
     )
-    await engine.in_state(instance, "waiting")
-    assert (await visited(engine, instance, "wait")).result == {"not_waited": why}
+    for name, (_, why) in expected.items():
+        assert (await visited(engine, instance, name)).result == {"not_waited": why}
     assert await tags(engine) == ["after"]
 
 

@@ -13,7 +13,9 @@ WAIT: dict[str, Any] = {
 ENDS = [{"id": name, "type": "end", "outcome": name} for name in ("yes", "no")]
 
 
-async def waiting(engine: Engine, skip: bool = False, params: dict[str, Any] | None = None, **more: Any) -> str:
+async def waiting(
+    engine: Engine, skip: bool = False, params: dict[str, Any] | None = None, **more: Any
+) -> str:
     """An instance at the wait."""
     step = {name: more.pop(name) for name in ("filter", "within") if name in more}
     await engine.publish(
@@ -73,8 +75,7 @@ async def test_an_event_that_came_before_the_wait_does_not_count(engine: Engine)
 
 
 async def test_with_an_instance_key_only_an_event_with_the_same_key_counts(engine: Engine) -> None:
-    key = {"instance_key": "params.order"}
-    mine = await waiting(engine, params={"order": "A"}, **key)
+    mine = await waiting(engine, params={"order": "A"}, instance_key="params.order")
     other = (await engine.event("asked", params={"order": "B"})).decisions[0].instance
     assert other is not None
     await engine.in_state(other, "waiting")

@@ -84,9 +84,7 @@ async def test_a_refused_webhook_is_recorded_and_the_contact_goes_on(
     engine: Engine, receiver: RecordingHttpServer
 ) -> None:
     receiver.replies = [Reply("410 Gone", body=b"no such\x00hook")]
-    instance = await pass_through(
-        engine, call(receiver), {"id": "tag", "type": "add_tag", "tag": "called"}
-    )
+    instance = await pass_through(engine, call(receiver), {"id": "tag", "type": "add_tag", "tag": "called"})
     assert len(receiver.requests) == 1
     assert await tags(engine) == ["called"]
     result = (await visited(engine, instance, "call")).result

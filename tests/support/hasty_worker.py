@@ -1,6 +1,7 @@
-"""`python -m tests.support.hasty_worker`: the worker, but Temporal gives its activities up after seconds.
+"""`python -m tests.support.hasty_worker`: the worker, but Temporal gives up within seconds what it has.
 
-A killed worker says nothing, so its activities are tried again when their time is up: minutes, in production.
+A killed worker says nothing. Its activities are tried again when their pulse is missed (30 seconds, in production),
+and its workflows go to another worker after the sticky queue's timeout.
 """
 
 import asyncio
@@ -13,9 +14,13 @@ import worker
 from settings import Settings
 from workflows import process_instance
 
-ACTIVITY_SECONDS = 5
+PULSE_SECONDS = 2
 
 if __name__ == "__main__":
-    process_instance.ACTIVITY_TIMEOUT = timedelta(seconds=ACTIVITY_SECONDS)
-    worker.Worker = partial(Worker, workflow_runner=UnsandboxedWorkflowRunner())  # type: ignore[misc, assignment, attr-defined]
+    process_instance.PULSE_TIMEOUT = timedelta(seconds=PULSE_SECONDS)
+    worker.Worker = partial(  # type: ignore[assignment, attr-defined]
+        Worker,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+    )
     asyncio.run(worker.main(Settings()))

@@ -25,9 +25,7 @@ async def meet(engine: Engine, **extra: Any) -> Any:
 
 async def tags(engine: Engine) -> list[str]:
     """The contact's tags, sorted."""
-    found = await engine.rows(
-        rows.contact_tags, rows.contact_tags.c.contact_id == (await contact(engine)).id
-    )
+    found = await engine.rows(rows.contact_tags, rows.contact_tags.c.contact_id == (await contact(engine)).id)
     return sorted(row.tag for row in found)
 
 

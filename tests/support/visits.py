@@ -116,5 +116,3 @@ async def _definition(engine: Engine, instance: str) -> dict[str, Any]:
     )
     definition: dict[str, Any] = version.definition
     return definition
-
-

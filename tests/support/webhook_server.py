@@ -41,14 +41,14 @@ class RecordingWebhookServer:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
+            headers = {
+                name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])
+            }
             body = await reader.readexactly(int(headers["content-length"]))
             self.requests.append(json.loads(body))
             self.ids.append(headers["webhook-id"])
             await self.answer_when.wait()
-            writer.write(
-                f"HTTP/1.1 {self.status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
-            )
+            writer.write(f"HTTP/1.1 {self.status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client went away

@@ -37,10 +37,7 @@ class WorkerProcess:
 
 @asynccontextmanager
 async def worker_process(settings: Settings, *program: str) -> AsyncIterator[WorkerProcess]:
-    """`python worker.py`, or another program, with these settings in its environment; killed at the block's end.
-
-    It caches no workflow, so that what it leaves behind is not kept for it by Temporal.
-    """
+    """`python worker.py`, or another program, with these settings in its environment; killed at the block's end."""
     environment = {
         "ONWARD_DATABASE_URL": settings.database_url,
         "ONWARD_TEMPORAL_ADDRESS": settings.temporal_address,
@@ -48,7 +45,6 @@ async def worker_process(settings: Settings, *program: str) -> AsyncIterator[Wor
         "ONWARD_SMTP_HOST": settings.smtp_host,
         "ONWARD_SMTP_PORT": str(settings.smtp_port),
         "ONWARD_SMTP_TIMEOUT": str(settings.smtp_timeout),
-        "ONWARD_WORKER_CACHED_WORKFLOWS": "0",
         "ONWARD_WORKER_GRACEFUL_SHUTDOWN": "15",
         "ONWARD_SWEEP_SECONDS": "0.5",
         "ONWARD_LOG_LEVEL": "WARNING",

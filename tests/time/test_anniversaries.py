@@ -3,9 +3,9 @@
 from calendar import isleap
 from datetime import UTC, date, datetime, timedelta
 
+from store import rows
 from tests.support.engine import Engine
 from tests.support.people import tags
-from store import rows
 
 YEARLY = """
 key: birthday
@@ -37,7 +37,10 @@ async def test_29_february_is_met_in_leap_years_and_28_in_common_ones(engine: En
     greeted = [n.at for n in sorted(notes, key=lambda n: n.visit)]
     assert [at.date() for at in greeted] == leap_days(now, greeted[-1])
     assert {29, 28} == {at.day for at in greeted}
-    assert all(timedelta(0) <= at - at.replace(hour=8, minute=0, second=0, microsecond=0) < timedelta(seconds=5) for at in greeted)
+    assert all(
+        timedelta(0) <= at - at.replace(hour=8, minute=0, second=0, microsecond=0) < timedelta(seconds=5)
+        for at in greeted
+    )
     assert row.loops == {"day": len(greeted), "note": len(greeted), "old": len(greeted)}
 
 

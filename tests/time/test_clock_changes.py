@@ -1,6 +1,7 @@
 """Waits across the changes of the clock, as workflows live through them: local time stays, gaps and repeats are met."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -57,7 +58,7 @@ def across_both_changes(name: str) -> tuple[dict[str, Any], dict[str, datetime]]
     document = {
         "key": name.lower().replace("/", "-"), "name": name, "recurrence": "once", "time_zone": name,
         "triggers": [{"type": "event", "event": "go"}],
-        "steps": [{**s, "next": t["id"]} for s, t in zip(steps, steps[1:], strict=False)] + steps[-1:],
+        "steps": [{**s, "next": t["id"]} for s, t in pairwise(steps)] + steps[-1:],
     }  # fmt: skip
     return document, expected
 

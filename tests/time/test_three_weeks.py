@@ -68,7 +68,9 @@ async def test_a_series_of_three_weeks_sends_each_message_at_its_moment(
         "weekly": monday,
         "reminder": monday + timedelta(hours=36),
         "offer": local(now + timedelta(days=15), 18, 30),
-        "last": local(datetime(visit.year, visit.month, visit.day, 12, tzinfo=PRAGUE) - timedelta(days=1), 7, 15),
+        "last": local(
+            datetime(visit.year, visit.month, visit.day, 12, tzinfo=PRAGUE) - timedelta(days=1), 7, 15
+        ),
     }.items():
         claimed = ledger[step].claimed_at
         assert moment <= claimed < moment + SOON, (step, moment, claimed)

@@ -222,6 +222,7 @@ def upgrade() -> None:
         sa.Column("step", sa.String(), nullable=False),
         sa.Column("visit", sa.Integer(), nullable=False),
         sa.Column("since", UtcDateTime(), nullable=False),
+        sa.Column("event_id", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("instance_id"),
     )
     op.create_index("ix_waits_event", "waits", ["contact_id", "event_type"], unique=False)
