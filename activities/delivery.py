@@ -140,7 +140,7 @@ class DeliveryStep(StepActivity[S]):
             if self.repeatable(step):
                 raise ApplicationError(
                     str(error), type="OutcomeUnknown", next_retry_delay=_back_off(None)
-                ) from error
+                ) from None
             return await self._close(scene, UNKNOWN, str(error), recipient=outgoing.recipient)
         except (RecipientRefused, MessageRefused) as error:
             self.refused(step, error)
@@ -152,7 +152,7 @@ class DeliveryStep(StepActivity[S]):
             await self._reopen(scene, outgoing, str(error))
             raise ApplicationError(
                 str(error), type="TryLater", next_retry_delay=_back_off(error.retry_after)
-            ) from error
+            ) from None
         return await self._close(scene, SENT, None, recipient=outgoing.recipient, answer=answer)
 
     async def _withdrawn(self, scene: Scene) -> Instruction:

@@ -21,6 +21,7 @@ from processes.planning import Plan
 from processes.values import Json, Key
 from store import contacts, rows
 from store.database import DatabaseUnavailable
+from store.messages import abandon
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +100,7 @@ class Lifecycle:
                     )
                 )
                 await self._tools.stage.end(connection, instance, "stopped", close.now)
+                await abandon(connection, instance, close.now)
                 outcome: str | None = (
                     await connection.execute(select(_i.outcome).where(_i.id == instance))
                 ).scalar()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import structlog
 from pydantic import TypeAdapter
 from sqlalchemy import bindparam, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -224,6 +225,7 @@ class Stage:
         ).one_or_none()
         if row is None:
             raise InstanceUnknown(instance)
+        structlog.contextvars.bind_contextvars(process=row.process_key, contact=row.contact_id)
         if row.done is not None:
             return read_instruction(row.done)
         scene = Scene(
@@ -269,7 +271,7 @@ class Stage:
             .values(
                 state="holding",
                 reason=f"{reason}: {detail}"[:2000],
-                step=call.step,
+                step=call.step or None,
                 visit=call.visit,
                 due_at=None,
                 updated_at=call.now,

@@ -13,6 +13,7 @@ from statistics import median
 import orjson
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
+from benchmarks.cpu import Cpu
 from benchmarks.http_load import Connection, post_all
 from benchmarks.stage import Bench
 from intake.dispatch import CONTACT, PROCESS, VERSION
@@ -20,6 +21,7 @@ from processes.instructions import WORKFLOW
 
 CONCURRENCY = 32
 BATCH = 200
+QUIET_TIMES = 10
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Intake:
     single_ratio: float
     batched_ratio: float
     quiet_ratio: float
+    cpu: dict[str, dict[str, float]]
+    """Milliseconds a piece, by process, for each of the four; of the last round."""
 
 
 async def measure(stage: Bench, *, rounds: int, count: int) -> Intake:
@@ -40,10 +44,13 @@ async def measure(stage: Bench, *, rounds: int, count: int) -> Intake:
     await stage.spawn("-m", "cli", "api")
     await _ready(stage)
     rates: dict[str, list[float]] = {"bare": [], "single": [], "batched": [], "quiet": []}
+    cpu: dict[str, dict[str, float]] = {}
     measures = {"bare": _bare, "single": _single, "batched": _batched, "quiet": _quiet}
     for round_number in range(rounds + 1):
         for name, one in measures.items():
+            before = Cpu()
             rate = await one(stage, count)
+            cpu[name] = before.milliseconds(count * QUIET_TIMES if name == "quiet" else count)
             if round_number:
                 rates[name].append(rate)
 
@@ -58,6 +65,7 @@ async def measure(stage: Bench, *, rounds: int, count: int) -> Intake:
         single_ratio=ratio("single"),
         batched_ratio=ratio("batched"),
         quiet_ratio=ratio("quiet"),
+        cpu=cpu,
     )
 
 
@@ -109,7 +117,7 @@ async def _batched(stage: Bench, count: int) -> float:
 
 
 async def _quiet(stage: Bench, count: int) -> float:
-    many = count * 10
+    many = count * QUIET_TIMES
     names = await stage.contacts(count)
     events = [names[n % count] for n in range(many)]
     bodies = [_batch("page_seen", events[n : n + 1000]) for n in range(0, many, 1000)]

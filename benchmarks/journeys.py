@@ -8,6 +8,7 @@ from statistics import median
 
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
+from benchmarks.cpu import Cpu
 from benchmarks.handwritten import TASK_QUEUE, HandWritten
 from benchmarks.stage import Bench
 from intake.dispatch import CONTACT, PROCESS, VERSION
@@ -17,7 +18,7 @@ from store import rows
 
 @dataclass
 class Journeys:
-    """Medians over the rounds."""
+    """Rates are medians over the rounds, a second; CPU is milliseconds a journey, by process, of the last round."""
 
     ours: float
     theirs: float
@@ -26,34 +27,49 @@ class Journeys:
     their_events: int
     our_bytes: int
     their_bytes: int
+    our_cpu: dict[str, float]
+    their_cpu: dict[str, float]
+
+    @property
+    def ratio(self) -> float:
+        """The median of the rounds' ratios."""
+        return median(self.ratios)
+
+
+@dataclass
+class _Round:
+    rate: float
+    example: str
+    cpu: dict[str, float]
 
 
 async def measure(stage: Bench, *, rounds: int, count: int) -> Journeys:
-    """Rounds of both, in turn, each with a warm worker of its own and the other's stopped."""
-    ours: list[float] = []
-    theirs: list[float] = []
-    for round_number in range(rounds + 1):
-        for kind in ("ours", "theirs") if round_number % 2 else ("theirs", "ours"):
-            rate = await (_ours(stage, count) if kind == "ours" else _theirs(stage, count))
-            if round_number:
-                (ours if kind == "ours" else theirs).append(rate)
-    our_events, our_bytes = await _history(stage, f"journey/{stage_last['ours']}")
-    their_events, their_bytes = await _history(stage, f"handwritten/{stage_last['theirs']}")
+    """Rounds of both, in turn, each with a worker of its own and the other's stopped. The first round warms up."""
+    ours: list[_Round] = []
+    theirs: list[_Round] = []
+    for number in range(rounds + 1):
+        for run, kept in (
+            ((_ours, ours), (_theirs, theirs)) if number % 2 else ((_theirs, theirs), (_ours, ours))
+        ):
+            one = await run(stage, count)
+            if number:
+                kept.append(one)
+    our_events, our_bytes = await _history(stage, ours[-1].example)
+    their_events, their_bytes = await _history(stage, theirs[-1].example)
     return Journeys(
-        median(ours),
-        median(theirs),
-        [a / b for a, b in zip(ours, theirs, strict=True)],
-        our_events,
-        their_events,
-        our_bytes,
-        their_bytes,
+        ours=median(one.rate for one in ours),
+        theirs=median(one.rate for one in theirs),
+        ratios=[a.rate / b.rate for a, b in zip(ours, theirs, strict=True)],
+        our_events=our_events,
+        their_events=their_events,
+        our_bytes=our_bytes,
+        their_bytes=their_bytes,
+        our_cpu=ours[-1].cpu,
+        their_cpu=theirs[-1].cpu,
     )
 
 
-stage_last: dict[str, str] = {}
-
-
-async def _ours(stage: Bench, count: int) -> float:
+async def _ours(stage: Bench, count: int) -> _Round:
     names = await stage.contacts(count)
     now = datetime.now(UTC)
     events = [
@@ -64,17 +80,11 @@ async def _ours(stage: Bench, count: int) -> float:
         for name in names
     ]  # fmt: skip
     await stage.services.intake.take(events)
-    stage_last["ours"] = f"{names[-1]}/j-{names[-1]}"
     worker = await stage.spawn("worker.py")
-    try:
-        rate = await _drain(stage, names)
-        await _all_over(stage, [f"journey/{name}/j-{name}" for name in names])
-    finally:
-        await stage.end(worker)
-    return rate
+    return await _round(stage, worker, names, [f"journey/{name}/j-{name}" for name in names])
 
 
-async def _theirs(stage: Bench, count: int) -> float:
+async def _theirs(stage: Bench, count: int) -> _Round:
     names = await stage.contacts(count)
     limit = asyncio.Semaphore(32)
 
@@ -97,39 +107,43 @@ async def _theirs(stage: Bench, count: int) -> float:
             )
 
     await asyncio.gather(*(start(name) for name in names))
-    stage_last["theirs"] = names[-1]
     worker = await stage.spawn("-m", "benchmarks.handwritten")
+    return await _round(stage, worker, names, [f"handwritten/{name}" for name in names])
+
+
+async def _round(
+    stage: Bench, worker: asyncio.subprocess.Process, names: list[str], workflows: list[str]
+) -> _Round:
+    """Until nothing of this round is left for the next."""
     try:
-        rate = await _drain(stage, names)
-        await _all_over(stage, [f"handwritten/{name}" for name in names])
+        rate, cpu = await _drain(stage, names)
+        for workflow_id in workflows:
+            await stage.services.client.get_workflow_handle(workflow_id).result()
     finally:
         await stage.end(worker)
-    return rate
+    return _Round(rate, workflows[-1], cpu)
 
 
-async def _all_over(stage: Bench, workflows: list[str]) -> None:
-    """Nothing of this round is left for the next."""
-    for workflow_id in workflows:
-        await stage.services.client.get_workflow_handle(workflow_id).result()
-
-
-async def _drain(stage: Bench, names: list[str]) -> float:
-    """Journeys a second between a tenth and nine tenths of the work done: no start, no tail."""
+async def _drain(stage: Bench, names: list[str]) -> tuple[float, dict[str, float]]:
+    """Journeys a second between a tenth and nine tenths of the work done: no start, no tail; and their CPU."""
     m = rows.messages.c
     wanted = 3 * len(names)
     ids = [f"c{name}" for name in names]
     first: tuple[float, int] | None = None
     last: tuple[float, int] | None = None
+    cpu = Cpu()
+    spent: dict[str, float] = {}
     while True:
         done = await stage.count(rows.messages, m.contact_id.in_(ids), m.state == "sent")
         now = time.perf_counter()
         if first is None and done >= wanted // 10:
-            first = (now, done)
-        if last is None and done >= wanted * 9 // 10:
+            first, cpu = (now, done), Cpu()
+        if first is not None and last is None and done >= wanted * 9 // 10:
             last = (now, done)
+            spent = cpu.milliseconds(max((last[1] - first[1]) // 3, 1))
         if first is not None and last is not None and done == wanted:
-            return (last[1] - first[1]) / 3 / (last[0] - first[0])
-        await asyncio.sleep(0.05)
+            return (last[1] - first[1]) / 3 / (last[0] - first[0]), spent
+        await asyncio.sleep(0.1)
 
 
 async def _history(stage: Bench, workflow_id: str) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from processes.builtin_events import PROCESS_REQUESTED
 from store import rows
 from store.contacts import ContactRace
 from store.database import Database, DatabaseUnavailable
+from store.messages import abandon
 
 log = structlog.get_logger(__name__)
 
@@ -241,6 +242,7 @@ async def mend_if_closed(database: Database, client: Client, instance: str) -> b
             )
         )
         await connection.execute(rows.waits.delete().where(rows.waits.c.instance_id == instance))
+        await abandon(connection, instance, now)
     log.warning("instance_mended", instance=instance, outcome=outcome)
     return True
 

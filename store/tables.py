@@ -320,7 +320,8 @@ class Wait(SQLModel, table=True):
 class Message(SQLModel, table=True):
     """The send ledger. Claimed before a send and closed after it; its id is the idempotency key everywhere.
 
-    `state`: claimed, sent, retrying (refused for now; the error is kept), refused, skipped, unknown.
+    `state`: claimed, sent, retrying (put off; the error is kept), refused, skipped, unknown, withdrawn (the instance
+    was stopped before it went).
     """
 
     __tablename__: ClassVar[str] = "messages"

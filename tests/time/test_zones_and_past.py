@@ -41,38 +41,43 @@ async def test_a_wait_counts_in_the_steps_zone_else_the_contacts_else_the_proces
     assert row.due_at == datetime(2090, 6, 1, 9, tzinfo=ZoneInfo(expected))
 
 
-@pytest.mark.parametrize(
-    ("choice", "outcome"), [("continue", "went-on"), ("end", "completed"), ("late", "late")]
-)
-@pytest.mark.parametrize("what", ["if_past", "if_missing"])
 async def test_a_moment_that_passed_on_the_way_or_is_missing_leads_where_the_step_says(
-    engine: Engine, what: str, choice: str, outcome: str
+    engine: Engine,
 ) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%MZ")
-    if what == "if_past":
-        wait: dict[str, Any] = {"until": tomorrow, "if_past": choice}
-    else:
-        wait = {"date": {"field": "visit", "at": "09:00", "if_missing": choice}}
-    ends = [{"id": name, "type": "end", "outcome": name} for name in ("went-on", "late")]
-    reached = [e for e in ends if e["id"] != "late" or choice == "late"]
-    await engine.publish(
-        {
-            "key": "late", "name": "Late", "recurrence": "once", "triggers": [{"type": "event", "event": "go"}],
-            "steps": [
-                {"id": "long", "type": "wait", "for": "3 days", "next": "moment"},
-                {"id": "moment", "type": "wait", **wait, "next": "went-on"}, *reached,
-            ],
-        }
-    )  # fmt: skip
+    waits: dict[str, dict[str, Any]] = {
+        "past": {"until": tomorrow},
+        "missing": {"date": {"field": "visit", "at": "09:00"}},
+    }
+    choices = {"continue": "went-on", "end": "completed", "late": "late"}
+    journeys = [(what, choice) for what in waits for choice in choices]
+    for what, choice in journeys:
+        await engine.publish(late_process(f"{what}-{choice}", waits[what], what, choice))
     async with engine.skipping():
         await engine.event("go")
-    row = await engine.ended(engine.id("late"), outcome)
-    assert timedelta(days=3) <= row.ended_at - row.started_at < timedelta(days=3, minutes=1)
-    path = await engine.path(engine.id("late"))
-    assert path[0] == "long"
-    if choice != "end":
-        said = (await visited(engine, engine.id("late"), "moment")).result["not_waited"]
-        assert said.startswith("already past: " if what == "if_past" else "no date in visit")
+    for what, choice in journeys:
+        instance = engine.id(f"{what}-{choice}")
+        row = await engine.ended(instance, choices[choice])
+        assert timedelta(days=3) <= row.ended_at - row.started_at < timedelta(days=3, minutes=1)
+        if choice != "end":
+            said = (await visited(engine, instance, "moment")).result["not_waited"]
+            assert said.startswith("already past: " if what == "past" else "no date in visit")
+
+
+def late_process(key: str, wait: dict[str, Any], what: str, choice: str) -> dict[str, Any]:
+    """A wait of three days, then one for a moment that is past by then, or for a date that is missing."""
+    moment = (
+        {**wait, "if_past": choice} if what == "past" else {"date": {**wait["date"], "if_missing": choice}}
+    )
+    names = ["went-on", "late"] if choice == "late" else ["went-on"]
+    return {
+        "key": key, "name": key, "recurrence": "once", "triggers": [{"type": "event", "event": "go"}],
+        "steps": [
+            {"id": "long", "type": "wait", "for": "3 days", "next": "moment"},
+            {"id": "moment", "type": "wait", **moment, "next": "went-on"},
+            *({"id": name, "type": "end", "outcome": name} for name in names),
+        ],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("year", [2400, 9998])
