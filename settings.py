@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     # The worker
     worker_max_activities: int = 50
     worker_max_workflow_tasks: int = 50
-    worker_cached_workflows: int = 1000
+    worker_cached_workflows: int = Field(default=1000, ge=1)
     worker_graceful_shutdown: Seconds = 60.0
     """Seconds that running sends get to finish after SIGTERM."""
     worker_metrics_address: str | None = None

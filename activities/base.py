@@ -71,6 +71,43 @@ class Held(Exception):
         self.detail = detail
 
 
+async def guarded(
+    tools: Tools, call: StepCall, work: Callable[[str, StepCall], Awaitable[Instruction]]
+) -> Instruction:
+    """Run a call of the activity's own instance; errors become what the workflow can act on.
+
+    What a person must mend holds the instance; so does, after some tries, what nobody foresaw. The rest is retried.
+    """
+    instance = own_instance()
+    with structlog.contextvars.bound_contextvars(instance=instance, step=call.step, visit=call.visit):
+        try:
+            return await work(instance, call)
+        except (Held, TemplateFailed) as error:
+            return await _hold(tools, instance, call, str(error))
+        except DatabaseUnavailable as error:
+            # The driver's long chain would push the message over Temporal's limit.
+            raise ApplicationError(
+                f"the database is not there: {error}", type="DatabaseUnavailable"
+            ) from None
+        except InstanceUnknown as error:
+            raise ApplicationError(
+                f"no row for instance {error}", type="InstanceUnknown", non_retryable=True
+            ) from error
+        except ApplicationError:
+            raise
+        except Exception as error:
+            if activity.info().attempt < HOLD_AFTER_ATTEMPTS:
+                raise
+            log.exception("step_failed")
+            return await _hold(tools, instance, call, f"{type(error).__name__}: {error}")
+
+
+async def _hold(tools: Tools, instance: str, call: StepCall, detail: str) -> Hold:
+    log.warning("instance_held", detail=detail)
+    async with tools.database.write() as connection:
+        return await tools.stage.hold_row(connection, instance, call, "failed", detail)
+
+
 class StepActivity(ABC, Generic[S]):
     """An activity of a step. `model` is the step's kind; the registry takes the activity's name from it."""
 
@@ -81,39 +118,13 @@ class StepActivity(ABC, Generic[S]):
 
     async def run(self, call: StepCall) -> Instruction:
         """Do the step's visit once, and say what comes next."""
-        instance = own_instance()
-        with structlog.contextvars.bound_contextvars(instance=instance, step=call.step, visit=call.visit):
-            try:
-                instruction = await self.perform(instance, call)
-                metrics.STEPS.labels(self.model.kind, instruction.do).inc()
-                return instruction
-            except (Held, TemplateFailed) as error:
-                return await self._hold(instance, call, str(error))
-            except DatabaseUnavailable as error:
-                raise ApplicationError(
-                    f"the database is not there: {error}", type="DatabaseUnavailable"
-                ) from None  # the driver's long chain would push the message over Temporal's limit
-            except InstanceUnknown as error:
-                raise ApplicationError(
-                    f"no row for instance {error}", type="InstanceUnknown", non_retryable=True
-                ) from error
-            except ApplicationError:
-                raise
-            except Exception as error:
-                if activity.info().attempt < HOLD_AFTER_ATTEMPTS:
-                    raise
-                log.exception("step_failed")
-                return await self._hold(instance, call, f"{type(error).__name__}: {error}")
+        instruction = await guarded(self.tools, call, self.perform)
+        metrics.STEPS.labels(self.model.kind, instruction.do).inc()
+        return instruction
 
     @abstractmethod
     async def perform(self, instance: str, call: StepCall) -> Instruction:
         """The effect, guarded, with its visit recorded."""
-
-    async def _hold(self, instance: str, call: StepCall, detail: str) -> Hold:
-        log.warning("instance_held", detail=detail)
-        metrics.STEPS.labels(self.model.kind, "hold").inc()
-        async with self.tools.database.write() as connection:
-            return await self.tools.stage.hold_row(connection, instance, call, "failed", detail)
 
 
 class TransactionalStep(StepActivity[S]):

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from activities.base import Tools
+from activities.base import Tools, guarded
 from activities.pulse import with_pulse
 from activities.scene import STOPPING, InstanceUnknown, Scene, own_instance
 from intake.admission import Effects
@@ -21,7 +21,6 @@ from processes.planning import Plan
 from processes.values import Json, Key
 from store import contacts, rows
 from store.database import DatabaseUnavailable
-from store.messages import abandon
 
 log = structlog.get_logger(__name__)
 
@@ -70,20 +69,7 @@ class Lifecycle:
     @activity.defn(name=DECIDE)
     async def decide(self, call: StepCall) -> Instruction:
         """Go on after a wait: by the event that came, or by time."""
-        instance = own_instance()
-        with structlog.contextvars.bound_contextvars(instance=instance, step=call.step, visit=call.visit):
-            try:
-                return await with_pulse(
-                    retried, self._tools.database, lambda connection: self._decide(connection, instance, call)
-                )
-            except DatabaseUnavailable as error:
-                raise ApplicationError(
-                    f"the database is not there: {error}", type="DatabaseUnavailable"
-                ) from None
-            except InstanceUnknown as error:
-                raise ApplicationError(
-                    f"no row for instance {error}", type="InstanceUnknown", non_retryable=True
-                ) from error
+        return await with_pulse(guarded, self._tools, call, self._decide)
 
     @activity.defn(name=CLOSE)
     async def close(self, close: Close) -> str:
@@ -100,7 +86,12 @@ class Lifecycle:
                     )
                 )
                 await self._tools.stage.end(connection, instance, "stopped", close.now)
-                await abandon(connection, instance, close.now)
+                # A cancellation that came with the last step's end: Temporal says Canceled, and so does the row.
+                await connection.execute(
+                    update(rows.instances)
+                    .where(_i.id == instance, _i.outcome == "completed")
+                    .values(outcome="stopped", reason=reason)
+                )
                 outcome: str | None = (
                     await connection.execute(select(_i.outcome).where(_i.id == instance))
                 ).scalar()
@@ -185,24 +176,27 @@ class Lifecycle:
             begin.now,
             Origin(source=HANDS, id=f"{HANDS}/{begin.run}"),
             key=wanted.key,
-            params={**wanted.params, "workflow_id": instance},
+            params=wanted.params,
+            instance=instance,
         )
         if decision.decision == "started":
             return None, effects
         return End(do="end", outcome="refused", reason=decision.reason), effects
 
-    async def _decide(self, connection: AsyncConnection, instance: str, call: StepCall) -> Instruction:
-        scene = await self._tools.stage.enter(connection, instance, call)
-        if not isinstance(scene, Scene):
-            return scene
-        came = (
-            await connection.execute(
-                select(rows.waits.c.event_id).where(rows.waits.c.instance_id == instance).with_for_update()
+    async def _decide(self, instance: str, call: StepCall) -> Instruction:
+        async def work(connection: AsyncConnection) -> Instruction:
+            scene = await self._tools.stage.enter(connection, instance, call)
+            if not isinstance(scene, Scene):
+                return scene
+            w = rows.waits.c
+            came = await connection.execute(
+                select(w.event_id).where(w.instance_id == instance).with_for_update()
             )
-        ).scalar()
-        over, plan = await self._leave(scene, call.model_copy(update={"event": came}))
-        await self._tools.stage.record(scene, plan, over, after_wait=True)
-        return plan.next
+            over, plan = await self._leave(scene, call.model_copy(update={"event": came.scalar()}))
+            await self._tools.stage.record(scene, plan, over, after_wait=True)
+            return plan.next
+
+        return await retried(self._tools.database, work)
 
     async def _leave(self, scene: Scene, call: StepCall) -> tuple[dict[str, Any], Plan]:
         left: list[dict[str, Any]] = []

@@ -27,6 +27,7 @@ from processes.steps import StepBase
 from processes.values import Json
 from store import rows
 from store.catalog import CatalogCache, CatalogView
+from store.messages import abandon
 from store.rules import evaluate
 
 _i, _c, _p, _e, _v, _m = (
@@ -294,15 +295,7 @@ class Stage:
             )
         )
         await connection.execute(delete(rows.waits).where(rows.waits.c.instance_id == instance))
-        await connection.execute(
-            update(rows.messages)
-            .where(_m.instance_id == instance, _m.state.in_(["retrying", "claimed"]))
-            .values(
-                state=case((_m.state == "claimed", "unknown"), else_="skipped"),
-                detail=f"the instance ended before it was sent: {outcome}",
-                closed_at=now,
-            )
-        )
+        await abandon(connection, instance, now)
 
     async def finish(self, scene: Scene, result: dict[str, Any] | None, *, to: str | None) -> Instruction:
         """Record the visit and what comes next: the step `to`, or the end of the process."""

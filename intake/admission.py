@@ -410,11 +410,11 @@ class _Transaction:
             self._say(item, process, "skipped", f"the event has no {process.definition.instance_key}")
             return None
         reference = names.contact_reference(item.contact.id, item.contact.external_id)
-        forced = item.event.type == PROCESS_REQUESTED and params.get("force") is True
+        forced = item.event.forced
         plain = not forced and process.definition.recurrence.mode == "once"
         instance = names.instance_id(process.key, reference, key, None if plain else item.event.id)
-        if item.event.type == PROCESS_REQUESTED and isinstance(params.get("workflow_id"), str):
-            instance = str(params["workflow_id"])
+        if item.event.instance is not None:
+            instance = item.event.instance
         return _Candidate(item, process, key, instance, forced)
 
     async def _not_stopped_since(self, candidates: list[_Candidate]) -> list[_Candidate]:
@@ -443,7 +443,11 @@ class _Transaction:
         later: list[Any] = [*stored, *(_Happened.of(item) for item in self._decided)]
         kept: list[_Candidate] = []
         for candidate in candidates:
-            stopper = next((row for row in later if self._stops(candidate, row)), None)
+            stopper = None
+            for row in later:
+                if await self._stops(candidate, row):
+                    stopper = row
+                    break
             if stopper is None:
                 kept.append(candidate)
             else:
@@ -455,13 +459,28 @@ class _Transaction:
                 )
         return kept
 
-    def _stops(self, candidate: _Candidate, row: Any) -> bool:
+    async def _stops(self, candidate: _Candidate, row: Any) -> bool:
+        """Whether an event that came before the candidate, but happened after it, would have stopped it."""
         key = candidate.process.definition.key_of(row.key, row.params)
-        return (
-            row.contact_id == candidate.item.contact.id
-            and row.type in _stop_types(candidate.process)
-            and row.occurred_at > candidate.item.occurred_at
-            and (key is None or key == candidate.key)
+        if (
+            row.contact_id != candidate.item.contact.id
+            or row.occurred_at <= candidate.item.occurred_at
+            or (key is not None and key != candidate.key)
+        ):
+            return False
+        stops = [t for t in _stop_triggers(candidate.process) if t.event == row.type]
+        rules = [t.filter for t in stops if t.filter is not None]
+        if len(rules) < len(stops) or not rules:
+            return bool(stops)
+        return any(
+            await evaluate(
+                self._connection,
+                rules,
+                contact_id=candidate.item.contact.id,
+                event=row.params,
+                now=self._now,
+                segments=self._view.segments,
+            )
         )
 
     async def _subscribed(self, candidates: list[_Candidate]) -> list[_Candidate]:
@@ -819,5 +838,9 @@ def _matches(match: Mapping[str, str], params: Mapping[str, Any]) -> bool:
     return all(params.get(name) == value for name, value in match.items())
 
 
+def _stop_triggers(process: ProcessView) -> list[EventTrigger]:
+    return [t for t in process.definition.triggers if isinstance(t, EventTrigger) and t.does == "stop"]
+
+
 def _stop_types(process: ProcessView) -> set[str]:
-    return {t.event for t in process.definition.triggers if isinstance(t, EventTrigger) and t.does == "stop"}
+    return {trigger.event for trigger in _stop_triggers(process)}

@@ -92,8 +92,13 @@ class Changes:
         *,
         key: str | None = None,
         params: Mapping[str, Json] | None = None,
+        force: bool = False,
+        instance: str | None = None,
     ) -> tuple[Decision, Effects]:
-        """Ask for a process to start; its recurrence and its API trigger's filter decide."""
+        """Ask for a process to start; its recurrence (unless `force`) and its API trigger's filter decide.
+
+        `instance` is the id that the instance must have: a person has started its workflow already.
+        """
         event = IncomingEvent(
             id=origin.id,
             type=PROCESS_REQUESTED,
@@ -101,6 +106,8 @@ class Changes:
             contact_id=contact_id,
             params={**(params or {}), "process": process},
             source=origin.source,
+            forced=force,
+            instance=instance,
         )
         (result,), effects = await self._admission.admit(connection, [event], now)
         mine = [d for d in result.decisions if d.process == process]

@@ -32,6 +32,7 @@ from processes.instructions import (
 )
 from store import rows
 from store.database import Database, DatabaseUnavailable
+from store.messages import abandon
 
 log = structlog.get_logger(__name__)
 
@@ -111,10 +112,9 @@ class Dispatcher:
         over and never claimed its row, the row will never begin: it is closed.
         """
         try:
-            status = (
-                await self._client.get_workflow_handle(start.instance).describe(rpc_timeout=self._timeout)
-            ).status
-        except RPCError:
+            async with self._in_time():
+                status = (await self._client.get_workflow_handle(start.instance).describe()).status
+        except (RPCError, RuntimeError, TimeoutError):
             return
         if status is None or status == WorkflowExecutionStatus.RUNNING:
             return
@@ -208,6 +208,7 @@ class Dispatcher:
                 await connection.execute(
                     delete(rows.waits).where(rows.waits.c.instance_id == row.instance_id)
                 )
+                await abandon(connection, row.instance_id, now)
                 await connection.execute(delete(rows.outbox).where(rows.outbox.c.id == row.id))
         except DatabaseUnavailable as error:
             log.warning("outbox_not_closed", instance=row.instance_id, error=str(error))

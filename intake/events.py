@@ -46,7 +46,8 @@ class IncomingEvent(BaseModel):
     """An event, checked and normalised. `occurred_at` is UTC, and None where the sender did not say.
 
     `contact_id` is our own id where the caller knows it already (a step, a person); `extra` is used where the
-    event makes the contact.
+    event makes the contact. `forced` and `instance` (the id that the new instance must have) are words of a
+    request that Onward itself makes: no sender can set them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,6 +61,8 @@ class IncomingEvent(BaseModel):
     params: dict[str, Json] = Field(default_factory=dict)
     extra: dict[str, Json] = Field(default_factory=dict)
     source: str = "api"
+    forced: bool = False
+    instance: str | None = None
 
 
 class Decision(BaseModel):

@@ -39,13 +39,18 @@ class IntakeFailed(Exception):
 
 
 async def retried(database: Database, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """Run `work` in a transaction, again where another transaction was quicker. Raises DatabaseUnavailable."""
+    """Run `work` in a transaction, again where another transaction was quicker, and once more where the pooled
+    connection was of before the database's restart. `work` must be safe to repeat. Raises DatabaseUnavailable.
+    """
     for attempt in range(1, MAX_TRIES + 1):
         try:
             async with database.write() as connection:
                 return await work(connection)
         except (ContactRace, EventRace, IntegrityError):
             if attempt == MAX_TRIES:
+                raise
+        except DatabaseUnavailable as error:
+            if attempt > 1 or not error.stale:
                 raise
         except DBAPIError as error:
             if attempt == MAX_TRIES or getattr(error.orig, "sqlstate", None) not in {"40001", "40P01"}:
@@ -160,20 +165,28 @@ class Intake:
         """Where an unfinished instance kept a contact out, look whether Temporal still runs it: a workflow that was
         terminated by hand is mended at once, and the contact is let in.
         """
-        for event, result in zip(events, results, strict=True):
-            if result.status != "accepted":
-                continue
-            for position, decision in enumerate(result.decisions):
-                blocker = decision.instance
-                if decision.decision != "skipped" or blocker is None or not is_unfinished(decision):
-                    continue
-                if time.monotonic() - self._looked.get(blocker, -LOOK_AGAIN_SECONDS) < LOOK_AGAIN_SECONDS:
-                    continue
-                self._looked[blocker] = time.monotonic()
-                if len(self._looked) > MAX_LOOKED:
-                    self._looked.clear()
-                if await mend_if_closed(self._database, self._client, blocker):
-                    result.decisions[position] = await self._admit_again(event, result, decision.process)
+        await asyncio.gather(
+            *(
+                self._look_at_blocker(event, result, position, decision)
+                for event, result in zip(events, results, strict=True)
+                if result.status == "accepted"
+                for position, decision in enumerate(result.decisions)
+                if decision.decision == "skipped" and is_unfinished(decision)
+            )
+        )
+
+    async def _look_at_blocker(
+        self, event: IncomingEvent, result: EventResult, position: int, decision: Decision
+    ) -> None:
+        blocker = decision.instance
+        now = time.monotonic()
+        if blocker is None or now - self._looked.get(blocker, -LOOK_AGAIN_SECONDS) < LOOK_AGAIN_SECONDS:
+            return
+        if len(self._looked) > MAX_LOOKED:
+            self._looked.clear()
+        self._looked[blocker] = now
+        if await mend_if_closed(self._database, self._client, blocker):
+            result.decisions[position] = await self._admit_again(event, result, decision.process)
 
     async def _admit_again(self, event: IncomingEvent, result: EventResult, process: str) -> Decision:
         again = event.model_copy(

@@ -16,7 +16,7 @@ from store import contacts
 from store.catalog import CatalogCache
 from store.database import Database
 
-RESERVED = frozenset({"process", "force", "workflow_id"})
+RESERVED = frozenset({"process"})
 """Params that a request itself writes; a caller cannot pass them."""
 
 
@@ -51,13 +51,12 @@ class Starts:
 
         Raises Missing where there is no such process or contact, StartRefused with the reason.
         """
-        given: dict[str, Json] = {**params, "force": True} if force else dict(params)
-        decision, effects = await self._ask(process, contact, key, given, source)
+        decision, effects = await self._ask(process, contact, key, params, force, source)
         blocker = decision.instance
         unfinished = decision.decision == "skipped" and is_unfinished(decision)
         # Someone may have terminated the workflow behind our back.
         if unfinished and blocker is not None and await self._intake.mend_if_closed(blocker):
-            decision, effects = await self._ask(process, contact, key, given, source)
+            decision, effects = await self._ask(process, contact, key, params, force, source)
         if decision.decision != "started":
             raise StartRefused(
                 f"process «{process}» did not start: {decision.reason}",
@@ -72,7 +71,13 @@ class Starts:
         return decision
 
     async def _ask(
-        self, process: str, contact: str, key: str | None, params: Mapping[str, Json], source: str
+        self,
+        process: str,
+        contact: str,
+        key: str | None,
+        params: Mapping[str, Json],
+        force: bool,
+        source: str,
     ) -> tuple[Decision, Effects]:
         origin = Origin(source=source, id=new_event_id())
 
@@ -84,7 +89,14 @@ class Starts:
             if process not in view.processes:
                 raise Missing("published process", process)
             return await self._changes.request_process(
-                connection, contact_id, process, datetime.now(UTC), origin, key=key, params=params
+                connection,
+                contact_id,
+                process,
+                datetime.now(UTC),
+                origin,
+                key=key,
+                params=params,
+                force=force,
             )
 
         return await retried(self._database, work)

@@ -20,7 +20,14 @@ SQLITE_BUSY_SECONDS = 30
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot be reached or does not answer."""
+    """The database cannot be reached or does not answer.
+
+    `stale` says that only the connection was lost, a pooled one of before the database's restart, say.
+    """
+
+    def __init__(self, text: str, *, stale: bool = False) -> None:
+        super().__init__(text)
+        self.stale = stale
 
 
 class SchemaMissing(DatabaseUnavailable):
@@ -119,7 +126,7 @@ class _Translated:
                 return
             if "no such table" in str(error.orig):
                 raise SchemaMissing from error
-            raise DatabaseUnavailable(str(error.orig)) from error
+            raise DatabaseUnavailable(str(error.orig), stale=error.connection_invalidated) from error
         if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) == "42P01":
             raise SchemaMissing from error
         if isinstance(error, PoolTimeout):

@@ -17,5 +17,9 @@ async def abandon(connection: AsyncConnection, instance: str, now: datetime) -> 
     await connection.execute(
         update(rows.messages)
         .where(_m.instance_id == instance, _m.state.in_(["claimed", "retrying"]))
-        .values(state=case((_m.state == "claimed", "unknown"), else_="withdrawn"), closed_at=now)
+        .values(
+            state=case((_m.state == "claimed", "unknown"), else_="withdrawn"),
+            detail="the instance ended meanwhile",
+            closed_at=now,
+        )
     )

@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 
 from activities.base import TransactionalStep
 from activities.scene import Scene
-from intake.starts import RESERVED
 from processes.steps.start_process import StartProcess
 
 
@@ -14,10 +13,7 @@ class StartProcessActivity(TransactionalStep[StartProcess]):
     model: ClassVar[type[StartProcess]] = StartProcess
 
     async def apply(self, step: StartProcess, scene: Scene) -> dict[str, Any]:
-        """Says what was decided. The event that started this instance lends its params and key, but not the words
-        of a request: a start that was forced, or named its workflow, does not force or name this one.
-        """
-        params = {**scene.situation.event, **step.params}
+        """Says what was decided. The event that started this instance lends its params and key."""
         decision, effects = await self.tools.changes.request_process(
             scene.connection,
             scene.contact_id,
@@ -25,7 +21,7 @@ class StartProcessActivity(TransactionalStep[StartProcess]):
             scene.now,
             scene.origin,
             key=scene.row.event_key,
-            params={name: value for name, value in params.items() if name not in RESERVED},
+            params={**scene.situation.event, **step.params},
         )
         scene.effects.add(effects)
         return decision.model_dump(exclude_none=True)

@@ -196,8 +196,8 @@ async def test_a_start_by_hand_says_what_it_did(api: httpx.AsyncClient) -> None:
     assert forced.status_code == 202
     assert (await api.post(url, json={"contact": "nobody"})).status_code == 404
     assert (await api.post("/v1/processes/none/instances", json={"contact": "22222"})).status_code == 404
-    sneaky = await api.post(url, json={"contact": "22222", "params": {"workflow_id": "x"}})
-    assert (sneaky.status_code, places(sneaky)) == (422, ["/params/workflow_id"])
+    sneaky = await api.post(url, json={"contact": "22222", "params": {"process": "x"}})
+    assert (sneaky.status_code, places(sneaky)) == (422, ["/params/process"])
 
 
 async def test_instances_are_listed_by_page_and_by_filter(api: httpx.AsyncClient) -> None:

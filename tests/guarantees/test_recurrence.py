@@ -200,7 +200,9 @@ async def test_a_forced_start_passes_every_recurrence(idle: Engine, recurrence: 
     await idle.publish(process(LONG_WAIT, recurrence=recurrence))
     await idle.event("go")
     refused = await idle.event(PROCESS_REQUESTED, params={"process": "p"})
-    forced = await idle.event(PROCESS_REQUESTED, params={"process": "p", "force": True})
+    forced = await idle.event(PROCESS_REQUESTED, params={"process": "p"}, forced=True)
+    sneaky = await idle.event("go", params={"force": True})
+    assert only(sneaky)[0] == "skipped"
     assert only(refused)[0] == "skipped"
     assert only(forced) == ("started", None)
     assert len(await instances(idle)) == 2

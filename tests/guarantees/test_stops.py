@@ -268,7 +268,7 @@ async def test_a_stop_ends_a_send_in_its_back_off(
     smtp.for_recipient(engine.address).rcpt_reply = None
     await stopped(engine, engine.id("p"), reason)
     assert smtp.messages == []
-    assert (await message(engine, engine.id("p"), "hello")).state == "skipped"
+    assert (await message(engine, engine.id("p"), "hello")).state == "withdrawn"
     assert await tags(engine) == []
 
 

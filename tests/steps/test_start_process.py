@@ -63,8 +63,8 @@ async def test_how_the_first_process_was_started_is_not_handed_on_to_the_second(
             "steps": [{**START, "next": "rest"}, {"id": "rest", "type": "wait", "for": "30 days"}],
         }
     )  # fmt: skip
-    forced = {"process": "by-hand", "force": True, "workflow_id": engine.id("by-hand", "mine")}
-    await engine.event("process.requested", params=forced)
+    mine = engine.id("by-hand", "mine")
+    await engine.event("process.requested", params={"process": "by-hand"}, forced=True, instance=mine)
     await at_rest(engine, engine.id("by-hand", "mine"))
     result = (await visited(engine, engine.id("by-hand", "mine"), "start")).result
     assert result["reason"] == "once: this contact has entered before"

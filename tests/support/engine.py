@@ -135,13 +135,15 @@ class Engine:
     def incoming(self, type: str, contact: str | None = None, **more: Any) -> Any:
         """An event as intake takes it."""
         contact = contact or self.contact
+        own = {name: more.pop(name) for name in ("forced", "instance") if name in more}
         extra = more.pop("contact_extra", {})
         values: dict[str, Any] = {
             "id": None, "key": None, "occurred_at": None, "params": {}, "received_at": datetime.now(UTC), **more,
         }  # fmt: skip
-        return check_event(
+        event = check_event(
             type=type, contact={"external_id": contact, "email": f"{contact}@example.com", **extra}, **values
         )
+        return event.model_copy(update=own)
 
     async def instance(self, instance: str) -> Any:
         """The row of an instance."""
