@@ -21,7 +21,7 @@ dev: setup  ## everything in one process tree, until Ctrl-C
 	$(BIN)/onward dev
 
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

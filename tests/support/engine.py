@@ -135,7 +135,7 @@ class Engine:
     def incoming(self, type: str, contact: str | None = None, **more: Any) -> Any:
         """An event as intake takes it."""
         contact = contact or self.contact
-        own = {name: more.pop(name) for name in ("forced", "instance") if name in more}
+        own: dict[str, Any] = {name: more.pop(name) for name in ("forced", "instance") if name in more}
         extra = more.pop("contact_extra", {})
         values: dict[str, Any] = {
             "id": None, "key": None, "occurred_at": None, "params": {}, "received_at": datetime.now(UTC), **more,
