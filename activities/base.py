@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import metrics
 from activities.pulse import with_pulse
-from activities.scene import InstanceUnknown, Scene, Stage, own_instance
+from activities.scene import InstanceOver, InstanceUnknown, Scene, Stage, own_instance
 from channels.errors import TemplateFailed
 from channels.links import LinkSigner
 from channels.smtp import SmtpPool
@@ -25,7 +25,7 @@ from intake.admission import Effects
 from intake.changes import Changes
 from intake.dispatch import Dispatcher
 from intake.service import retried
-from processes.instructions import Hold, Instruction, StepCall
+from processes.instructions import End, Hold, Instruction, StepCall
 from processes.steps import EffectStep
 from store.catalog import CatalogCache
 from store.database import Database, DatabaseUnavailable
@@ -89,6 +89,10 @@ async def guarded(
             raise ApplicationError(
                 f"the database is not there: {error}", type="DatabaseUnavailable"
             ) from None
+        except InstanceOver:
+            async with tools.database.write() as connection:
+                stands = await tools.stage.enter(connection, instance, call)
+            return stands if not isinstance(stands, Scene) else End(do="end", outcome="stopped")
         except InstanceUnknown as error:
             raise ApplicationError(
                 f"no row for instance {error}", type="InstanceUnknown", non_retryable=True

@@ -20,7 +20,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import metrics
 from activities.base import Held, S, StepActivity
-from activities.scene import Scene
+from activities.scene import InstanceOver, NeedsLock, Scene
 from channels.errors import (
     AddressNotAllowed,
     MessageRefused,
@@ -31,7 +31,7 @@ from channels.errors import (
     Withdrawn,
 )
 from intake.service import retried
-from processes.instructions import Instruction, StepCall
+from processes.instructions import End, Instruction, StepCall
 from store import contacts, rows
 
 log = structlog.get_logger(__name__)
@@ -118,19 +118,23 @@ class DeliveryStep(StepActivity[S]):
         """Called when the other side refused; may raise Held."""
 
     async def _look(self, instance: str, call: StepCall) -> Scene | Instruction:
-        async with self.tools.database.read() as connection:
-            seen = await self.tools.stage.enter(connection, instance, call, lock=False)
-        if isinstance(seen, Scene) and seen.row.process_status != "active":
+        try:
+            async with self.tools.database.read() as connection:
+                return await self.tools.stage.enter(connection, instance, call, lock=False)
+        except NeedsLock:
             return await self._look_locked(instance, call)
-        return seen
 
     async def _look_locked(self, instance: str, call: StepCall) -> Scene | Instruction:
         async with self.tools.database.write() as connection:
             return await self.tools.stage.enter(connection, instance, call)
 
     async def _deliver(self, scene: Scene, step: Any, outgoing: Outgoing) -> Instruction:
+        claimed = False
+
         async def claim() -> bool:
-            return await self._claim(scene, step, outgoing)
+            nonlocal claimed
+            claimed = await self._claim(scene, step, outgoing)
+            return claimed
 
         try:
             answer = await self.hand_over(step, outgoing, claim)
@@ -146,10 +150,10 @@ class DeliveryStep(StepActivity[S]):
             self.refused(step, error)
             return await self._close(scene, REFUSED, str(error), recipient=outgoing.recipient, refusal=error)
         except (SenderRefused, AddressNotAllowed) as error:
-            await self._reopen(scene, outgoing, str(error))
+            await self._reopen(scene, outgoing, str(error), claimed=claimed)
             raise Held(str(error)) from error
         except TryLater as error:
-            await self._reopen(scene, outgoing, str(error))
+            await self._reopen(scene, outgoing, str(error), claimed=claimed)
             raise ApplicationError(
                 str(error), type="TryLater", next_retry_delay=_back_off(error.retry_after)
             ) from None
@@ -201,8 +205,10 @@ class DeliveryStep(StepActivity[S]):
             result = await connection.execute(statement)
             return int(result.rowcount) == 1
 
-    async def _reopen(self, scene: Scene, outgoing: Outgoing, error: str) -> None:
-        """Nothing was sent: the message waits for its next try, and shows why."""
+    async def _reopen(self, scene: Scene, outgoing: Outgoing, error: str, *, claimed: bool) -> None:
+        """Nothing was sent: the message waits for its next try, and shows why. A claim that is not this attempt's
+        own is left alone.
+        """
         metrics.RETRIES.labels(self.channel).inc()
         async with self.tools.database.write() as connection:
             statement = rows.upsert(connection, rows.messages)
@@ -213,6 +219,7 @@ class DeliveryStep(StepActivity[S]):
                 statement.values(row).on_conflict_do_update(
                     index_elements=["id"],
                     set_={"state": RETRYING, "detail": error[:1000], "attempts": activity.info().attempt},
+                    where=_m.state.in_([CLAIMED, RETRYING] if claimed else [RETRYING]),
                 )
             )
 
@@ -254,11 +261,25 @@ class DeliveryStep(StepActivity[S]):
                 result["detail"] = detail
             return await self.tools.stage.finish(scene, result | (answer or {}), to=step.next)
 
-        instruction = await retried(self.tools.database, close)
+        try:
+            instruction = await retried(self.tools.database, close)
+        except InstanceOver:
+            instruction = await self._close_after_the_end(scene, state, detail)
         metrics.MESSAGES.labels(self.channel, state).inc()
         log.info("message_closed", message=self._id(scene), state=state, channel=self.channel)
         await self.tools.dispatcher.send(scene.effects)
         return instruction
+
+    async def _close_after_the_end(self, scene: Scene, state: str, detail: str | None) -> Instruction:
+        """The instance ended while the message was under way: the ledger says what became of the message."""
+        async with self.tools.database.write() as connection:
+            await connection.execute(
+                update(rows.messages)
+                .where(_m.id == self._id(scene))
+                .values(state=state, detail=detail, closed_at=scene.now)
+            )
+            outcome = (await connection.execute(select(_i.outcome).where(_i.id == scene.instance))).scalar()
+        return End(do="end", outcome=outcome or "stopped")
 
     def _id(self, scene: Scene) -> str:
         return message_id(scene.instance, scene.call.step, scene.call.visit)

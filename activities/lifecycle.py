@@ -11,12 +11,24 @@ from temporalio.exceptions import ApplicationError
 
 from activities.base import Tools, guarded
 from activities.pulse import with_pulse
-from activities.scene import STOPPING, InstanceUnknown, Scene, own_instance
+from activities.scene import BEFORE_THE_FIRST_STEP, STOPPING, InstanceUnknown, Scene, own_instance
 from intake.admission import Effects
 from intake.changes import Origin
 from intake.service import retried
 from processes import names, planner
-from processes.instructions import BEGIN, CLOSE, DECIDE, Begin, Begun, Close, End, Hold, Instruction, StepCall
+from processes.instructions import (
+    BEGIN,
+    CLOSE,
+    DECIDE,
+    Begin,
+    Begun,
+    Close,
+    End,
+    Hold,
+    Instruction,
+    Perform,
+    StepCall,
+)
 from processes.planning import Plan
 from processes.values import Json, Key
 from store import contacts, rows
@@ -25,7 +37,6 @@ from store.database import DatabaseUnavailable
 log = structlog.get_logger(__name__)
 
 _i = rows.instances.c
-BEFORE_THE_FIRST_STEP = ""
 HANDS = "temporal"
 """The source of a start that came by the plain Temporal CLI."""
 
@@ -86,12 +97,6 @@ class Lifecycle:
                     )
                 )
                 await self._tools.stage.end(connection, instance, "stopped", close.now)
-                # A cancellation that came with the last step's end: Temporal says Canceled, and so does the row.
-                await connection.execute(
-                    update(rows.instances)
-                    .where(_i.id == instance, _i.outcome == "completed")
-                    .values(outcome="stopped", reason=reason)
-                )
                 outcome: str | None = (
                     await connection.execute(select(_i.outcome).where(_i.id == instance))
                 ).scalar()
@@ -131,7 +136,10 @@ class Lifecycle:
         )
         if row.state in {"pending", "holding"}:
             claim = {"run_id": begin.run, "started_at": begin.now, "lease_until": None}
-            await self._tools.stage.advance(scene, plan, [], claim)
+            # Where deciding took facts or the clock, the answer is kept: a `begin` that runs again gives the same.
+            decided = not isinstance(plan.next, Perform) or bool(plan.passed)
+            first = [self._tools.stage.first_visit(scene, plan)] if decided else []
+            await self._tools.stage.advance(scene, plan, first, claim)
         return Begun(next=plan.next)
 
     async def _claim_without_beginning(

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
-from intake.admission import Effects
+from intake.admission import Effects, EventRace
 from intake.changes import Origin
 from processes import planner
 from processes.definition import ProcessDefinition
@@ -41,6 +41,8 @@ _i, _c, _p, _e, _v, _m = (
 
 _INSTRUCTION: TypeAdapter[Instruction] = TypeAdapter(Instruction)
 
+ENTER_TRIES = 4
+BEFORE_THE_FIRST_STEP = ""
 PAUSED = "paused"
 STOPPING = "stopping"
 
@@ -55,6 +57,7 @@ _CONTACT_COLUMNS = (
     "email_state",
     "created_at",
     "deleted_at",
+    "merged_into",
 )
 
 _ENTER = (
@@ -99,6 +102,14 @@ _ENTER = (
     .where(_i.id == bindparam("instance"))
 )
 _ENTER_LOCKED = _ENTER.with_for_update(of=rows.instances)
+
+
+class InstanceOver(Exception):
+    """The instance ended while this step was under way: what the step did stays, and nothing follows."""
+
+
+class NeedsLock(Exception):
+    """A look without a lock found that the instance must be held, ended or moved: look again with one."""
 
 
 class InstanceUnknown(Exception):
@@ -216,16 +227,9 @@ class Stage:
     ) -> Scene | Instruction:
         """The scene of a visit, or the instruction that stands instead: done before, held, stopping or over.
 
-        Raises InstanceUnknown.
+        Raises InstanceUnknown; NeedsLock where `lock` is false and something is to be written.
         """
-        row = (
-            await connection.execute(
-                _ENTER_LOCKED if lock else _ENTER,
-                {"instance": instance, "step": call.step, "visit": call.visit},
-            )
-        ).one_or_none()
-        if row is None:
-            raise InstanceUnknown(instance)
+        row = await self._row(connection, instance, call, lock=lock)
         structlog.contextvars.bind_contextvars(process=row.process_key, contact=row.contact_id)
         if row.done is not None:
             return read_instruction(row.done)
@@ -239,8 +243,29 @@ class Stage:
         )
         return await self._guard(scene, lock=lock) or scene
 
+    async def _row(self, connection: AsyncConnection, instance: str, call: StepCall, *, lock: bool) -> Any:
+        """The row of all that a step may look at.
+
+        A contact that was merged while PostgreSQL waited for the instance's lock makes the joined row vanish once
+        (READ COMMITTED checks the join against the new instance and the old contact): the second look sees it.
+        """
+        values = {"instance": instance, "step": call.step, "visit": call.visit}
+        for _ in range(ENTER_TRIES):
+            row = (await connection.execute(_ENTER_LOCKED if lock else _ENTER, values)).one_or_none()
+            if row is None:
+                continue
+            if row.contact_merged_into is None or not lock:
+                return row
+            # Admitted while the merge was under way: the instance goes on for the survivor.
+            await connection.execute(
+                update(rows.instances).where(_i.id == instance).values(contact_id=row.contact_merged_into)
+            )
+        raise InstanceUnknown(instance)
+
     async def _guard(self, scene: Scene, *, lock: bool) -> Instruction | None:
         row = scene.row
+        if not lock and (row.process_status != "active" or row.contact_deleted_at is not None):
+            raise NeedsLock
         if not row.open:
             return End(do="end", outcome=row.outcome or "stopped", reason=row.reason)
         if row.state == STOPPING:
@@ -248,7 +273,7 @@ class Stage:
         if row.contact_deleted_at is not None:
             await self.end(scene.connection, scene.instance, "contact_deleted", scene.now)
             return End(do="end", outcome="contact_deleted")
-        if row.process_status != "active" and lock:
+        if row.process_status != "active":
             still = (
                 await scene.connection.execute(
                     select(_p.status).where(_p.key == row.process_key).with_for_update(read=True)
@@ -331,12 +356,17 @@ class Stage:
         visit = _visit(scene, Passed(call.step, call.visit, scene.step.kind, result or {}), plan.next)
         if after_wait:
             statement = rows.upsert(scene.connection, rows.visits)
-            await scene.connection.execute(
-                statement.values(visit).on_conflict_do_update(
+            written = await scene.connection.execute(
+                statement.values(visit)
+                .on_conflict_do_update(
                     index_elements=["instance_id", "step", "visit"],
                     set_={"result": statement.excluded.result, "next": statement.excluded.next},
+                    where=_v.next.is_(None),
                 )
+                .returning(_v.step)
             )
+            if written.first() is None:
+                raise EventRace  # another attempt was quicker, and its answer counts
             await scene.connection.execute(
                 delete(rows.waits).where(rows.waits.c.instance_id == scene.instance)
             )
@@ -353,8 +383,20 @@ class Stage:
         more: Mapping[str, Any] | None = None,
     ) -> None:
         """Write visits that needed no activity, the wait begun, and the instance's new place (and `more` of it)."""
+        placed = (
+            await scene.connection.execute(
+                update(rows.instances)
+                .where(_i.id == scene.instance, _i.open)
+                .values(self._place(scene, plan) | dict(more or {}))
+                .returning(_i.contact_id, _i.outcome)
+            )
+        ).first()
+        if placed is None:
+            raise InstanceOver(scene.instance)
         visits += [_visit(scene, passed, None) for passed in plan.passed]
         following = plan.next
+        if isinstance(following, End) and placed.outcome != following.outcome:
+            plan.next = End(do="end", outcome=placed.outcome)
         if isinstance(following, Wait):
             until: dict[str, Any] = {"until": following.until.isoformat()}
             kind = scene.definition.by_id[following.step].kind
@@ -363,7 +405,7 @@ class Stage:
                 await scene.connection.execute(
                     insert(rows.waits).values(
                         instance_id=scene.instance,
-                        contact_id=scene.contact_id,
+                        contact_id=placed.contact_id,
                         event_type=following.event,
                         step=following.step,
                         visit=following.visit,
@@ -372,11 +414,10 @@ class Stage:
                 )
         if visits:
             await scene.connection.execute(insert(rows.visits), visits)
-        await scene.connection.execute(
-            update(rows.instances)
-            .where(_i.id == scene.instance)
-            .values(self._place(scene, plan) | dict(more or {}))
-        )
+
+    def first_visit(self, scene: Scene, plan: Plan) -> dict[str, Any]:
+        """The visit of no step that keeps what `begin` decided."""
+        return _visit(scene, Passed(BEFORE_THE_FIRST_STEP, 1, "begin", {}), plan.next)
 
     def _place(self, scene: Scene, plan: Plan) -> dict[str, Any]:
         now = scene.now

@@ -8,7 +8,7 @@ Temporal; `intake/dispatch.py` does, after the commit.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jsonschema
@@ -144,7 +144,7 @@ class _Transaction:
             _Item(
                 event,
                 EventResult(id=event.id, type=event.type, status="accepted"),
-                event.occurred_at or self._now,
+                min(event.occurred_at or self._now, self._now),
             )
             for event in events
         ]
@@ -322,6 +322,7 @@ class _Transaction:
     # What they do
 
     async def _decide(self, wave: list[_Item]) -> None:
+        await self._lock_contacts(wave)
         starts: list[_Candidate] = []
         for item in wave:
             if item.contact is None:
@@ -341,6 +342,20 @@ class _Transaction:
         await self._signal([item for item in wave if item.contact is not None])
         if starts:
             await self._start(await self._subscribed(await self._not_stopped_since(starts)))
+
+    async def _lock_contacts(self, wave: list[_Item]) -> None:
+        """A start and what stops it, taken in by two transactions at once, must see each other."""
+        ids = {
+            item.contact.id
+            for item in wave
+            if item.contact is not None
+            and any(
+                _stop_triggers(listening.process)
+                for listening in self._view.listeners.get(item.event.type, ())
+            )
+        }
+        if ids:
+            await contacts.lock(self._connection, ids)
 
     def _note_processes_without_contact(self, item: _Item) -> None:
         for listening in self._view.listeners.get(item.event.type, ()):
@@ -534,7 +549,7 @@ class _Transaction:
             "open": True,
             "exclusive": isinstance(recurrence, WhenFinished) and not candidate.forced,
             "visit": 1,
-            "lease_until": self._now + START_LEASE,
+            "lease_until": _lease(),
             "created_at": self._now,
             "updated_at": self._now,
         }
@@ -555,7 +570,7 @@ class _Transaction:
     async def _refuse_conflict(self, candidate: _Candidate) -> None:
         same = (
             await self._connection.execute(
-                select(_i.id, _i.open, _i.event_id).where(
+                select(_i.id, _i.open, _i.event_id, _i.contact_id).where(
                     or_(
                         and_(
                             _i.process_key == candidate.process.key,
@@ -571,6 +586,12 @@ class _Transaction:
         ).first()
         if same is None:
             raise EventRace
+        if same.contact_id != candidate.item.contact.id and candidate.item.event.instance is None:
+            # The ContactId was another's before: its instance has the id that this one would have.
+            candidate.instance = f"{candidate.instance}/{names.readable(candidate.item.event.id)}"
+            if await rows.insert_new(self._connection, rows.instances, [self._row(candidate)], _i.id):
+                self._admitted(candidate)
+                return
         reason = (
             f"{UNFINISHED}: {same.id} has not ended"
             if same.open
@@ -793,7 +814,7 @@ async def enqueue(
                 "kind": kind,
                 "payload": dict(payload),
                 "attempts": 0,
-                "lease_until": now + START_LEASE,
+                "lease_until": _lease(),
                 "created_at": now,
             }
             for instance in instances
@@ -805,6 +826,11 @@ async def enqueue(
 def is_unfinished(decision: Decision) -> bool:
     """Whether an open instance is what kept the contact out."""
     return decision.reason is not None and decision.reason.startswith(UNFINISHED)
+
+
+def _lease() -> datetime:
+    """By the wall clock, as the sweeper reads it: a workflow's own may run ahead where time is skipped."""
+    return datetime.now(UTC) + START_LEASE
 
 
 def _waves(items: list[_Item]) -> Iterator[list[_Item]]:

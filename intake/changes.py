@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake.admission import Admission, Effects, stop_instances
 from intake.events import Decision, IncomingEvent
+from intake.refusals import Missing
 from processes.builtin_events import (
     LIST_SUBSCRIBED,
     LIST_UNSUBSCRIBED,
@@ -67,6 +68,10 @@ class Changes:
     ) -> tuple[str | None, Effects]:
         """Set the status in a list; returns the one before. Where it is the same, nothing happens."""
         before = await contacts.subscription(connection, contact_id, list_key)
+        if before is None and not await contacts.first_subscription(
+            connection, contact_id, list_key, status, now
+        ):
+            before = await contacts.subscription(connection, contact_id, list_key)
         if before == status:
             return before, Effects()
         await contacts.set_subscription(
@@ -118,7 +123,11 @@ class Changes:
         return mine[-1], effects
 
     async def delete_contact(self, connection: AsyncConnection, contact_id: str, now: datetime) -> Effects:
-        """Delete a contact: its instances end as `contact_deleted`, what says who it was is wiped, its ids stay."""
+        """Delete a contact: its instances end as `contact_deleted`, what says who it was is wiped, its ids stay.
+
+        Raises Missing where it is gone already.
+        """
+        await self._lock(connection, contact_id)
         _, outbox = await stop_instances(
             connection,
             [rows.instances.c.contact_id == contact_id],
@@ -157,12 +166,19 @@ class Changes:
         )
         return Effects(outbox=outbox)
 
+    async def _lock(self, connection: AsyncConnection, *ids: str) -> None:
+        there = await contacts.lock(connection, ids)
+        for contact_id in ids:
+            if contact_id not in there:
+                raise Missing("contact", contact_id)
+
     async def merge(self, connection: AsyncConnection, gone: str, survivor: str, now: datetime) -> int:
         """Move everything of `gone` to `survivor` without starting anything; returns the number of instances moved.
 
         Where both have a value, the survivor's counts. Open instances of one process stay both; the survivor's
-        entry with the later start counts for `once` and `once_per`.
+        entry with the later start counts for `once` and `once_per`. Raises Missing where one of them is gone.
         """
+        await self._lock(connection, gone, survivor)
         i, n = rows.instances.c, rows.entries.c
         moved = (
             await connection.execute(

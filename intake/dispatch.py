@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
     SearchAttributeKey,
@@ -77,7 +78,11 @@ class Dispatcher:
         async with self._slots:
             return await self._start(start)
 
-    async def _start(self, start: Start) -> bool:
+    async def _start(
+        self,
+        start: Start,
+        reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.REJECT_DUPLICATE,
+    ) -> bool:
         try:
             async with self._in_time():
                 await self._client.start_workflow(
@@ -85,7 +90,7 @@ class Dispatcher:
                     {"process": start.process, "contact": start.contact},
                     id=start.instance,
                     task_queue=self._task_queue,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_reuse_policy=reuse,
                     search_attributes=TypedSearchAttributes(
                         [
                             SearchAttributePair(PROCESS, start.process),
@@ -99,7 +104,8 @@ class Dispatcher:
                     rpc_timeout=self._timeout,
                 )
         except WorkflowAlreadyStartedError:
-            await self._settle(start)
+            if not await self._settle(start):
+                return False
         except (RPCError, RuntimeError, TimeoutError) as error:
             log.warning("start_not_delivered", instance=start.instance, error=_words(error))
             return False
@@ -107,33 +113,53 @@ class Dispatcher:
         self._mark_soon()
         return True
 
-    async def _settle(self, start: Start) -> None:
-        """Temporal knows the id already: most often our own start, whose reply was lost. Where that workflow is
-        over and never claimed its row, the row will never begin: it is closed.
+    async def _settle(self, start: Start) -> bool:
+        """Temporal knows the id already: most often by our own start, whose reply was lost. True where nothing is
+        left to do.
+
+        Where that workflow is over and never claimed its row, the row would never begin. Was it terminated, the row
+        is closed; else it was another's (a start by hand under this id that was refused), and ours runs now.
         """
         try:
             async with self._in_time():
                 status = (await self._client.get_workflow_handle(start.instance).describe()).status
-        except (RPCError, RuntimeError, TimeoutError):
-            return
-        if status is None or status == WorkflowExecutionStatus.RUNNING:
-            return
-        i = rows.instances.c
-        now = datetime.now(UTC)
-        with suppress(DatabaseUnavailable):
+            if status is None or status == WorkflowExecutionStatus.RUNNING:
+                return True
             async with self._database.write() as connection:
-                await connection.execute(
-                    update(rows.instances)
-                    .where(i.id == start.instance, i.state == "pending", i.run_id.is_(None))
-                    .values(
-                        state="ended",
-                        open=False,
-                        outcome="terminated" if status == WorkflowExecutionStatus.TERMINATED else "lost",
-                        reason="its workflow was over before it began",
-                        ended_at=now,
-                        updated_at=now,
-                    )
+                waits = await self._still_pending(connection, start.instance, status)
+            if waits and status != WorkflowExecutionStatus.TERMINATED:
+                return await self._start(start, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
+        except (RPCError, RuntimeError, TimeoutError, DatabaseUnavailable) as error:
+            log.warning("start_not_settled", instance=start.instance, error=_words(error))
+            return False
+        return True
+
+    async def _still_pending(
+        self, connection: AsyncConnection, instance: str, status: WorkflowExecutionStatus
+    ) -> bool:
+        i = rows.instances.c
+        pending = (
+            await connection.execute(
+                select(i.id)
+                .where(i.id == instance, i.state == "pending", i.run_id.is_(None))
+                .with_for_update()
+            )
+        ).first()
+        if pending is not None and status == WorkflowExecutionStatus.TERMINATED:
+            now = datetime.now(UTC)
+            await connection.execute(
+                update(rows.instances)
+                .where(i.id == instance)
+                .values(
+                    state="ended",
+                    open=False,
+                    outcome="terminated",
+                    reason="its workflow was over before it began",
+                    ended_at=now,
+                    updated_at=now,
                 )
+            )
+        return pending is not None
 
     async def deliver(self, ids: Iterable[int]) -> None:
         """Deliver outbox rows, oldest first for each instance."""
@@ -200,7 +226,7 @@ class Dispatcher:
                     .values(
                         state="ended",
                         open=False,
-                        outcome="stopped" if row.kind == "cancel" else "lost",
+                        outcome=func.coalesce(i.outcome, "stopped" if row.kind == "cancel" else "lost"),
                         ended_at=now,
                         updated_at=now,
                     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -222,6 +222,11 @@ async def mend_if_closed(database: Database, client: Client, instance: str) -> b
 
     Of one that has not begun only where Temporal knows that it is over: else its start may be on its way still.
     """
+    i = rows.instances.c
+    async with database.read() as connection:
+        before = (await connection.execute(select(i.run_id).where(i.id == instance, i.open))).first()
+    if before is None:
+        return False
     try:
         async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
             status = (await client.get_workflow_handle(instance).describe()).status
@@ -234,13 +239,13 @@ async def mend_if_closed(database: Database, client: Client, instance: str) -> b
     if status in {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}:
         return False
     outcome = "lost" if status is None else status.name.lower()
-    i = rows.instances.c
     now = datetime.now(UTC)
     async with database.write() as connection:
         row = (
             await connection.execute(select(i.run_id).where(i.id == instance, i.open).with_for_update())
         ).first()
-        if row is None or (row.run_id is None and status is None):
+        # What Temporal said is of before this transaction: an instance that has begun since is not over.
+        if row is None or row.run_id != before.run_id or (row.run_id is None and status is None):
             return False
         await connection.execute(
             update(rows.instances)
@@ -248,8 +253,8 @@ async def mend_if_closed(database: Database, client: Client, instance: str) -> b
             .values(
                 state="ended",
                 open=False,
-                outcome="terminated" if outcome == "terminated" else outcome,
-                reason="Temporal says that its workflow is over",
+                outcome=func.coalesce(i.outcome, outcome),
+                reason=func.coalesce(i.reason, "Temporal says that its workflow is over"),
                 ended_at=now,
                 updated_at=now,
             )

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from intake.admission import Effects, Start, enqueue
+from intake.admission import Effects, Start, enqueue, stop_instances
 from intake.dispatch import Dispatcher
 from intake.service import mend_if_closed
 from processes import names
@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=30)
 BATCH = 100
 LOOK_BACK = timedelta(minutes=15)
+FIRST_LOOK_BACK = timedelta(days=7)
+"""A worker that starts looks this far back for workflows that were ended while no worker ran."""
+STOP_PATIENCE = timedelta(minutes=2)
 
 _i, _o, _p, _c = rows.instances.c, rows.outbox.c, rows.processes.c, rows.contacts.c
 
@@ -74,7 +77,9 @@ class Sweeper:
         if effects.starts or effects.outbox:
             log.info("sweeping", starts=len(effects.starts), outbox=len(effects.outbox))
         await self._dispatcher.send(effects)
+        await self._stop_archived(now)
         await self._close_terminated(now)
+        await self._close_stopped(now)
         return len(effects.starts) + len(effects.outbox)
 
     async def _lease_starts(self, connection: AsyncConnection, now: datetime) -> list[Start]:
@@ -147,9 +152,41 @@ class Sweeper:
             await connection.execute(update(rows.instances).where(_i.id.in_(ids)).values(updated_at=now))
         await self._dispatcher.send(Effects(outbox=outbox))
 
+    async def _stop_archived(self, now: datetime) -> None:
+        """Instances that were admitted in the very moment in which their process was archived."""
+        async with self._database.read() as connection:
+            forgotten = (
+                await connection.execute(
+                    select(_i.id)
+                    .join(rows.processes, _p.key == _i.process_key)
+                    .where(_i.open, _i.state != "stopping", _p.status == "archived")
+                    .limit(BATCH)
+                )
+            ).scalars()
+            ids = list(forgotten)
+        if not ids:
+            return
+        async with self._database.write() as connection:
+            _, outbox = await stop_instances(connection, [_i.id.in_(ids)], "the process was archived", now)
+        await self._dispatcher.send(Effects(outbox=outbox))
+
+    async def _close_stopped(self, now: datetime) -> None:
+        """Rows that say stopping for long: their workflow may be over without having said so."""
+        async with self._database.read() as connection:
+            slow = (
+                await connection.execute(
+                    select(_i.id)
+                    .where(_i.state == "stopping", _i.updated_at < now - STOP_PATIENCE)
+                    .limit(BATCH)
+                )
+            ).scalars()
+            ids = list(slow)
+        for instance in ids:
+            await mend_if_closed(self._database, self._client, instance)
+
     async def _close_terminated(self, now: datetime) -> None:
         """Rows of workflows that ended without us: terminated, timed out, failed."""
-        since = (self._last_look or now) - LOOK_BACK
+        since = self._last_look - LOOK_BACK if self._last_look is not None else now - FIRST_LOOK_BACK
         query = (
             f"WorkflowType = '{WORKFLOW}' AND ExecutionStatus IN ('Terminated', 'TimedOut', 'Failed') "
             f"AND CloseTime > '{since.strftime('%Y-%m-%dT%H:%M:%SZ')}'"

@@ -98,10 +98,29 @@ def new_row(now: datetime, identities: Mapping[str, str], extra: Mapping[str, An
 async def adopt(
     connection: AsyncConnection, contact_id: str, identities: Mapping[str, str], now: datetime
 ) -> None:
-    """Give a contact identities that it had none of."""
-    await connection.execute(
-        update(rows.contacts).where(_c.id == contact_id).values(**identities, updated_at=now)
+    """Give a contact identities that it had none of. Raises ContactRace where it has them, or is gone, by now."""
+    adopted = await connection.execute(
+        update(rows.contacts)
+        .where(_c.id == contact_id, _c.deleted_at.is_(None), *(_c[name].is_(None) for name in identities))
+        .values(**identities, updated_at=now)
+        .returning(_c.id)
     )
+    if adopted.first() is None:
+        raise ContactRace
+
+
+async def lock(connection: AsyncConnection, ids: Iterable[str]) -> set[str]:
+    """Lock contacts until the transaction ends, in an order that cannot deadlock; returns those that are there.
+
+    SQLite's writers are alone already.
+    """
+    locked = await connection.execute(
+        select(_c.id)
+        .where(_c.id.in_(sorted(ids)), _c.deleted_at.is_(None))
+        .order_by(_c.id)
+        .with_for_update(key_share=True)
+    )
+    return set(locked.scalars())
 
 
 async def add_tag(connection: AsyncConnection, contact_id: str, tag: str, now: datetime, source: str) -> bool:
@@ -128,6 +147,14 @@ async def subscription(connection: AsyncConnection, contact_id: str, list_key: s
         )
     ).scalar()
     return status
+
+
+async def first_subscription(
+    connection: AsyncConnection, contact_id: str, list_key: str, status: str, now: datetime
+) -> bool:
+    """Put a contact into a list that it was never in. False where another transaction was quicker."""
+    row = {"contact_id": contact_id, "list_key": list_key, "status": status, "since": now}
+    return bool(await rows.insert_new(connection, rows.subscriptions, [row], rows.subscriptions.c.status))
 
 
 async def set_subscription(

@@ -310,7 +310,7 @@ async def visits(connection: AsyncConnection, instance_id: str, definition: Proc
     """What an instance did, in order."""
     found = await connection.execute(
         select(_v.step, _v.visit, _v.kind, _v.at, _v.result)
-        .where(_v.instance_id == instance_id)
+        .where(_v.instance_id == instance_id, _v.step != "")
         .order_by(_v.at, _v.step, _v.visit)
     )
     return _in_order(list(found.all()), definition)

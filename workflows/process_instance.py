@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
-from temporalio.exceptions import ApplicationError, CancelledError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from processes.instructions import (
@@ -81,13 +81,13 @@ class ProcessInstance:
         """Run until the end. Returns the outcome; fails where a person's start was refused for its input."""
         try:
             return await self._follow(request)
-        except (Exception, asyncio.CancelledError) as error:
+        except (FailureError, asyncio.CancelledError) as error:
+            # A failure too: an attempt that fails after a cancellation is not tried again, and says so by its error.
             # Not GeneratorExit: a worker that stops throws coroutines away outside of the workflow's loop.
-            if workflow.cancellation_reason() is not None and (
-                is_cancelled_exception(error) or isinstance(error, asyncio.CancelledError)
-            ):
-                await self._close()
-            raise
+            if workflow.cancellation_reason() is None:
+                raise
+            await self._close()
+            raise CancelledError("stopped") from error
 
     @workflow.signal(name=SIGNAL_EVENT)
     def event(self, event: EventSignal) -> None:
@@ -121,6 +121,8 @@ class ProcessInstance:
                         released=self._released,
                     )
                 )
+            if workflow.cancellation_reason() is not None and not _stands(self._next):
+                raise CancelledError("stopped")
             match self._next:
                 case End() as end:
                     return self._ended(end)
@@ -131,8 +133,6 @@ class ProcessInstance:
                 case Hold() as hold:
                     self._next = await self._hold(hold, request)
             self._show()
-            if workflow.cancellation_reason() is not None:
-                raise CancelledError("stopped")
 
     async def _begin(self, request: Any) -> Instruction:
         begun = await workflow.execute_local_activity(
@@ -248,6 +248,11 @@ class ProcessInstance:
             case End():
                 doing = f"ended: {following.outcome}"
         workflow.set_current_details(f"{doing}\n\npath: {path}")
+
+
+def _stands(instruction: Instruction) -> bool:
+    """Whether the instance came to its own end before a cancellation could stop it."""
+    return isinstance(instruction, End) and instruction.outcome not in {"stopped", "contact_deleted"}
 
 
 def _summary(perform: Perform) -> str:

@@ -186,7 +186,7 @@ class Engine:
 
     async def path(self, instance: str) -> list[str]:
         """The steps visited, in order of their recording."""
-        found = await self.rows(rows.visits, rows.visits.c.instance_id == instance)
+        found = await self.rows(rows.visits, rows.visits.c.instance_id == instance, rows.visits.c.step != "")
         return [row.step for row in sorted(found, key=lambda row: row.at)]
 
     async def _if_ended(self, instance: str) -> Any:
