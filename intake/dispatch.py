@@ -109,6 +109,7 @@ class Dispatcher:
         except (RPCError, RuntimeError, TimeoutError) as error:
             log.warning("start_not_delivered", instance=start.instance, error=_words(error))
             return False
+        log.info("instance_started", instance=start.instance, process=start.process, contact=start.contact)
         self._started.append(start.instance)
         self._mark_soon()
         return True

@@ -80,14 +80,18 @@ class Intake:
         A start that Temporal has not confirmed yet is said to be `pending`. Raises DatabaseUnavailable (nothing of
         the batch's unconfirmed part is stored; sending it again is safe where events have ids).
         """
-        results: list[EventResult] = []
+        waiting: list[asyncio.Future[list[EventResult]]] = []
         for first in range(0, len(events), MAX_GROUP):
             future: asyncio.Future[list[EventResult]] = asyncio.get_running_loop().create_future()
             self._queue.append((list(events[first : first + MAX_GROUP]), future))
-            if self._worker is None or self._worker.done():
-                self._worker = asyncio.create_task(self._drain())
-            results += await future
-        return results
+            waiting.append(future)
+        if waiting and (self._worker is None or self._worker.done()):
+            self._worker = asyncio.create_task(self._drain())
+        parts = await asyncio.gather(*waiting, return_exceptions=True)
+        for part in parts:
+            if isinstance(part, BaseException):
+                raise part
+        return [result for part in parts if not isinstance(part, BaseException) for result in part]
 
     async def close(self) -> None:
         """Wait for what is under way."""
