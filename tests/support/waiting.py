@@ -5,6 +5,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from sqlalchemy import text
+
+from store.database import Database
+
 T = TypeVar("T")
 
 
@@ -18,3 +22,17 @@ async def eventually(check: Callable[[], Awaitable[T]], timeout: float = 20, eve
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} seconds; last seen: {value!r}")
         await asyncio.sleep(every)
+
+
+async def others_wait(database: Database, count: int = 1, timeout: float = 20) -> None:
+    """Return when so many transactions of a PostgreSQL database wait for a lock that another one has."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    async def are_there() -> bool:
+        async with database.read() as connection:
+            return int((await connection.execute(waiting)).scalar_one()) == count
+
+    await eventually(are_there, timeout)

@@ -1,0 +1,78 @@
+"""The HTTP API as the commands call it. Every answer is JSON; every refusal is a `Failure`."""
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from console.failures import Failure, Refused, Unreachable
+from console.output import object_of
+
+if TYPE_CHECKING:
+    pass
+
+DEFAULT_API = "http://127.0.0.1:8080"
+
+
+TIMEOUT = 30.0
+
+
+class Api:
+    """The HTTP API. Use it as a context manager. Every refusal is a Failure with the API's own words."""
+
+    def __init__(self, url: str) -> None:
+        import httpx
+
+        self._url = url.rstrip("/")
+        self._errors = (httpx.HTTPError, httpx.InvalidURL)
+        try:
+            self._client = httpx.Client(base_url=f"{self._url}/v1", timeout=TIMEOUT)
+        except self._errors as error:
+            raise Failure(f"{url} is not an address.", str(error)) from error
+
+    def __enter__(self) -> "Api":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, **query: Any) -> Any:
+        """GET; what is None is left out of the query."""
+        return self._call(
+            "GET", path, params={name: value for name, value in query.items() if value is not None}
+        )
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """POST a JSON body."""
+        return self._call("POST", path, json={} if body is None else body)
+
+    def put(self, path: str, body: Any) -> Any:
+        """PUT a JSON body."""
+        return self._call("PUT", path, json=body)
+
+    def _call(self, method: str, path: str, **more: Any) -> Any:
+        try:
+            response = self._client.request(method, path, **more)
+        except self._errors as error:
+            raise Unreachable(
+                f"The API at {self._url} does not answer.",
+                f"{error or type(error).__name__}. Start it with `onward dev` or `onward api`, "
+                "or name another with --api or ONWARD_API_URL.",
+            ) from error
+        try:
+            reply = response.json() if response.content else {}
+        except ValueError as error:
+            raise Failure(
+                f"{self._url} answered {response.status_code}, but not in JSON: is it Onward's API?"
+            ) from error
+        if response.is_success:
+            return reply
+        raise Refused(object_of(reply), response.status_code)
+
+
+def one_part(text: str) -> str:
+    """One part of a path."""
+    return quote(text, safe="")
+
+
+def path_part(text: str) -> str:
+    """An instance's id, whose slashes are the path's."""
+    return quote(text, safe="/")

@@ -1,0 +1,181 @@
+"""Commands for events, instances and contacts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.api_client import DEFAULT_API, Api, one_part, path_part
+from console.bundles import read_json
+from console.options import ApiUrl, AsJson, Params, read_params
+from console.output import because, echo_json, echo_more, items_of, object_of
+from console.pages import (
+    show_contact,
+    show_instance,
+    show_result,
+    show_stop,
+    table_of_contacts,
+    table_of_instances,
+)
+
+if TYPE_CHECKING:
+    pass
+
+event_app = typer.Typer(help="Send events.", no_args_is_help=True)
+
+
+@event_app.command("send")
+def event_send(
+    event_type: Annotated[str | None, typer.Argument(metavar="TYPE", help="Such as order_created.")] = None,
+    contact: Annotated[str | None, typer.Option(help="ContactId.")] = None,
+    email: Annotated[str | None, typer.Option(help="E-mail address.")] = None,
+    phone: Annotated[str | None, typer.Option(help="Phone number, such as +420601234567.")] = None,
+    key: Annotated[str | None, typer.Option(help="The event's key, such as an order number.")] = None,
+    param: Params = None,
+    event_id: Annotated[
+        str | None, typer.Option("--id", help="The same id twice changes nothing twice.")
+    ] = None,
+    occurred_at: Annotated[
+        str | None, typer.Option(help="When it happened, such as 2026-11-24T09:00:00Z.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="JSON to send as it is (an array: a batch), or -.")
+    ] = None,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Send an event and say what it did, process by process."""
+    if (event_type is None) == (file is None):
+        raise typer.BadParameter("give either TYPE or --file", param_hint="TYPE")
+    if file is not None:
+        body: Any = read_json(file)
+    else:
+        identities = {"id": contact, "email": email, "phone": phone}
+        given = {
+            "type": event_type,
+            "id": event_id,
+            "key": key,
+            "occurred_at": occurred_at,
+            "contact": {name: value for name, value in identities.items() if value is not None},
+            "params": read_params(param),
+        }
+        body = {name: value for name, value in given.items() if value not in (None, {})}
+    batch = isinstance(body, list)
+    with Api(api) as client:
+        reply = client.post("/events/batch", {"events": body}) if batch else client.post("/events", body)
+    if as_json:
+        echo_json(reply)
+    else:
+        for result in items_of(reply) if batch else [reply]:
+            show_result(result)
+    if batch and any(result.get("status") == "refused" for result in items_of(reply)):
+        raise typer.Exit(1)
+
+
+def start(
+    process: str,
+    contact: Annotated[str, typer.Argument(help="ContactId, e-mail, phone, or Onward's own id.")],
+    key: Annotated[str | None, typer.Option(help="What the process counts by beside the contact.")] = None,
+    param: Params = None,
+    force: Annotated[bool, typer.Option("--force", help="Even where recurrence would refuse.")] = False,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Start a process for a contact; its recurrence applies, and a refusal says why."""
+    body: dict[str, Any] = {"contact": contact}
+    if key is not None:
+        body["key"] = key
+    if param:
+        body["params"] = read_params(param)
+    if force:
+        body["force"] = True
+    with Api(api) as client:
+        reply = client.post(f"/processes/{one_part(process)}/instances", body)
+    if as_json:
+        return echo_json(reply)
+    decision = object_of(reply).get("decision", "started")
+    typer.echo(f"{decision}: {object_of(reply).get('instance') or process}{because(reply)}")
+    return None
+
+
+def stop(
+    instance: Annotated[str | None, typer.Argument(help="The instance's id.")] = None,
+    process: Annotated[str | None, typer.Option(help="Stop this process …")] = None,
+    contact: Annotated[str | None, typer.Option(help="… for this contact.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Kept with the instance.")] = None,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Stop one instance, or a process for one contact. Others go on."""
+    pair = process is not None and contact is not None
+    if (instance is not None) == pair or (instance is not None and (process or contact)):
+        raise typer.BadParameter("give either INSTANCE, or --process and --contact", param_hint="INSTANCE")
+    body = {} if reason is None else {"reason": reason}
+    with Api(api) as client:
+        if instance is not None:
+            reply = client.post(f"/instances/{path_part(instance)}/stop", body)
+        else:
+            reply = client.post(
+                f"/contacts/{one_part(contact or '')}/processes/{one_part(process or '')}/stop", body
+            )
+    if as_json:
+        return echo_json(reply)
+    show_stop(reply, instance)
+    return None
+
+
+def instances(
+    instance: Annotated[str | None, typer.Argument(help="Show this one.")] = None,
+    process: Annotated[str | None, typer.Option()] = None,
+    contact: Annotated[str | None, typer.Option()] = None,
+    state: Annotated[
+        str | None, typer.Option(help="pending, running, waiting, holding, stopping or ended.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1)] = 50,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """List instances, or show one: what happened, and what comes next."""
+    with Api(api) as client:
+        if instance is not None:
+            reply = client.get(f"/instances/{path_part(instance)}")
+        else:
+            reply = client.get("/instances", process=process, contact=contact, state=state, limit=limit)
+    if as_json:
+        return echo_json(reply)
+    if instance is not None:
+        show_instance(reply)
+    else:
+        table_of_instances(items_of(reply))
+        echo_more(reply)
+    return None
+
+
+def contacts(
+    reference: Annotated[str | None, typer.Argument(metavar="[CONTACT]", help="Show this one.")] = None,
+    email: Annotated[str | None, typer.Option()] = None,
+    tag: Annotated[str | None, typer.Option()] = None,
+    limit: Annotated[int, typer.Option(min=1)] = 50,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """List contacts, or show one with its tags, lists, notes and instances."""
+    with Api(api) as client:
+        if reference is None:
+            reply = client.get("/contacts", email=email, tag=tag, limit=limit)
+            if as_json:
+                return echo_json(reply)
+            table_of_contacts(items_of(reply))
+            echo_more(reply)
+            return None
+        place = f"/contacts/{one_part(reference)}"
+        reply = client.get(place)
+        if as_json:
+            return echo_json(reply)
+        show_contact(
+            reply,
+            lists=items_of(client.get(f"{place}/lists")),
+            notes=items_of(client.get(f"{place}/notes")),
+            instances=items_of(client.get(f"{place}/instances")),
+        )
+    return None

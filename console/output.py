@@ -1,0 +1,132 @@
+"""Words and tables for people, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from console.failures import Failure
+
+if TYPE_CHECKING:
+    pass
+
+WIDE = 240
+
+
+"""Columns where the output is no terminal: nothing is wrapped for a program that reads it."""
+
+
+def report(failure: Failure) -> None:
+    typer.echo(f"Error: {failure.title}", err=True)
+    if failure.detail and failure.detail != failure.title:
+        typer.echo(f"  {failure.detail}", err=True)
+    for pointer, message in failure.problems:
+        typer.echo(f"  {pointer or '/'}: {message}", err=True)
+
+
+def echo_json(reply: Any) -> None:
+    typer.echo(json.dumps(reply, ensure_ascii=False))
+
+
+def echo_problems(reply: Any) -> None:
+    for problem in object_of(reply).get("problems") or []:
+        typer.echo(
+            f"    before it can be published: {problem.get('pointer') or '/'}: {problem.get('message')}"
+        )
+
+
+def echo_more(reply: Any) -> None:
+    if object_of(reply).get("next_cursor"):
+        typer.echo("There is more: raise --limit.")
+
+
+def object_of(reply: Any) -> Mapping[str, Any]:
+    return reply if isinstance(reply, dict) else {}
+
+
+def items_of(reply: Any) -> list[Any]:
+    if isinstance(reply, list):
+        return reply
+    listed = (reply[name] for name in ("items", "results") if isinstance(object_of(reply).get(name), list))
+    return list(next(listed, []))
+
+
+def table(
+    columns: Sequence[str], lines: Iterable[Sequence[Any]], *, title: str | None = None, empty: str
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(cell(value)) for value in line))
+    console = Console(soft_wrap=False) if sys.stdout.isatty() else Console(width=WIDE)
+    if title is not None:
+        typer.echo(title)
+    if table.row_count:
+        console.print(table)
+    else:
+        typer.echo(empty)
+
+
+def cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def moment_words(value: Any) -> str:
+    """A time of the API (UTC) in this machine's zone."""
+    from datetime import datetime
+
+    if not isinstance(value, str):
+        return ""
+    try:
+        return datetime.fromisoformat(value).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return value
+
+
+def joined(values: Any) -> str:
+    return ", ".join(str(v.get("tag", v) if isinstance(v, dict) else v) for v in values or [])
+
+
+def recurrence_words(definition: Mapping[str, Any]) -> str:
+    recurrence = definition.get("recurrence") or ""
+    if isinstance(recurrence, dict):
+        period = recurrence.get("period")
+        return f"{recurrence.get('mode')}{f' {period}' if period else ''}"
+    return str(recurrence)
+
+
+def version_words(reply: Any) -> str:
+    version = object_of(reply).get("version")
+    return f" (version {version})" if version is not None else ""
+
+
+def because(reply: Any) -> str:
+    reason = object_of(reply).get("reason")
+    return f" ({reason})" if reason else ""
+
+
+def contact_name(contact: Any) -> str:
+    if not isinstance(contact, dict):
+        return str(contact or "")
+    return str(
+        contact.get("external_id") or contact.get("email") or contact.get("phone") or contact.get("id") or ""
+    )
+
+
+def show_fields(pairs: Iterable[tuple[str, Any]]) -> None:
+    shown = [(name, cell(value)) for name, value in pairs if value not in (None, "", [], {})]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        typer.echo(f"{name:<{width}}  {value}")

@@ -1,0 +1,139 @@
+"""`onward process …`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.api_client import DEFAULT_API, Api, one_part
+from console.bundles import apply_bundle, problems_offline, problems_online, read_bundle
+from console.failures import Failure, Unreachable
+from console.options import ApiUrl, AsJson
+from console.output import echo_json, echo_problems, items_of, table, version_words
+from console.pages import show_process
+
+if TYPE_CHECKING:
+    pass
+
+process_app = typer.Typer(help="Make, check and switch processes.", no_args_is_help=True)
+
+
+@process_app.command("apply")
+def process_apply(
+    files: Annotated[
+        list[Path], typer.Argument(help="YAML or JSON: a process, or a bundle; - is standard input.")
+    ],
+    activate: Annotated[
+        bool,
+        typer.Option("--activate", help="Publish and activate it; an active one is paused for the change."),
+    ] = False,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Make or change processes, with the lists, segments and templates that stand beside them in a bundle.
+
+    A bundle has `lists`, `segments`, `templates` (each by key) and one `process`.
+    """
+    bundles = [(str(file), *read_bundle(file)) for file in files]
+    replies: list[Any] = []
+    with Api(api) as client:
+        for name, bundle, _ in bundles:
+            if not as_json:
+                typer.echo(f"{name}:")
+            for what, reply in apply_bundle(client, bundle, activate):
+                replies.append(reply)
+                if not as_json:
+                    typer.echo(f"  {what}")
+                    echo_problems(reply)
+    if as_json:
+        typer.echo(json.dumps(replies, ensure_ascii=False))
+
+
+@process_app.command("validate")
+def process_validate(
+    file: Annotated[Path, typer.Argument(help="YAML or JSON: a process, or a bundle; - is standard input.")],
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the API what exists.")] = False,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Say everything that is wrong with a process: its shape and graph here, its references by the API."""
+    bundle, prefix = read_bundle(file)
+    problems = problems_offline(bundle, prefix)
+    asked = "its references were not checked (--offline)"
+    if not offline and not problems and "process" in bundle:
+        try:
+            problems = problems_online(api, bundle, prefix)
+            asked = f"its references were checked by {api}"
+        except Unreachable:
+            asked = f"its references were not checked: {api} does not answer"
+    if as_json:
+        found = [{"pointer": pointer, "message": message} for pointer, message in problems]
+        typer.echo(json.dumps({"valid": not problems, "errors": found}, ensure_ascii=False))
+    elif problems:
+        raise Failure(f"{file} is not valid.", None, problems)
+    else:
+        typer.echo(f"{file} is valid; {asked}.")
+    if problems:
+        raise typer.Exit(1)
+
+
+@process_app.command("list")
+def process_list(api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> None:
+    """List the processes."""
+    with Api(api) as client:
+        reply = client.get("/processes")
+    if as_json:
+        return echo_json(reply)
+    table(
+        ["Process", "Name", "Status", "Version", "Draft", "List"],
+        (
+            [
+                p.get("key"),
+                p.get("name"),
+                p.get("status"),
+                p.get("version"),
+                p.get("has_draft"),
+                p.get("list"),
+            ]
+            for p in items_of(reply)
+        ),
+        empty="There is no process yet: onward process apply --activate examples/welcome.yaml",
+    )
+    return None
+
+
+@process_app.command("show")
+def process_show(key: str, api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> None:
+    """Show a process: its status, what starts and stops it, and its steps."""
+    with Api(api) as client:
+        reply = client.get(f"/processes/{one_part(key)}")
+    if as_json:
+        return echo_json(reply)
+    show_process(reply)
+    return None
+
+
+def _switch(action: str, done: str, help_text: str) -> None:
+    def command(key: str, api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> None:
+        with Api(api) as client:
+            reply = client.post(f"/processes/{one_part(key)}/{action}")
+        if as_json:
+            return echo_json(reply)
+        typer.echo(f"process {key} is {done}{version_words(reply)}")
+        return None
+
+    command.__doc__ = help_text
+    process_app.command(action)(command)
+
+
+_switch("publish", "published", "Make the draft the next version.")
+
+
+_switch("activate", "active", "Let contacts in, and release the instances that a pause held.")
+
+
+_switch("pause", "paused", "Let nobody in, and hold instances at their next step.")
+
+
+_switch("archive", "archived", "Put a process away for good.")
