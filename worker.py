@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 from prometheus_client import start_http_server
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.base import Tools
@@ -34,15 +34,20 @@ def make_worker(client: Client, tools: Tools, settings: Settings) -> Worker:
         client,
         task_queue=settings.temporal_task_queue,
         workflows=WORKFLOWS,
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules(*PURE_MODULES)
-        ),
+        workflow_runner=_runner(settings.worker_sandbox),
         activities=all_activities(tools),
         max_concurrent_activities=settings.worker_max_activities,
         max_concurrent_workflow_tasks=settings.worker_max_workflow_tasks,
         max_cached_workflows=settings.worker_cached_workflows,
         graceful_shutdown_timeout=timedelta(seconds=settings.worker_graceful_shutdown),
     )
+
+
+def _runner(sandbox: bool) -> WorkflowRunner:
+    if not sandbox:
+        return UnsandboxedWorkflowRunner()
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(*PURE_MODULES)
+    return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
 async def run_worker(services: Services, stop: asyncio.Event) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from processes.definition import parse
-from runtime import Services, connect_services
+from runtime import Services, configure_logs, connect_services
 from settings import Settings
 from store import rows
 from store.catalog import bump
@@ -154,11 +154,13 @@ async def bench(folder: Path, *, postgres: bool) -> AsyncIterator[Bench]:
             "ONWARD_LOG_LEVEL": "ERROR",
         }
         settings = Settings(
+            log_level="ERROR",
             database_url=url,
             temporal_address=server.address,
             smtp_port=int(environment["ONWARD_SMTP_PORT"]),
             api_port=int(environment["ONWARD_API_PORT"]),
         )
+        configure_logs(settings)
         services = await connect_services(settings, lazy=False)
         stack.push_async_callback(services.close)
         stage = Bench(settings, services, environment)

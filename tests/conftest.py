@@ -131,6 +131,7 @@ def settings(database_url: str, temporal: TemporalServer, smtp: RecordingSmtpSer
         mail_from="Shop <shop@example.com>",
         mail_domain="shop.example.com",
         webhook_allow_private=True,
+        worker_sandbox=True,
         worker_graceful_shutdown=5,
         sweep_seconds=0.2,
         _env_file=None,

@@ -16,7 +16,7 @@ from tests.support.serving import serving
 CONNECTIONS = 20
 EVENTS = 200
 ONCE = "once: this contact has entered before"
-ONCE_PER_HOUR = "once per 1h: it entered within that time"
+ONCE_PER_HOUR = "once per 1 hour: it entered within that time"
 
 
 @pytest.fixture

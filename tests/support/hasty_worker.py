@@ -8,7 +8,7 @@ import asyncio
 from datetime import timedelta
 from functools import partial
 
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 
 import worker
 from settings import Settings
@@ -20,7 +20,6 @@ if __name__ == "__main__":
     process_instance.PULSE_TIMEOUT = timedelta(seconds=PULSE_SECONDS)
     worker.Worker = partial(  # type: ignore[assignment, attr-defined]
         Worker,
-        workflow_runner=UnsandboxedWorkflowRunner(),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
     )
     asyncio.run(worker.main(Settings()))
