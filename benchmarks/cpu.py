@@ -1,7 +1,9 @@
 """Where the CPU goes: milliseconds a piece of work, by process. It says what limits a rate."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 _NAMES = {
     "start-dev": "Temporal server",
@@ -26,6 +28,12 @@ class Cpu:
             name: (seconds - self._before.get(name, 0.0)) * 1000 / pieces
             for name, seconds in _seconds().items()
         }
+
+
+def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median of each process over the rounds."""
+    names = {name for one in rounds for name in one}
+    return {name: median(one.get(name, 0.0) for one in rounds) for name in names}
 
 
 def _seconds() -> dict[str, float]:

@@ -13,7 +13,7 @@ from statistics import median
 import orjson
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
-from benchmarks.cpu import Cpu
+from benchmarks.cpu import Cpu, medians
 from benchmarks.http_load import Connection, post_all
 from benchmarks.stage import Bench
 from intake.dispatch import CONTACT, PROCESS, VERSION
@@ -36,7 +36,7 @@ class Intake:
     batched_ratio: float
     quiet_ratio: float
     cpu: dict[str, dict[str, float]]
-    """Milliseconds a piece, by process, for each of the four; of the last round."""
+    """Milliseconds a piece, by process, for each of the four; medians."""
 
 
 async def measure(stage: Bench, *, rounds: int, count: int) -> Intake:
@@ -44,14 +44,15 @@ async def measure(stage: Bench, *, rounds: int, count: int) -> Intake:
     await stage.spawn("-m", "cli", "api")
     await _ready(stage)
     rates: dict[str, list[float]] = {"bare": [], "single": [], "batched": [], "quiet": []}
-    cpu: dict[str, dict[str, float]] = {}
     measures = {"bare": _bare, "single": _single, "batched": _batched, "quiet": _quiet}
+    cpu: dict[str, list[dict[str, float]]] = {name: [] for name in measures}
     for round_number in range(rounds + 1):
         for name, one in measures.items():
             before = Cpu()
             rate = await one(stage, count)
-            cpu[name] = before.milliseconds(count * QUIET_TIMES if name == "quiet" else count)
+            spent = before.milliseconds(count * QUIET_TIMES if name == "quiet" else count)
             if round_number:
+                cpu[name].append(spent)
                 rates[name].append(rate)
 
     def ratio(name: str) -> float:
@@ -65,7 +66,7 @@ async def measure(stage: Bench, *, rounds: int, count: int) -> Intake:
         single_ratio=ratio("single"),
         batched_ratio=ratio("batched"),
         quiet_ratio=ratio("quiet"),
-        cpu=cpu,
+        cpu={name: medians(rounds_) for name, rounds_ in cpu.items()},
     )
 
 

@@ -8,7 +8,7 @@ from statistics import median
 
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
-from benchmarks.cpu import Cpu
+from benchmarks.cpu import Cpu, medians
 from benchmarks.handwritten import TASK_QUEUE, HandWritten
 from benchmarks.stage import Bench
 from intake.dispatch import CONTACT, PROCESS, VERSION
@@ -18,7 +18,7 @@ from store import rows
 
 @dataclass
 class Journeys:
-    """Rates are medians over the rounds, a second; CPU is milliseconds a journey, by process, of the last round."""
+    """Rates are medians over the rounds, a second; CPU is milliseconds a journey, by process, medians too."""
 
     ours: float
     theirs: float
@@ -64,8 +64,8 @@ async def measure(stage: Bench, *, rounds: int, count: int) -> Journeys:
         their_events=their_events,
         our_bytes=our_bytes,
         their_bytes=their_bytes,
-        our_cpu=ours[-1].cpu,
-        their_cpu=theirs[-1].cpu,
+        our_cpu=medians([one.cpu for one in ours]),
+        their_cpu=medians([one.cpu for one in theirs]),
     )
 
 

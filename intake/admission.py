@@ -354,8 +354,8 @@ class _Transaction:
                 for listening in self._view.listeners.get(item.event.type, ())
             )
         }
-        if ids:
-            await contacts.lock(self._connection, ids)
+        if ids and await contacts.lock(self._connection, ids) != ids:
+            raise contacts.ContactRace  # merged or deleted meanwhile: look again
 
     def _note_processes_without_contact(self, item: _Item) -> None:
         for listening in self._view.listeners.get(item.event.type, ()):

@@ -185,28 +185,7 @@ class Changes:
                 select(func.count()).select_from(rows.instances).where(i.contact_id == gone)
             )
         ).scalar_one()
-        twice = select(i.process_key, i.key).where(i.contact_id == survivor, i.open, i.exclusive).subquery()
-        await connection.execute(
-            update(rows.instances)
-            .where(
-                i.contact_id == gone,
-                i.open,
-                i.exclusive,
-                select(twice.c.key)
-                .where(twice.c.process_key == i.process_key, twice.c.key == i.key)
-                .exists(),
-            )
-            .values(exclusive=False)
-        )
-        for table in (rows.instances, rows.messages, rows.events, rows.waits, rows.contact_notes):
-            await connection.execute(
-                update(table).where(table.c.contact_id == gone).values(contact_id=survivor)
-            )
-        await connection.execute(
-            update(rows.subscription_changes)
-            .where(rows.subscription_changes.c.contact_id == gone)
-            .values(contact_id=survivor)
-        )
+        await self.move_history(connection, gone, survivor)
         for table in (rows.contact_tags, rows.subscriptions, rows.segment_members, rows.entries):
             kept = [
                 dict(r._mapping)
@@ -228,6 +207,36 @@ class Changes:
                     )
         await self._merge_person(connection, gone, survivor, now)
         return int(moved)
+
+    async def move_history(self, connection: AsyncConnection, gone: str, survivor: str) -> None:
+        """Move what belongs to `gone`. To be called once more after the merge has committed: a transaction that had
+        read the contact before may have written since.
+        """
+        i = rows.instances.c
+        twice = select(i.process_key, i.key).where(i.contact_id == survivor, i.open, i.exclusive).subquery()
+        await connection.execute(
+            update(rows.instances)
+            .where(
+                i.contact_id == gone,
+                i.open,
+                i.exclusive,
+                select(twice.c.key)
+                .where(twice.c.process_key == i.process_key, twice.c.key == i.key)
+                .exists(),
+            )
+            .values(exclusive=False)
+        )
+        for table in (
+            rows.instances,
+            rows.messages,
+            rows.events,
+            rows.waits,
+            rows.contact_notes,
+            rows.subscription_changes,
+        ):
+            await connection.execute(
+                update(table).where(table.c.contact_id == gone).values(contact_id=survivor)
+            )
 
     async def _merge_person(
         self, connection: AsyncConnection, gone: str, survivor: str, now: datetime

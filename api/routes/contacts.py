@@ -364,6 +364,10 @@ async def merge(contact_id: ContactDep, body: MergeInto, services: ServicesDep) 
         return survivor, await services.changes.merge(connection, contact_id, survivor, datetime.now(UTC))
 
     survivor, moved = await retried(services.database, work)
+    await retried(
+        services.database,
+        lambda connection: services.changes.move_history(connection, contact_id, survivor),
+    )
     return MergeAnswer(survivor=await _detail(services, survivor), instances_moved=moved)
 
 
