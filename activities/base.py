@@ -21,9 +21,9 @@ from channels.errors import TemplateFailed
 from channels.links import LinkSigner
 from channels.smtp import SmtpPool
 from channels.webhook import WebhookSender
-from intake.admission import Effects
 from intake.changes import Changes
 from intake.dispatch import Dispatcher
+from intake.effects import Effects
 from intake.service import retried
 from processes.instructions import End, Hold, Instruction, StepCall
 from processes.steps import EffectStep

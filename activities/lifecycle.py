@@ -12,8 +12,8 @@ from temporalio.exceptions import ApplicationError
 from activities.base import Tools, guarded
 from activities.pulse import with_pulse
 from activities.scene import BEFORE_THE_FIRST_STEP, STOPPING, InstanceUnknown, Scene, own_instance
-from intake.admission import Effects
 from intake.changes import Origin
+from intake.effects import Effects
 from intake.service import retried
 from processes import names, planner
 from processes.instructions import (

@@ -16,8 +16,9 @@ from sqlalchemy import bindparam, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
-from intake.admission import Effects, EventRace
+from intake.admission import EventRace
 from intake.changes import Origin
+from intake.effects import Effects
 from processes import planner
 from processes.definition import ProcessDefinition
 from processes.instructions import End, Hold, Instruction, Perform, StepCall, Wait

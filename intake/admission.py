@@ -7,29 +7,30 @@ Temporal; `intake/dispatch.py` does, after the commit.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import jsonschema
-from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intake.effects import Effects, Start, enqueue, lease, stop_instances
+from intake.entries import Entries
 from intake.events import Decision, EventResult, IncomingEvent
+from intake.identification import Identification
+from intake.items import Candidate, Item, stop_triggers
+from intake.lateness import OutOfOrder
 from processes import names
 from processes.builtin_events import PROCESS_REQUESTED
 from processes.clock import add
 from processes.instructions import SIGNAL_EVENT
 from processes.problems import Problem, pointer
-from processes.recurrence import EachTime, OncePer, WhenFinished
+from processes.recurrence import WhenFinished
 from processes.rules import Rule
 from processes.triggers import ApiTrigger, EventTrigger, Trigger
 from store import contacts, rows
 from store.catalog import CatalogCache, CatalogView, ProcessView, bump
 from store.rules import evaluate
-
-START_LEASE = timedelta(seconds=15)
-"""How long the dispatcher has a new row to itself before the sweeper looks at it."""
 
 UNFINISHED = "unfinished"
 
@@ -38,76 +39,6 @@ _i = rows.instances.c
 
 class EventRace(Exception):
     """Another transaction stored the same event at the same time: run this one again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A workflow to be started for a pending row."""
-
-    instance: str
-    process: str
-    process_name: str
-    version: int
-    contact: str
-
-
-@dataclass(slots=True)
-class Effects:
-    """What is to be sent to Temporal once the transaction has committed."""
-
-    starts: list[Start] = field(default_factory=list)
-    outbox: list[int] = field(default_factory=list)
-
-    def add(self, other: "Effects") -> None:
-        """Take another's in."""
-        self.starts += other.starts
-        self.outbox += other.outbox
-
-
-@dataclass(slots=True)
-class _Item:
-    event: IncomingEvent
-    result: EventResult
-    occurred_at: datetime
-    contact: Any = None
-    first: EventResult | None = None
-
-
-@dataclass(slots=True)
-class _Candidate:
-    item: _Item
-    process: ProcessView
-    key: str
-    instance: str
-    forced: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Happened:
-    """An event of this very transaction, not stored yet: the same names as a row."""
-
-    contact_id: str | None
-    type: str
-    key: str | None
-    params: Mapping[str, Any]
-    occurred_at: datetime
-
-    @classmethod
-    def of(cls, item: _Item) -> "_Happened":
-        event = item.event
-        return cls(item.result.contact, event.type, event.key, event.params, item.occurred_at)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A contact made in this very transaction: the same names as a row."""
-
-    id: str
-    external_id: str | None
-    email: str | None
-    phone: str | None
-    token: str | None
-    time_zone: str | None
 
 
 class Admission:
@@ -136,12 +67,11 @@ class _Transaction:
         self._view = view
         self._now = now
         self._effects = Effects()
-        self._decided: list[_Item] = []
-        self._twins: list[tuple[EventResult, EventResult]] = []
+        self._decided: list[Item] = []
 
     async def run(self, events: Sequence[IncomingEvent]) -> tuple[list[EventResult], Effects]:
         items = [
-            _Item(
+            Item(
                 event,
                 EventResult(id=event.id, type=event.type, status="accepted"),
                 min(event.occurred_at or self._now, self._now),
@@ -150,13 +80,11 @@ class _Transaction:
         ]
         fresh = await self._without_duplicates(items)
         fresh = [item for item in fresh if self._params_are_good(item)]
-        fresh = await self._with_contacts(fresh)
+        fresh = await Identification(self._connection, self._view, self._now).settle(fresh)
         await self._register_types(fresh)
         for wave in _waves(fresh):
             await self._decide(wave)
             self._decided += wave
-        for result, first in self._twins:
-            result.copy_from(first)
         await self._store(fresh)
         for item in items:
             item.result = self._as_first(item)
@@ -164,7 +92,7 @@ class _Transaction:
 
     # What was here before
 
-    async def _without_duplicates(self, items: list[_Item]) -> list[_Item]:
+    async def _without_duplicates(self, items: list[Item]) -> list[Item]:
         e = rows.events.c
         ids = {item.event.id for item in items}
         found = await self._connection.execute(
@@ -181,7 +109,7 @@ class _Transaction:
             )
             for row in found
         }
-        fresh: list[_Item] = []
+        fresh: list[Item] = []
         for item in items:
             first = known.get(item.event.id)
             if first is None:
@@ -193,14 +121,14 @@ class _Transaction:
                 item.first = first
         return fresh
 
-    def _as_first(self, item: _Item) -> EventResult:
+    def _as_first(self, item: Item) -> EventResult:
         """The same id twice in one call: the second answers what the first did."""
         if item.first is None:
             return item.result
         status = "duplicate" if item.first.status == "accepted" else item.first.status
         return item.first.model_copy(update={"status": status})
 
-    def _params_are_good(self, item: _Item) -> bool:
+    def _params_are_good(self, item: Item) -> bool:
         known = self._view.event_types.get(item.event.type)
         if known is None or known.params_schema is None:
             return True
@@ -216,86 +144,9 @@ class _Transaction:
             item.result.problems = problems
         return not problems
 
-    # Whose they are
-
-    async def _with_contacts(self, items: list[_Item]) -> list[_Item]:
-        wanted: dict[str, set[str]] = {}
-        ids: set[str] = set()
-        for item in items:
-            for name, value in item.event.identities.given().items():
-                wanted.setdefault(name, set()).add(value)
-            if item.event.contact_id is not None:
-                ids.add(item.event.contact_id)
-        found = await contacts.find(self._connection, wanted, ids) if wanted or ids else []
-        index: dict[tuple[str, str], Any] = {}
-        for contact in found:
-            _index(index, contact)
-        new: list[dict[str, Any]] = []
-        good = [item for item in items if await self._settle_contact(item, index, new)]
-        if new:
-            await contacts.create(self._connection, new)
-        return good
-
-    async def _settle_contact(
-        self, item: _Item, index: dict[tuple[str, str], Any], new: list[dict[str, Any]]
-    ) -> bool:
-        given = item.event.identities.given()
-        if item.event.contact_id is not None:
-            item.contact = index.get(("id", item.event.contact_id))
-            item.result.contact_status = "found" if item.contact else "not_found"
-            item.result.contact = item.contact.id if item.contact else None
-            return True
-        if not given:
-            return True
-        matches = {c.id: c for name, value in given.items() if (c := index.get((name, value))) is not None}
-        if len(matches) > 1:
-            item.result.status = "refused"
-            item.result.problems = [
-                Problem(
-                    pointer="/contact",
-                    message=f"its identities belong to two contacts: {contacts.references(matches.values())}",
-                )
-            ]
-            return False
-        if matches:
-            contact = next(iter(matches.values()))
-            missing = {n: v for n, v in given.items() if getattr(contact, n) is None}
-            if missing:
-                await self._adopt(contact, missing, index, new)
-            item.contact = contact
-            item.result.contact_status = "found"
-        else:
-            known_type = self._view.event_types.get(item.event.type)
-            if known_type is not None and not known_type.creates_contacts:
-                item.result.contact_status = "not_found"
-                return True
-            row = contacts.new_row(self._now, given, item.event.extra)
-            new.append(row)
-            item.contact = _Known(**{name: row[name] for name in _Known.__slots__})
-            _index(index, item.contact)
-            item.result.contact_status = "created"
-        item.result.contact = item.contact.id
-        return True
-
-    async def _adopt(
-        self,
-        contact: Any,
-        missing: dict[str, str],
-        index: dict[tuple[str, str], Any],
-        new: list[dict[str, Any]],
-    ) -> None:
-        for row in new:
-            if row["id"] == contact.id:
-                row.update(missing)
-                break
-        else:
-            await contacts.adopt(self._connection, contact.id, missing, self._now)
-        for name, value in missing.items():
-            index[(name, value)] = contact
-
     # What kind they are
 
-    async def _register_types(self, items: list[_Item]) -> None:
+    async def _register_types(self, items: list[Item]) -> None:
         unknown = sorted({item.event.type for item in items} - self._view.event_types.keys())
         if not unknown:
             return
@@ -321,9 +172,9 @@ class _Transaction:
 
     # What they do
 
-    async def _decide(self, wave: list[_Item]) -> None:
+    async def _decide(self, wave: list[Item]) -> None:
         await self._lock_contacts(wave)
-        starts: list[_Candidate] = []
+        starts: list[Candidate] = []
         for item in wave:
             if item.contact is None:
                 self._note_processes_without_contact(item)
@@ -341,35 +192,36 @@ class _Transaction:
                         starts.append(candidate)
         await self._signal([item for item in wave if item.contact is not None])
         if starts:
-            await self._start(await self._subscribed(await self._not_stopped_since(starts)))
+            order = OutOfOrder(self._connection, self._view, self._now)
+            await self._start(await self._subscribed(await order.keep(starts, self._decided)))
 
-    async def _lock_contacts(self, wave: list[_Item]) -> None:
+    async def _lock_contacts(self, wave: list[Item]) -> None:
         """A start and what stops it, taken in by two transactions at once, must see each other."""
         ids = {
             item.contact.id
             for item in wave
             if item.contact is not None
             and any(
-                _stop_triggers(listening.process)
+                stop_triggers(listening.process)
                 for listening in self._view.listeners.get(item.event.type, ())
             )
         }
         if ids and await contacts.lock(self._connection, ids) != ids:
             raise contacts.ContactRace  # merged or deleted meanwhile: look again
 
-    def _note_processes_without_contact(self, item: _Item) -> None:
+    def _note_processes_without_contact(self, item: Item) -> None:
         for listening in self._view.listeners.get(item.event.type, ()):
             if _matches(listening.match, item.event.params):
-                self._say(item, listening.process, "skipped", "contact not found")
+                item.say(listening.process, "skipped", "contact not found")
 
-    async def _matching(self, item: _Item) -> list[tuple[ProcessView, Trigger]]:
+    async def _matching(self, item: Item) -> list[tuple[ProcessView, Trigger]]:
         found: list[tuple[ProcessView, Trigger]] = []
         rules: list[Rule] = []
         for process, trigger, match in self._listeners(item):
             if not _matches(match, item.event.params):
                 continue
             if trigger.does == "start" and process.status != "active":
-                self._say(item, process, "skipped", f"process is {process.status}")
+                item.say(process, "skipped", f"process is {process.status}")
                 continue
             found.append((process, trigger))
             if trigger.filter is not None:
@@ -382,10 +234,10 @@ class _Transaction:
             if trigger.filter is None or next(answers):
                 holding.append((process, trigger))
             else:
-                self._say(item, process, "skipped", "filter does not hold")
+                item.say(process, "skipped", "filter does not hold")
         return holding
 
-    def _listeners(self, item: _Item) -> Iterator[tuple[ProcessView, Trigger, Mapping[str, str]]]:
+    def _listeners(self, item: Item) -> Iterator[tuple[ProcessView, Trigger, Mapping[str, str]]]:
         for listening in self._view.listeners.get(item.event.type, ()):
             yield listening.process, listening.trigger, listening.match
         if item.event.type != PROCESS_REQUESTED:
@@ -399,7 +251,7 @@ class _Transaction:
         for trigger in own or [ApiTrigger(type="api")]:
             yield process, trigger, {}
 
-    async def _evaluate(self, item: _Item, rules: Sequence[Rule]) -> list[bool]:
+    async def _evaluate(self, item: Item, rules: Sequence[Rule]) -> list[bool]:
         return await evaluate(
             self._connection,
             rules,
@@ -409,11 +261,10 @@ class _Transaction:
             segments=self._view.segments,
         )
 
-    def _candidate(self, item: _Item, process: ProcessView, trigger: Trigger) -> _Candidate | None:
+    def _candidate(self, item: Item, process: ProcessView, trigger: Trigger) -> Candidate | None:
         age = self._now - item.occurred_at
         if isinstance(trigger, EventTrigger) and add(item.occurred_at, trigger.max_age, "UTC") < self._now:
-            self._say(
-                item,
+            item.say(
                 process,
                 "skipped",
                 f"late: it occurred {age} before it came, more than {trigger.max_age}",
@@ -422,7 +273,7 @@ class _Transaction:
         params, event_key = item.event.params, item.event.key
         key = process.definition.key_of(event_key, params)
         if key is None:
-            self._say(item, process, "skipped", f"the event has no {process.definition.instance_key}")
+            item.say(process, "skipped", f"the event has no {process.definition.instance_key}")
             return None
         reference = names.contact_reference(item.contact.id, item.contact.external_id)
         forced = item.event.forced
@@ -430,75 +281,9 @@ class _Transaction:
         instance = names.instance_id(process.key, reference, key, None if plain else item.event.id)
         if item.event.instance is not None:
             instance = item.event.instance
-        return _Candidate(item, process, key, instance, forced)
+        return Candidate(item, process, key, instance, forced)
 
-    async def _not_stopped_since(self, candidates: list[_Candidate]) -> list[_Candidate]:
-        """A start that comes late is refused where what stops it happened after it and came before it."""
-        late = [
-            c
-            for c in candidates
-            if c.item.occurred_at < self._now
-            and c.item.event.occurred_at is not None
-            and _stop_types(c.process)
-        ]
-        if not late:
-            return candidates
-        e = rows.events.c
-        wanted: list[ColumnElement[bool]] = [
-            and_(
-                e.contact_id == c.item.contact.id,
-                e.type.in_(_stop_types(c.process)),
-                e.occurred_at > c.item.occurred_at,
-            )
-            for c in late
-        ]
-        stored = await self._connection.execute(
-            select(e.contact_id, e.type, e.key, e.params, e.occurred_at).where(or_(*wanted))
-        )
-        later: list[Any] = [*stored, *(_Happened.of(item) for item in self._decided)]
-        kept: list[_Candidate] = []
-        for candidate in candidates:
-            stopper = None
-            for row in later:
-                if await self._stops(candidate, row):
-                    stopper = row
-                    break
-            if stopper is None:
-                kept.append(candidate)
-            else:
-                self._say(
-                    candidate.item,
-                    candidate.process,
-                    "skipped",
-                    f"out of order: {stopper.type} happened after it and stops this process",
-                )
-        return kept
-
-    async def _stops(self, candidate: _Candidate, row: Any) -> bool:
-        """Whether an event that came before the candidate, but happened after it, would have stopped it."""
-        key = candidate.process.definition.key_of(row.key, row.params)
-        if (
-            row.contact_id != candidate.item.contact.id
-            or row.occurred_at <= candidate.item.occurred_at
-            or (key is not None and key != candidate.key)
-        ):
-            return False
-        stops = [t for t in _stop_triggers(candidate.process) if t.event == row.type]
-        rules = [t.filter for t in stops if t.filter is not None]
-        if len(rules) < len(stops) or not rules:
-            return bool(stops)
-        return any(
-            await evaluate(
-                self._connection,
-                rules,
-                contact_id=candidate.item.contact.id,
-                event=row.params,
-                now=self._now,
-                segments=self._view.segments,
-            )
-        )
-
-    async def _subscribed(self, candidates: list[_Candidate]) -> list[_Candidate]:
+    async def _subscribed(self, candidates: list[Candidate]) -> list[Candidate]:
         """A process that belongs to a list takes in the list's subscribers only (Ecomail)."""
         bound = [c for c in candidates if c.process.definition.list_key is not None]
         if not bound:
@@ -512,19 +297,17 @@ class _Transaction:
             )
         )
         subscribed = {(row.contact_id, row.list_key) for row in found}
-        kept: list[_Candidate] = []
+        kept: list[Candidate] = []
         for candidate in candidates:
             list_key = candidate.process.definition.list_key
             if list_key is None or (candidate.item.contact.id, list_key) in subscribed:
                 kept.append(candidate)
             else:
-                self._say(
-                    candidate.item, candidate.process, "skipped", f"not subscribed to the list {list_key}"
-                )
+                candidate.item.say(candidate.process, "skipped", f"not subscribed to the list {list_key}")
         return kept
 
-    async def _start(self, candidates: list[_Candidate]) -> None:
-        allowed = await self._pass_entries(candidates)
+    async def _start(self, candidates: list[Candidate]) -> None:
+        allowed = await Entries(self._connection, self._now).let_in(candidates)
         if not allowed:
             return
         new = [self._row(c) for c in sorted(allowed, key=lambda c: c.instance)]
@@ -535,7 +318,7 @@ class _Transaction:
             else:
                 await self._refuse_conflict(candidate)
 
-    def _row(self, candidate: _Candidate) -> dict[str, Any]:
+    def _row(self, candidate: Candidate) -> dict[str, Any]:
         recurrence = candidate.process.definition.recurrence
         return {
             "id": candidate.instance,
@@ -549,13 +332,13 @@ class _Transaction:
             "open": True,
             "exclusive": isinstance(recurrence, WhenFinished) and not candidate.forced,
             "visit": 1,
-            "lease_until": _lease(),
+            "lease_until": lease(),
             "created_at": self._now,
             "updated_at": self._now,
         }
 
-    def _admitted(self, candidate: _Candidate) -> None:
-        self._say(candidate.item, candidate.process, "started", None, candidate.instance)
+    def _admitted(self, candidate: Candidate) -> None:
+        candidate.item.say(candidate.process, "started", None, candidate.instance)
         contact = candidate.item.contact
         self._effects.starts.append(
             Start(
@@ -567,7 +350,7 @@ class _Transaction:
             )
         )
 
-    async def _refuse_conflict(self, candidate: _Candidate) -> None:
+    async def _refuse_conflict(self, candidate: Candidate) -> None:
         same = (
             await self._connection.execute(
                 select(_i.id, _i.open, _i.event_id, _i.contact_id).where(
@@ -597,75 +380,9 @@ class _Transaction:
             if same.open
             else f"the workflow id was used by an earlier instance: {same.id}"
         )
-        self._say(candidate.item, candidate.process, "skipped", reason, same.id)
+        candidate.item.say(candidate.process, "skipped", reason, same.id)
 
-    async def _pass_entries(self, candidates: list[_Candidate]) -> list[_Candidate]:
-        allowed: list[_Candidate] = []
-        once: list[_Candidate] = []
-        for candidate in candidates:
-            recurrence = candidate.process.definition.recurrence
-            if isinstance(recurrence, (EachTime, WhenFinished)):
-                allowed.append(candidate)
-            elif isinstance(recurrence, OncePer):
-                if await self._pass_once_per(candidate, recurrence):
-                    allowed.append(candidate)
-            else:
-                once.append(candidate)
-        return allowed + await self._pass_once(once)
-
-    async def _pass_once(self, candidates: list[_Candidate]) -> list[_Candidate]:
-        if not candidates:
-            return []
-        n = rows.entries.c
-        new = sorted(
-            (self._entry(c, "once", None) for c in candidates),
-            key=lambda r: (r["process_key"], r["contact_id"]),
-        )
-        made = await rows.insert_new(self._connection, rows.entries, new, n.process_key, n.contact_id, n.key)
-        taken = {tuple(row) for row in made}
-        allowed: list[_Candidate] = []
-        for candidate in candidates:
-            if candidate.forced or (candidate.process.key, candidate.item.contact.id, candidate.key) in taken:
-                allowed.append(candidate)
-            else:
-                self._say(
-                    candidate.item, candidate.process, "skipped", "once: this contact has entered before"
-                )
-        return allowed
-
-    async def _pass_once_per(self, candidate: _Candidate, recurrence: OncePer) -> bool:
-        period = str(recurrence.period)
-        zone = candidate.item.contact.time_zone or candidate.process.definition.time_zone
-        entry = self._entry(candidate, period, recurrence.next_at(self._now, zone))
-        statement = rows.upsert(self._connection, rows.entries)
-        n, new = rows.entries.c, statement.excluded
-        free = or_(
-            and_(n.period == period, n.next_at <= self._now),
-            and_(n.period != period, n.last_at <= add(self._now, recurrence.period, zone, -1)),
-        )
-        upsert = statement.values(entry).on_conflict_do_update(
-            index_elements=["process_key", "contact_id", "key"],
-            set_={"last_at": new.last_at, "period": new.period, "next_at": new.next_at},
-            where=None if candidate.forced else free,
-        )
-        if (await self._connection.execute(upsert.returning(n.last_at))).first() is not None:
-            return True
-        self._say(
-            candidate.item, candidate.process, "skipped", f"once per {period}: it entered within that time"
-        )
-        return False
-
-    def _entry(self, candidate: _Candidate, period: str, next_at: datetime | None) -> dict[str, Any]:
-        return {
-            "process_key": candidate.process.key,
-            "contact_id": candidate.item.contact.id,
-            "key": candidate.key,
-            "last_at": self._now,
-            "period": period,
-            "next_at": next_at,
-        }
-
-    async def _stop(self, item: _Item, process: ProcessView) -> None:
+    async def _stop(self, item: Item, process: ProcessView) -> None:
         key = process.definition.key_of(item.event.key, item.event.params)
         where: list[ColumnElement[bool]] = [
             _i.process_key == process.key,
@@ -678,11 +395,11 @@ class _Transaction:
         stopped, outbox = await stop_instances(self._connection, where, reason, self._now)
         self._effects.outbox += outbox
         for instance in stopped:
-            self._say(item, process, "stopped", None, instance)
+            item.say(process, "stopped", None, instance)
         if not stopped:
-            self._say(item, process, "skipped", "nothing to stop")
+            item.say(process, "skipped", "nothing to stop")
 
-    async def _signal(self, items: list[_Item]) -> None:
+    async def _signal(self, items: list[Item]) -> None:
         awaited = [item for item in items if item.event.type in self._view.awaited]
         if not awaited:
             return
@@ -712,7 +429,7 @@ class _Transaction:
                 if row.contact_id == item.contact.id and row.event_type == item.event.type:
                     await self._signal_one(item, row)
 
-    async def _signal_one(self, item: _Item, row: Any) -> None:
+    async def _signal_one(self, item: Item, row: Any) -> None:
         definition = await self._catalog.definition(self._connection, row.process_key, row.version)
         key = definition.key_of(item.event.key, item.event.params)
         if definition.instance_key is not None and key != row.key:
@@ -736,21 +453,9 @@ class _Transaction:
             Decision(process=row.process_key, decision="continued", instance=row.instance_id)
         )
 
-    def _say(
-        self,
-        item: _Item,
-        process: ProcessView,
-        decision: str,
-        reason: str | None,
-        instance: str | None = None,
-    ) -> None:
-        item.result.decisions.append(
-            Decision(process=process.key, decision=decision, reason=reason, instance=instance)
-        )
-
     # What is kept
 
-    async def _store(self, items: list[_Item]) -> None:
+    async def _store(self, items: list[Item]) -> None:
         new = [
             {
                 "id": item.event.id,
@@ -770,76 +475,18 @@ class _Transaction:
             raise EventRace
 
 
-async def stop_instances(
-    connection: AsyncConnection,
-    where: Sequence[ColumnElement[bool]],
-    reason: str,
-    now: datetime,
-    *,
-    outcome: str = "stopped",
-) -> tuple[list[str], list[int]]:
-    """Mark open instances as stopping, so that no further effect passes its guard, and enqueue their cancellation.
-
-    Returns the instances and their outbox rows. Those that are stopping already are left as they are.
-    """
-    found = (
-        await connection.execute(
-            select(_i.id).where(_i.open, _i.state != "stopping", *where).order_by(_i.id).with_for_update()
-        )
-    ).all()
-    ids = [row.id for row in found]
-    if not ids:
-        return [], []
-    await connection.execute(
-        update(rows.instances)
-        .where(_i.id.in_(ids))
-        .values(state="stopping", outcome=outcome, reason=reason, due_at=None, updated_at=now)
-    )
-    return ids, await enqueue(connection, "cancel", ids, {"reason": reason}, now)
-
-
-async def enqueue(
-    connection: AsyncConnection,
-    kind: str,
-    instances: Sequence[str],
-    payload: Mapping[str, Any],
-    now: datetime,
-) -> list[int]:
-    """Write signals or cancellations to be delivered after the commit; returns their ids."""
-    result = await connection.execute(
-        insert(rows.outbox).returning(rows.outbox.c.id),
-        [
-            {
-                "instance_id": instance,
-                "kind": kind,
-                "payload": dict(payload),
-                "attempts": 0,
-                "lease_until": _lease(),
-                "created_at": now,
-            }
-            for instance in instances
-        ],
-    )
-    return [row.id for row in result]
-
-
 def is_unfinished(decision: Decision) -> bool:
     """Whether an open instance is what kept the contact out."""
     return decision.reason is not None and decision.reason.startswith(UNFINISHED)
 
 
-def _lease() -> datetime:
-    """By the wall clock, as the sweeper reads it: a workflow's own may run ahead where time is skipped."""
-    return datetime.now(UTC) + START_LEASE
-
-
-def _waves(items: list[_Item]) -> Iterator[list[_Item]]:
+def _waves(items: list[Item]) -> Iterator[list[Item]]:
     """Groups in which each contact stands once, so that a contact's events act in their order."""
     todo = items
     while todo:
         seen: set[str] = set()
-        wave: list[_Item] = []
-        rest: list[_Item] = []
+        wave: list[Item] = []
+        rest: list[Item] = []
         for item in todo:
             contact = item.contact.id if item.contact is not None else ""
             if contact in seen:
@@ -852,21 +499,5 @@ def _waves(items: list[_Item]) -> Iterator[list[_Item]]:
         todo = rest
 
 
-def _index(index: dict[tuple[str, str], Any], contact: Any) -> None:
-    index[("id", contact.id)] = contact
-    for name in contacts.IDENTITIES:
-        value = getattr(contact, name)
-        if value is not None:
-            index[(name, value)] = contact
-
-
 def _matches(match: Mapping[str, str], params: Mapping[str, Any]) -> bool:
     return all(params.get(name) == value for name, value in match.items())
-
-
-def _stop_triggers(process: ProcessView) -> list[EventTrigger]:
-    return [t for t in process.definition.triggers if isinstance(t, EventTrigger) and t.does == "stop"]
-
-
-def _stop_types(process: ProcessView) -> set[str]:
-    return {trigger.event for trigger in _stop_triggers(process)}

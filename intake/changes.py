@@ -9,7 +9,8 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.admission import Admission, Effects, stop_instances
+from intake.admission import Admission
+from intake.effects import Effects, stop_instances
 from intake.events import Decision, IncomingEvent
 from intake.refusals import Missing
 from processes.builtin_events import (

@@ -22,7 +22,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from intake.admission import Effects, Start
+from intake.effects import Effects, Start
 from processes.instructions import (
     SEARCH_CONTACT,
     SEARCH_PROCESS,

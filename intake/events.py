@@ -85,13 +85,6 @@ class EventResult(BaseModel):
     decisions: list[Decision] = Field(default_factory=list)
     problems: list[Problem] = Field(default_factory=list)
 
-    def copy_from(self, first: "EventResult") -> None:
-        """Say what the same event, sent first in the same batch, did: now and when its decisions change."""
-        self.contact, self.contact_status = first.contact, first.contact_status
-        self.decisions, self.problems = first.decisions, first.problems
-        if first.status == "refused":
-            self.status = first.status
-
 
 def new_event_id() -> str:
     """An id for an event whose sender gave none: sorts by time."""

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.admission import Effects, enqueue, stop_instances
 from intake.dispatch import Dispatcher
+from intake.effects import Effects, enqueue, stop_instances
 from intake.refusals import InstancesOpen, Missing, WrongStatus
 from intake.service import retried
 from processes.definition import ProcessDefinition, parse

@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from intake.admission import Admission, Effects, EventRace, is_unfinished
+from intake.admission import Admission, EventRace, is_unfinished
 from intake.dispatch import Dispatcher
+from intake.effects import Effects
 from intake.events import Decision, EventResult, IncomingEvent
 from processes.builtin_events import PROCESS_REQUESTED
 from store import rows

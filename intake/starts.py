@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.admission import Effects, is_unfinished
+from intake.admission import is_unfinished
 from intake.changes import Changes, Origin
 from intake.dispatch import Dispatcher
+from intake.effects import Effects
 from intake.events import Decision, new_event_id
 from intake.refusals import Missing, StartRefused
 from intake.service import Intake, retried

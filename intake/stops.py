@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.admission import Effects, enqueue, stop_instances
 from intake.dispatch import Dispatcher
+from intake.effects import Effects, enqueue, stop_instances
 from intake.refusals import InstanceEnded, Missing, NotHolding
 from processes.instructions import SIGNAL_RELEASE
 from store import rows

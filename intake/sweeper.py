@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from intake.admission import Effects, Start, enqueue, stop_instances
 from intake.dispatch import Dispatcher
+from intake.effects import Effects, Start, enqueue, stop_instances
 from intake.service import mend_if_closed
 from processes import names
 from processes.instructions import SIGNAL_RELEASE, WORKFLOW

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from activities.base import TransactionalStep
 from activities.scene import Scene
-from intake.admission import Effects, stop_instances
+from intake.effects import Effects, stop_instances
 from processes.steps.stop_process import StopProcess
 from store import rows
 

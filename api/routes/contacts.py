@@ -13,8 +13,8 @@ from api.documentation import problems
 from api.models import Body, InstanceRow, Page, StopAnswer
 from api.rows import instance_row
 from intake import people
-from intake.admission import Effects
 from intake.changes import SUBSCRIBED, UNSUBSCRIBED
+from intake.effects import Effects
 from intake.refusals import Clash, Missing
 from intake.service import retried
 from processes.problems import DocumentInvalid, Problem

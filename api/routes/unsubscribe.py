@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api.deps import ServicesDep
 from api.documentation import problems
 from channels.links import Unsubscribe
-from intake.admission import Effects
 from intake.changes import UNSUBSCRIBED, Origin
+from intake.effects import Effects
 from intake.events import new_event_id
 from intake.service import retried
 from runtime import Services

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import update
 from temporalio.client import WorkflowExecutionStatus
 
-from intake.admission import Effects, enqueue, stop_instances
+from intake.effects import Effects, enqueue, stop_instances
 from intake.events import EventResult
 from processes.instructions import SIGNAL_RELEASE
 from store import rows

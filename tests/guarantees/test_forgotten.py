@@ -8,7 +8,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from intake.admission import Start
+from intake.effects import Start
 from store import rows
 from tests.guarantees.processes import LONG_WAIT, mail, only, process, temporal_status
 from tests.support.engine import Engine

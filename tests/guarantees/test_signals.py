@@ -7,7 +7,7 @@ from typing import Any
 from temporalio.worker import Worker
 
 from activities.registry import all_activities
-from intake.admission import enqueue
+from intake.effects import enqueue
 from processes.instructions import SIGNAL_EVENT
 from runtime import Services
 from store import rows

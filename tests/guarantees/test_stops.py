@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from intake.admission import stop_instances
+from intake.effects import stop_instances
 from store import rows
 from tests.guarantees.processes import (
     canceled,
