@@ -53,7 +53,7 @@ def engine_of(services: Services) -> Engine:
 @pytest.fixture
 def hasty_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """What did not arrive is sent again at once, not after half a minute."""
-    monkeypatch.setattr("intake.admission.START_LEASE", timedelta(0))
+    monkeypatch.setattr("intake.effects.START_LEASE", timedelta(0))
     monkeypatch.setattr("intake.sweeper.LEASE", timedelta(seconds=1))
     monkeypatch.setattr("intake.dispatch.RETRY_LATER", timedelta(seconds=1))
 
