@@ -4,11 +4,11 @@
 refers to exists is `processes/validation.py`'s question.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from processes.clock import ZoneName
 from processes.problems import DocumentInvalid, Problem, problems_of
@@ -17,6 +17,8 @@ from processes.rules import Rule
 from processes.steps import Step, StepBase
 from processes.triggers import Trigger
 from processes.values import Json, Key, StepId, Tag
+
+_STEP: TypeAdapter[StepBase] = TypeAdapter(Step)
 
 MAX_STEPS = 500
 MAX_TRIGGERS = 50
@@ -148,11 +150,31 @@ def parse(document: Any) -> ProcessDefinition:
     try:
         definition = ProcessDefinition.model_validate(document)
     except ValidationError as error:
-        raise DocumentInvalid(problems_of(error, document)) from None
+        raise DocumentInvalid([*problems_of(error, document), *_dangling(document)]) from None
     problems = list(_graph_problems(definition))
     if problems:
         raise DocumentInvalid(problems)
     return definition
+
+
+def _dangling(document: dict[str, Any]) -> Iterator[Problem]:
+    """Exits to steps that are not there, of those steps of a misshapen document that are well shaped themselves."""
+    steps = document.get("steps")
+    if not isinstance(steps, list):
+        return
+    ids = {str(step["id"]) for step in steps if isinstance(step, dict) and isinstance(step.get("id"), str)}
+    for index, raw in enumerate(steps[:MAX_STEPS]):
+        try:
+            step = _STEP.validate_python(raw)
+        except ValidationError:
+            continue
+        yield from _unknown_exits(index, step, ids)
+
+
+def _unknown_exits(index: int, step: StepBase, ids: Collection[str]) -> Iterator[Problem]:
+    for place, to in step.exits():
+        if to is not None and to not in ids:
+            yield Problem(pointer=f"/steps/{index}/{place}", message=f"there is no step «{to}»")
 
 
 def _graph_problems(definition: ProcessDefinition) -> Iterator[Problem]:
@@ -165,9 +187,7 @@ def _graph_problems(definition: ProcessDefinition) -> Iterator[Problem]:
             yield Problem(
                 pointer=f"/steps/{index}/id", message=f"«{step.id}» is a reserved word, not a step's id"
             )
-        for place, to in step.exits():
-            if to is not None and to not in definition.by_id:
-                yield Problem(pointer=f"/steps/{index}/{place}", message=f"there is no step «{to}»")
+        yield from _unknown_exits(index, step, definition.by_id)
     if definition.first is not None and definition.first not in definition.by_id:
         yield Problem(pointer="/first", message=f"there is no step «{definition.first}»")
         return

@@ -347,3 +347,16 @@ def test_the_instance_key_of_an_event(
     instance_key: str | None, event_key: str | None, params: dict[str, Any], expected: str | None
 ) -> None:
     assert parse(process(instance_key=instance_key)).key_of(event_key, params) == expected
+
+
+def test_a_step_that_is_not_there_is_named_beside_a_wrong_shape() -> None:
+    document = {
+        "key": "p", "name": "P", "recurrence": "once",
+        "steps": [
+            {"id": "w", "type": "wait", "for": "1 minut", "next": "tag"},
+            {"id": "tag", "type": "add_tag", "tag": "x", "next": "nowhere"},
+        ],
+    }  # fmt: skip
+    with pytest.raises(DocumentInvalid) as refused:
+        parse(document)
+    assert [problem.pointer for problem in refused.value.problems] == ["/steps/0/for", "/steps/1/next"]
