@@ -23,6 +23,9 @@ dev: setup  ## everything in one process tree, until Ctrl-C
 test: setup
 	$(BIN)/pytest -n 3 --dist loadfile
 
+faults: setup  ## seeded fault runs judged by the oracle: make faults SEEDS=1-20 SECONDS=180
+	$(BIN)/python -m tests.faults --seeds $(or $(SEEDS),1) --seconds $(or $(SECONDS),180) $(if $(PARALLEL),--parallel $(PARALLEL))
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

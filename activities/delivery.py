@@ -5,15 +5,17 @@ after it, together with the visit. A retry that finds it closed does not send; o
 the outcome is unknown: it sends again only where the receiver drops a second copy by its id, or the step says so.
 """
 
+import asyncio
 import hashlib
+import secrets
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, TypeVar
 
 import structlog
-from sqlalchemy import insert, literal, select, update
+from sqlalchemy import and_, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -33,6 +35,7 @@ from channels.errors import (
 from intake.service import retried
 from processes.instructions import End, Instruction, StepCall
 from store import contacts, rows
+from store.database import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +50,11 @@ CLAIMED, SENT, RETRYING, REFUSED, SKIPPED, UNKNOWN = (
     "unknown",
 )
 MAX_BACKOFF = timedelta(minutes=10)
+RECORD_MARGIN = timedelta(seconds=15)
+"""Before its time limit, an attempt gives up writing down what it did."""
+LONGEST_RECORD_PAUSE = 2.0
 
+T = TypeVar("T")
 Claim = Callable[[], Awaitable[bool]]
 
 
@@ -129,17 +136,18 @@ class DeliveryStep(StepActivity[S]):
             return await self.tools.stage.enter(connection, instance, call)
 
     async def _deliver(self, scene: Scene, step: Any, outgoing: Outgoing) -> Instruction:
-        claimed = False
+        token = secrets.token_hex(8)
 
         async def claim() -> bool:
-            nonlocal claimed
-            claimed = await self._claim(scene, step, outgoing)
-            return claimed
+            return await self._claim(scene, step, outgoing, token)
 
         try:
             answer = await self.hand_over(step, outgoing, claim)
         except Withdrawn:
             return await self._withdrawn(scene)
+        except DatabaseUnavailable as error:  # from the claim, which may stand all the same: nothing was sent
+            await self._reopen(scene, outgoing, str(error), token)
+            raise
         except OutcomeUnknown as error:
             if self.repeatable(step):
                 raise ApplicationError(
@@ -150,10 +158,10 @@ class DeliveryStep(StepActivity[S]):
             self.refused(step, error)
             return await self._close(scene, REFUSED, str(error), recipient=outgoing.recipient, refusal=error)
         except (SenderRefused, AddressNotAllowed) as error:
-            await self._reopen(scene, outgoing, str(error), claimed=claimed)
+            await self._reopen(scene, outgoing, str(error), token)
             raise Held(str(error)) from error
         except TryLater as error:
-            await self._reopen(scene, outgoing, str(error), claimed=claimed)
+            await self._reopen(scene, outgoing, str(error), token)
             raise ApplicationError(
                 str(error), type="TryLater", next_retry_delay=_back_off(error.retry_after)
             ) from None
@@ -169,7 +177,7 @@ class DeliveryStep(StepActivity[S]):
             )
         return again
 
-    async def _claim(self, scene: Scene, step: Any, outgoing: Outgoing) -> bool:
+    async def _claim(self, scene: Scene, step: Any, outgoing: Outgoing, token: str) -> bool:
         now = scene.now
         may_act = (
             select(_i.id)
@@ -180,6 +188,7 @@ class DeliveryStep(StepActivity[S]):
         async with self.tools.database.write() as connection:
             if scene.row.message_state is None:
                 columns = self._ledger_row(scene, outgoing.recipient, outgoing.subject, CLAIMED, None, now)
+                columns["claim"] = token
                 source = may_act.with_only_columns(
                     *(
                         literal(value, rows.messages.c[name].type).label(name)
@@ -199,29 +208,37 @@ class DeliveryStep(StepActivity[S]):
                     update(rows.messages)
                     .where(_m.id == outgoing.id, _m.state.in_(states))
                     .values(
-                        state=CLAIMED, attempts=_m.attempts + 1, recipient=outgoing.recipient, detail=None
+                        state=CLAIMED,
+                        claim=token,
+                        attempts=_m.attempts + 1,
+                        recipient=outgoing.recipient,
+                        detail=None,
                     )
                 )
             result = await connection.execute(statement)
             return int(result.rowcount) == 1
 
-    async def _reopen(self, scene: Scene, outgoing: Outgoing, error: str, *, claimed: bool) -> None:
+    async def _reopen(self, scene: Scene, outgoing: Outgoing, error: str, token: str) -> None:
         """Nothing was sent: the message waits for its next try, and shows why. A claim that is not this attempt's
         own is left alone.
         """
         metrics.RETRIES.labels(self.channel).inc()
-        async with self.tools.database.write() as connection:
-            statement = rows.upsert(connection, rows.messages)
-            row = self._ledger_row(
-                scene, outgoing.recipient, outgoing.subject, RETRYING, error[:1000], scene.now
-            )
-            await connection.execute(
-                statement.values(row).on_conflict_do_update(
-                    index_elements=["id"],
-                    set_={"state": RETRYING, "detail": error[:1000], "attempts": activity.info().attempt},
-                    where=_m.state.in_([CLAIMED, RETRYING] if claimed else [RETRYING]),
+
+        async def reopen() -> None:
+            async with self.tools.database.write() as connection:
+                statement = rows.upsert(connection, rows.messages)
+                row = self._ledger_row(
+                    scene, outgoing.recipient, outgoing.subject, RETRYING, error[:1000], scene.now
                 )
-            )
+                await connection.execute(
+                    statement.values(row).on_conflict_do_update(
+                        index_elements=["id"],
+                        set_={"state": RETRYING, "detail": error[:1000], "attempts": activity.info().attempt},
+                        where=or_(_m.state == RETRYING, and_(_m.state == CLAIMED, _m.claim == token)),
+                    )
+                )
+
+        await _as_soon_as_it_can(reopen)
 
     async def _close(
         self,
@@ -262,7 +279,7 @@ class DeliveryStep(StepActivity[S]):
             return await self.tools.stage.finish(scene, result | (answer or {}), to=step.next)
 
         try:
-            instruction = await retried(self.tools.database, close)
+            instruction = await _as_soon_as_it_can(lambda: retried(self.tools.database, close))
         except InstanceOver:
             instruction = await self._close_after_the_end(scene, state, detail)
         metrics.MESSAGES.labels(self.channel, state).inc()
@@ -272,14 +289,18 @@ class DeliveryStep(StepActivity[S]):
 
     async def _close_after_the_end(self, scene: Scene, state: str, detail: str | None) -> Instruction:
         """The instance ended while the message was under way: the ledger says what became of the message."""
-        async with self.tools.database.write() as connection:
-            await connection.execute(
-                update(rows.messages)
-                .where(_m.id == self._id(scene))
-                .values(state=state, detail=detail, closed_at=scene.now)
-            )
-            outcome = (await connection.execute(select(_i.outcome).where(_i.id == scene.instance))).scalar()
-        return End(do="end", outcome=outcome or "stopped")
+
+        async def close() -> str | None:
+            async with self.tools.database.write() as connection:
+                await connection.execute(
+                    update(rows.messages)
+                    .where(_m.id == self._id(scene))
+                    .values(state=state, detail=detail, closed_at=scene.now)
+                )
+                outcome = await connection.execute(select(_i.outcome).where(_i.id == scene.instance))
+                return outcome.scalar()
+
+        return End(do="end", outcome=await _as_soon_as_it_can(close) or "stopped")
 
     def _id(self, scene: Scene) -> str:
         return message_id(scene.instance, scene.call.step, scene.call.visit)
@@ -308,3 +329,24 @@ def _back_off(retry_after: float | None) -> timedelta:
     """1, 2, 4 … seconds, at most ten minutes; never less than the other side asked for."""
     waited = timedelta(seconds=min(2.0 ** min(activity.info().attempt - 1, 20), MAX_BACKOFF.total_seconds()))
     return max(waited, timedelta(seconds=retry_after or 0))
+
+
+async def _as_soon_as_it_can(write: Callable[[], Awaitable[T]]) -> T:
+    """Write down what became of a message, however long the database is away: only this attempt knows it.
+
+    Raises DatabaseUnavailable shortly before the attempt's own time is over. The next one then finds the claim, and
+    has to say `unknown`.
+    """
+    info = activity.info()
+    limit = info.start_to_close_timeout or timedelta(0)
+    deadline = info.started_time + limit - RECORD_MARGIN
+    pause = 0.1
+    while True:
+        try:
+            return await write()
+        except DatabaseUnavailable as error:
+            if datetime.now(UTC) > deadline:
+                raise
+            log.warning("outcome_waits_for_the_database", error=str(error))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_RECORD_PAUSE)

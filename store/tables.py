@@ -321,7 +321,7 @@ class Message(SQLModel, table=True):
     """The send ledger. Claimed before a send and closed after it; its id is the idempotency key everywhere.
 
     `state`: claimed, sent, retrying (put off; the error is kept), refused, skipped, unknown, withdrawn (the instance
-    was stopped before it went).
+    was stopped before it went). `claim` is the attempt that claimed it last: only that one may give the claim back.
     """
 
     __tablename__: ClassVar[str] = "messages"
@@ -340,6 +340,7 @@ class Message(SQLModel, table=True):
     subject: str | None = None
     state: str
     detail: str | None = None
+    claim: str | None = None
     attempts: int = 1
     claimed_at: datetime = _time()
     closed_at: datetime | None = _time(nullable=True)

@@ -1,0 +1,167 @@
+"""Reads what became of a run: the database's rows, every workflow's status, and the mail server's log."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import func, select
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from store import rows
+from store.database import Database
+from tests.faults.mail import read_log
+from tests.oracle.actions import Said
+from tests.oracle.outcome import ContactOutcome, InstanceFound, LedgerRow, MailTaken, VisitMade
+
+WORKFLOW_TYPE = "ProcessInstance"
+DESCRIBES_AT_ONCE = 16
+
+
+@dataclass
+class Everything:
+    """What became of all contacts, and what is left over."""
+
+    contacts: dict[str, ContactOutcome]
+    leftovers: list[str]
+
+
+async def read(database_url: str, client: Client, mail_log: Path, contacts: Iterable[str]) -> Everything:
+    """Read it all. What belongs to no contact of the run is a leftover, and so is what still waits to be sent."""
+    outcomes = {contact: ContactOutcome(contact) for contact in contacts}
+    leftovers: list[str] = []
+    database = Database.connect(database_url)
+    try:
+        async with database.read() as connection:
+            people = {
+                row.id: row.external_id
+                for row in await connection.execute(select(rows.contacts.c.id, rows.contacts.c.external_id))
+            }
+            for row in await connection.execute(select(rows.events)):
+                contact = people.get(row.contact_id or "")
+                if contact in outcomes and row.source == "api":
+                    outcomes[contact].events[row.id] = _said(row.outcome)
+            visits: dict[str, list[VisitMade]] = defaultdict(list)
+            for row in await connection.execute(select(rows.visits).where(rows.visits.c.step != "")):
+                visits[row.instance_id].append(VisitMade(row.step, row.visit, row.result or {}))
+            messages: dict[str, list[LedgerRow]] = defaultdict(list)
+            for row in await connection.execute(select(rows.messages)):
+                messages[row.instance_id].append(
+                    LedgerRow(
+                        row.id, row.step, row.state, row.recipient, _epoch(row.claimed_at), row.attempts,
+                        row.detail or "",
+                    )
+                )  # fmt: skip
+            instances = list(
+                await connection.execute(select(rows.instances).order_by(rows.instances.c.created_at))
+            )
+            for row in await connection.execute(select(rows.contact_tags)):
+                contact = people.get(row.contact_id)
+                if contact in outcomes:
+                    outcomes[contact].tags.add(row.tag)
+            for name, table in (("outbox", rows.outbox), ("waits", rows.waits)):
+                left = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+                if left:
+                    leftovers.append(f"{left} rows are left in {name}")
+    finally:
+        await database.close()
+    statuses = await _statuses(client, [row.id for row in instances])
+    for row in instances:
+        contact = people.get(row.contact_id)
+        if contact not in outcomes:
+            leftovers.append(f"instance {row.id} is of nobody")
+            continue
+        outcomes[contact].instances[row.id] = InstanceFound(
+            id=row.id,
+            process=row.process_key,
+            version=row.version,
+            contact=contact,
+            event_id=row.event_id,
+            state=row.state,
+            open=row.open,
+            outcome=row.outcome,
+            reason=row.reason,
+            workflow=statuses[row.id],
+            visits=visits.pop(row.id, []),
+            messages=messages.pop(row.id, []),
+        )
+    leftovers += [f"the ledger has messages of {name}, which does not exist" for name in messages]
+    leftovers += await _workflows_without_rows(client, {row.id for row in instances})
+    leftovers += _mails(mail_log, outcomes)
+    return Everything(outcomes, leftovers)
+
+
+def _mails(log: Path, outcomes: dict[str, ContactOutcome]) -> list[str]:
+    leftovers = []
+    for line in read_log(log):
+        if line.subject is None:
+            continue
+        contact = line.subject.split("/")[1] if line.subject.count("/") == 2 else ""
+        if contact not in outcomes:
+            leftovers.append(f"a mail «{line.subject}» to {line.to} is of nobody")
+            continue
+        if not (line.to or "").endswith(f"{contact}@example.com"):
+            leftovers.append(f"the mail «{line.subject}» went to {line.to}")
+        outcomes[contact].mails.append(
+            MailTaken(
+                at=line.at,
+                what=line.what,
+                message_id=line.message_id or "",
+                to=line.to or "",
+                subject=line.subject,
+                kept=line.what == "accepted" or bool(line.kept),
+            )
+        )
+    return leftovers
+
+
+async def _statuses(client: Client, ids: list[str]) -> dict[str, str | None]:
+    slots = asyncio.Semaphore(DESCRIBES_AT_ONCE)
+
+    async def status(name: str) -> str | None:
+        async with slots:
+            try:
+                found = (await client.get_workflow_handle(name).describe()).status
+            except RPCError:
+                return None
+        return None if found is None else found.name
+
+    return dict(zip(ids, await asyncio.gather(*(status(name) for name in ids)), strict=True))
+
+
+async def _workflows_without_rows(client: Client, ids: set[str]) -> list[str]:
+    return [
+        f"workflow {execution.id} ({execution.status}) has no row"
+        async for execution in client.list_workflows(f"WorkflowType = '{WORKFLOW_TYPE}'")
+        if execution.id not in ids
+    ]
+
+
+async def unfinished(database_url: str) -> str | None:
+    """What still moves: open instances and the outbox; None once all is quiet."""
+    database = Database.connect(database_url)
+    try:
+        async with database.read() as connection:
+            i = rows.instances.c
+            states = await connection.execute(select(i.state, func.count()).where(i.open).group_by(i.state))
+            found = {row[0]: int(row[1]) for row in states}
+            outbox = (await connection.execute(select(func.count()).select_from(rows.outbox))).scalar_one()
+    finally:
+        await database.close()
+    if outbox:
+        found["in the outbox"] = outbox
+    return ", ".join(f"{number} {state}" for state, number in found.items()) or None
+
+
+def _said(outcome: Any) -> tuple[Said, ...]:
+    return tuple(
+        Said(d["process"], d["decision"], d.get("reason") or "", d.get("instance")) for d in outcome or []
+    )
+
+
+def _epoch(at: datetime) -> float:
+    return at.timestamp()
