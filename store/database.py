@@ -18,6 +18,13 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 SQLITE_BUSY_SECONDS = 30
 
+_AWAY = ("08", "53", "57P", "58", "25006")
+"""SQLSTATEs of a server that cannot work now: connection lost, out of disk, memory or connections, starting or
+stopping, input and output failing, and a standby that was the primary until a moment ago. None is a step's fault.
+"""
+_LACKS = {"42P01": "tables", "42703": "columns"}
+_SQLITE_LACKS_A_COLUMN = ("no such column", "has no column named")
+
 
 class DatabaseUnavailable(Exception):
     """The database cannot be reached or does not answer.
@@ -31,10 +38,10 @@ class DatabaseUnavailable(Exception):
 
 
 class SchemaMissing(DatabaseUnavailable):
-    """The database has no tables yet."""
+    """The database has no tables yet, or is of an older release than this process."""
 
-    def __init__(self) -> None:
-        super().__init__("the database has no tables: run `onward migrate`")
+    def __init__(self, lacks: str = "tables") -> None:
+        super().__init__(f"the database has not the {lacks} of this release: run `onward migrate`")
 
 
 def _to_json(value: Any) -> str:
@@ -126,9 +133,11 @@ class _Translated:
                 return
             if "no such table" in str(error.orig):
                 raise SchemaMissing from error
+            if any(words in str(error.orig) for words in _SQLITE_LACKS_A_COLUMN):
+                raise SchemaMissing("columns") from error
             raise DatabaseUnavailable(str(error.orig), stale=error.connection_invalidated) from error
-        if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) == "42P01":
-            raise SchemaMissing from error
+        if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) in _LACKS:
+            raise SchemaMissing(_LACKS[getattr(error.orig, "sqlstate", "")]) from error
         if isinstance(error, PoolTimeout):
             raise DatabaseUnavailable(str(error)) from error
         if isinstance(error, OSError):  # a PostgreSQL that is away leaves no socket file: FileNotFoundError
@@ -140,9 +149,9 @@ def _is_serialization_failure(error: DBAPIError) -> bool:
 
 
 def _turns_us_away(error: DBAPIError) -> bool:
-    """PostgreSQL is starting, stopping or full (57P01-57P03, 53300), or the connection failed (class 08)."""
+    """PostgreSQL cannot work for a while: see `_AWAY`."""
     state = getattr(error.orig, "sqlstate", None) or ""
-    return state in {"57P01", "57P02", "57P03", "53300"} or state.startswith("08")
+    return state.startswith(_AWAY)
 
 
 def _set_up_sqlite(engine: AsyncEngine) -> None:

@@ -83,6 +83,21 @@ async def current(url: str) -> str | None:
         await database.close()
 
 
+async def is_behind(database: Database) -> bool:
+    """Whether migrations of this code are missing. A revision that it does not know is newer code's: that is not
+    behind, since migrations only add. Raises DatabaseUnavailable.
+    """
+    async with database.read() as connection:
+        at = await connection.run_sync(_current)
+    known = {script.revision for script in _scripts().walk_revisions()}
+    return at is None or (at in known and at != newest())
+
+
+async def revision_of(connection: AsyncConnection) -> str | None:
+    """The revision of the connection's database, or None before the first."""
+    return await connection.run_sync(_current)
+
+
 def newest() -> str:
     """The revision that this code is written for."""
     head = _scripts().get_current_head()

@@ -5,8 +5,21 @@ from collections.abc import Sequence
 from tests.faults.mischief import Happened
 from tests.oracle.outcome import LedgerRow, MailTaken
 
-AFTER = 45.0
-"""Seconds for which a fault explains: the reply's timeout (5 s), and the pulse's (30 s) by which a death is noticed."""
+NEAR = 10.0
+"""Seconds around the mail server's 250 in which a fault can have kept it from being read or written down."""
+
+CUT_BY_THE_SERVER = "the server cut the line after DATA"
+CUT_ON_THE_WAY = "the line was cut after DATA, by the network or with the worker"
+TOO_LATE = "the server's reply came after the time limit"
+WORKER_GONE = "the worker was killed or frozen between claim and record"
+SERVER_GONE = "the mail server was killed, frozen or unreachable after DATA"
+DATABASE_GONE = "the database was away between claim and record"
+
+_BY_FAULT = (
+    (WORKER_GONE, {"worker-1", "worker-2"}),
+    (SERVER_GONE, {"smtp"}),
+    (DATABASE_GONE, {"postgresql", "disk"}),
+)
 
 
 class Blame:
@@ -16,22 +29,19 @@ class Blame:
         self._happened = happened
 
     def explains(self, row: LedgerRow, mails: list[MailTaken]) -> str | None:
-        """The mail server's own log first; else a fault of a worker, the database or the mail's line at that time."""
+        """The mail server's own log first; else a fault around its 250, or since the claim where there is none."""
         said = {mail.what for mail in mails}
         if "cut_after_data" in said:
-            return "the server cut the line after DATA"
-        last = max((mail.at for mail in mails), default=None)
-        began = row.claimed_at if last is None else last - AFTER
-        ended = float("inf") if last is None else last + AFTER
-        for what, targets in (
-            ("the mail server was killed, frozen or cut off after DATA", ("smtp",)),
-            ("the worker was killed between claim and record", ("worker-1", "worker-2")),
-            ("the database was away between claim and record", ("postgresql", "disk")),
-        ):
+            return CUT_BY_THE_SERVER
+        if said & {"cut_during_data", "client_gone", "client_gone_during_data"}:
+            return CUT_ON_THE_WAY
+        if "delayed" in said:
+            return TOO_LATE
+        taken = [mail.at for mail in mails if mail.what == "accepted"]
+        first, last = (taken[-1] - NEAR, taken[-1] + NEAR) if taken else (row.claimed_at, float("inf"))
+        for what, targets in _BY_FAULT:
             if any(
-                h.fault.target in targets and h.began <= ended and began <= h.ended for h in self._happened
+                h.fault.target in targets and h.began <= last and h.ended >= first for h in self._happened
             ):
                 return what
-        if said & {"client_gone", "client_gone_during_data", "delayed", "cut_during_data"}:
-            return "the line was cut or too slow after DATA began"
         return None

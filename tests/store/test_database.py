@@ -1,0 +1,38 @@
+"""What the database says when it cannot work is told from what is wrong with a statement."""
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from runtime import Services
+from store.database import DatabaseUnavailable, SchemaMissing
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["53100", "53200", "53300", "57P01", "57P03", "58030", "08006", "25006"],
+    ids=["disk full", "out of memory", "too many", "stopping", "starting", "i/o", "lost", "read only"],
+)
+async def test_a_server_that_cannot_work_now_is_unavailable(services: Services, state: str) -> None:
+    if services.database.is_sqlite:
+        pytest.skip("SQLSTATEs are PostgreSQL's")
+    with pytest.raises(DatabaseUnavailable):
+        async with services.database.write() as connection:
+            await connection.execute(
+                text(f"DO $$ BEGIN RAISE EXCEPTION 'it cannot' USING ERRCODE = '{state}'; END $$")
+            )
+
+
+async def test_a_database_of_an_older_release_says_what_to_do(services: Services) -> None:
+    with pytest.raises(SchemaMissing, match=r"columns of this release: run `onward migrate`"):
+        async with services.database.read() as connection:
+            await connection.execute(text("SELECT of_the_next_release FROM contacts"))
+    with pytest.raises(SchemaMissing, match="tables of this release"):
+        async with services.database.read() as connection:
+            await connection.execute(text("SELECT * FROM of_the_next_release"))
+
+
+async def test_a_wrong_statement_is_not_taken_for_an_outage(services: Services) -> None:
+    with pytest.raises(DBAPIError):
+        async with services.database.write() as connection:
+            await connection.execute(text("INSERT INTO catalog (id, stamp) VALUES (1, 0)"))
