@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo dev test lint format migration bench lock clean
+.PHONY: setup demo dev test lint format migration bench bench-scale bench-profile lock clean
 
 $(VENV)/.ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Onward needs Python 3.11 or newer: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else None'
@@ -41,6 +41,12 @@ migration: setup  ## make migration m="what changed": a new revision from the ta
 
 bench: setup  ## ratios against hand-written code, side by side in one run
 	$(BIN)/python -m benchmarks
+
+bench-scale: setup  ## e-mails a minute, 50,000 sleepers, caches, growth: an hour, with the machine to itself
+	$(BIN)/python -m benchmarks --long
+
+bench-profile: setup  ## where a journey's time goes
+	$(BIN)/python -m benchmarks --profile
 
 lock:  ## names, versions and hashes; no addresses
 	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv

@@ -1,6 +1,6 @@
 """The command line: `onward …`. It talks to the HTTP API as any other client would, and holds no business rule.
 
-`onward dev`, `demo`, `worker`, `api` and `migrate` run things here; all else is a request. Tables are for people,
+`onward dev`, `demo`, `worker`, `api`, `migrate` and `doctor` work here; all else is a request. Tables are for people,
 `--json` gives the API's own JSON. Exit codes: 0 done, 1 refused or failed, 2 not understood. What is heavy is
 imported inside the commands, so that `onward --help` is quick. The commands are in `console/`.
 """
@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from console import instances, parts
+from console import doctor, instances, parts
 from console.failures import Failure
 from console.output import report
 from console.processes import process_app
@@ -27,6 +27,7 @@ app.command()(parts.demo)
 app.command()(parts.worker)
 app.command()(parts.api)
 app.command()(parts.migrate)
+app.command()(doctor.doctor)
 app.add_typer(process_app, name="process")
 app.add_typer(instances.event_app, name="event")
 app.command()(instances.start)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NoReturn, cast
 
 import structlog
+from pydantic import SecretStr
 from temporalio.client import Client, TLSConfig
 from temporalio.contrib.pydantic import PydanticPayloadConverter, ToJsonOptions
 from temporalio.converter import DataConverter
@@ -62,6 +63,10 @@ async def connect_temporal(settings: Settings, *, lazy: bool = True) -> Client:
     )
 
 
+def _plain(*secrets: SecretStr | None) -> tuple[str, ...]:
+    return tuple(secret.get_secret_value() for secret in secrets if secret is not None)
+
+
 def _read(path: object) -> bytes | None:
     from pathlib import Path
 
@@ -101,7 +106,7 @@ class Services:
             ),
             links=self.links,
             webhooks=self.webhooks,
-            webhook_secret=settings.webhook_secret.get_secret_value() if settings.webhook_secret else None,
+            webhook_secrets=_plain(settings.webhook_secret, *settings.webhook_secrets_previous),
         )
 
     async def close(self) -> None:
@@ -140,7 +145,7 @@ async def connect_services(
         changes=Changes(admission, catalog),
         dispatcher=dispatcher,
         intake=Intake(database, admission, dispatcher, temporal),
-        links=LinkSigner(settings.signing_key.get_secret_value()),
+        links=LinkSigner(settings.signing_key.get_secret_value(), _plain(*settings.signing_keys_previous)),
         smtp=SmtpPool(
             settings.smtp_host,
             settings.smtp_port,

@@ -6,10 +6,21 @@ Every entry point builds one `Settings` and hands its parts along; nothing else 
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _split(value: object) -> object:
+    """What stands between commas, without the blanks around it and without what is empty."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part for part in map(str.strip, value.split(",")) if part)
+
+
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+"""Several secrets in one variable, separated by commas."""
 
 
 class Settings(BaseSettings):
@@ -53,6 +64,8 @@ class Settings(BaseSettings):
     """Where contacts reach the API: unsubscribe links start with it."""
     signing_key: SecretStr = SecretStr("development-only")
     """Signs unsubscribe links. Every API and worker must share it; set your own outside development."""
+    signing_keys_previous: Secrets = ()
+    """Earlier signing keys, separated by commas: links that they signed still work."""
     max_body_bytes: int = 8 * 1024 * 1024
 
     # Webhooks
@@ -60,6 +73,8 @@ class Settings(BaseSettings):
     """Let webhooks reach loopback and private addresses."""
     webhook_secret: SecretStr | None = None
     """Signs webhooks that name no secret of their own (Standard Webhooks, `whsec_…`)."""
+    webhook_secrets_previous: Secrets = ()
+    """Earlier webhook secrets, separated by commas: webhooks are signed with them too, until receivers have the new."""
     webhook_timeout: Seconds = 20.0
 
     # The worker
@@ -70,6 +85,10 @@ class Settings(BaseSettings):
     """Run workflows in the Temporal SDK's sandbox. The tests do; a worker in service saves a fifth of its CPU."""
     worker_graceful_shutdown: Seconds = 60.0
     """Seconds that running sends get to finish after SIGTERM."""
+    worker_deployment_name: str | None = Field(default=None, min_length=1)
+    """The Worker Deployment that this worker is a version of. Goes with the build id; see `docs/operations.md`."""
+    worker_build_id: str | None = Field(default=None, min_length=1)
+    """The version: the release, say. Temporal gives such a worker nothing before the version is made current."""
     worker_metrics_address: str | None = None
     """Where the worker serves Prometheus metrics of its own (`0.0.0.0:9464`), or none."""
     sdk_metrics_address: str | None = None
@@ -86,6 +105,22 @@ class Settings(BaseSettings):
         if (self.temporal_tls_client_cert is None) != (self.temporal_tls_client_key is None):
             raise ValueError(
                 "ONWARD_TEMPORAL_TLS_CLIENT_CERT and ONWARD_TEMPORAL_TLS_CLIENT_KEY go together: set both or neither"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _deployment_version_is_whole(self) -> Self:
+        if (self.worker_deployment_name is None) != (self.worker_build_id is None):
+            raise ValueError(
+                "ONWARD_WORKER_DEPLOYMENT_NAME and ONWARD_WORKER_BUILD_ID go together: set both or neither"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _previous_secrets_have_a_next_one(self) -> Self:
+        if self.webhook_secrets_previous and self.webhook_secret is None:
+            raise ValueError(
+                "ONWARD_WEBHOOK_SECRETS_PREVIOUS needs ONWARD_WEBHOOK_SECRET, the one in use now"
             )
         return self
 

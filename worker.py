@@ -11,7 +11,8 @@ from datetime import timedelta
 import structlog
 from prometheus_client import start_http_server
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.base import Tools
@@ -19,6 +20,8 @@ from activities.registry import all_activities
 from intake.sweeper import Sweeper
 from runtime import Services, configure_logs, connect_services, leave
 from settings import Settings
+from store.database import DatabaseUnavailable
+from store.migrate import is_behind
 from workflows import WORKFLOWS
 
 log = structlog.get_logger(__name__)
@@ -40,7 +43,18 @@ def make_worker(client: Client, tools: Tools, settings: Settings) -> Worker:
         max_concurrent_workflow_tasks=settings.worker_max_workflow_tasks,
         max_cached_workflows=settings.worker_cached_workflows,
         graceful_shutdown_timeout=timedelta(seconds=settings.worker_graceful_shutdown),
+        deployment_config=_deployment(settings),
     )
+
+
+def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
+    """The version that this worker is, where the cluster ramps versions. Instances move on with it: pinned ones would
+    keep a worker of each release alive for as long as they sleep.
+    """
+    if settings.worker_deployment_name is None or settings.worker_build_id is None:
+        return None
+    version = WorkerDeploymentVersion(settings.worker_deployment_name, settings.worker_build_id)
+    return WorkerDeploymentConfig(version, True, VersioningBehavior.AUTO_UPGRADE)
 
 
 def _runner(sandbox: bool) -> WorkflowRunner:
@@ -84,7 +98,8 @@ async def main(settings: Settings) -> None:
     if services is None:
         return
     try:
-        await run_worker(services, stop)
+        if await _migrated(services, stop):
+            await run_worker(services, stop)
     finally:
         await services.close()
 
@@ -96,9 +111,28 @@ async def _connected(settings: Settings, stop: asyncio.Event) -> Services | None
             return await connect_services(settings, lazy=False)
         except RuntimeError as error:
             log.warning("temporal_not_reached", address=settings.temporal_address, error=str(error))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), CONNECT_AGAIN_SECONDS)
+            await _pause(stop)
     return None
+
+
+async def _migrated(services: Services, stop: asyncio.Event) -> bool:
+    """Return once the database has the tables of this code; False where the worker was stopped before. Steps that
+    meet a column that is not there yet would hold their instances.
+    """
+    while not stop.is_set():
+        try:
+            if not await is_behind(services.database):
+                return True
+            log.warning("database_not_migrated", mend="run `onward migrate`")
+        except DatabaseUnavailable as error:
+            log.warning("database_not_reached", error=str(error))
+        await _pause(stop)
+    return False
+
+
+async def _pause(stop: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), CONNECT_AGAIN_SECONDS)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ class Tools:
     mail: MailSettings
     links: LinkSigner
     webhooks: WebhookSender
-    webhook_secret: str | None
+    webhook_secrets: tuple[str, ...]
+    """What webhooks without a secret of their own are signed with, the newest first."""
 
 
 class Held(Exception):

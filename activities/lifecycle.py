@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.base import Tools, guarded
 from activities.pulse import with_pulse
+from activities.resumption import resume
 from activities.scene import BEFORE_THE_FIRST_STEP, STOPPING, InstanceUnknown, Scene, own_instance
 from intake.changes import Origin
 from intake.effects import Effects
@@ -20,6 +21,7 @@ from processes.instructions import (
     BEGIN,
     CLOSE,
     DECIDE,
+    RESUME,
     Begin,
     Begun,
     Close,
@@ -108,6 +110,12 @@ class Lifecycle:
         return outcome or "stopped"
 
     async def _begin(self, connection: AsyncConnection, instance: str, begin: Begin) -> tuple[Begun, Effects]:
+        if begin.request is not None and begin.request.get(RESUME) is True:
+            resumed = await resume(connection, self._tools.catalog, instance, begin)
+            if isinstance(resumed, Hold):
+                return await self._claim_without_beginning(connection, instance, begin, resumed), Effects()
+            if resumed is not None:
+                return Begun(next=resumed), Effects()
         call = StepCall(step=BEFORE_THE_FIRST_STEP, now=begin.now)
         try:
             scene = await self._tools.stage.enter(connection, instance, call)

@@ -1,10 +1,11 @@
 """Signs the links by which a contact leaves a list.
 
 A token says who, which list, and which message led here. It holds no e-mail address, and it does not expire:
-an unsubscribe link must work for as long as the message exists (RFC 8058). Changing the signing key breaks
-them all.
+an unsubscribe link must work for as long as the message exists (RFC 8058). So a signing key that is replaced
+goes on being read by, until nobody can have its messages any more.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from itsdangerous import BadData, URLSafeSerializer
@@ -27,10 +28,15 @@ class Unsubscribe:
 
 
 class LinkSigner:
-    """Makes and reads tokens with one key, shared by every API and worker."""
+    """Makes and reads tokens, with keys that every API and worker shares.
 
-    def __init__(self, key: str) -> None:
-        self._unsubscribe = URLSafeSerializer(key, salt="onward.unsubscribe")
+    Args:
+        key: signs, and is read by.
+        previous: earlier keys. They are read by, and sign nothing.
+    """
+
+    def __init__(self, key: str, previous: Iterable[str] = ()) -> None:
+        self._unsubscribe = URLSafeSerializer([*previous, key], salt="onward.unsubscribe")
 
     def sign_unsubscribe(self, contact_id: str, list_key: str | None, message_id: str) -> str:
         """A token that is safe in a URL's path or query; the same for the same arguments."""
@@ -41,7 +47,7 @@ class LinkSigner:
         """What the token stands for.
 
         Raises:
-            BadToken: it was not signed by this key.
+            BadToken: it was signed by none of the keys.
         """
         try:
             value = self._unsubscribe.loads(token)

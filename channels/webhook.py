@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 from binascii import Error as Base64Error
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -112,7 +112,7 @@ class WebhookSender:
         )
 
     async def send(
-        self, url: str, body: bytes, *, message_id: str, timestamp: datetime, secret: str | None
+        self, url: str, body: bytes, *, message_id: str, timestamp: datetime, secrets: Sequence[str]
     ) -> WebhookReply:
         """Post one JSON document.
 
@@ -121,18 +121,19 @@ class WebhookSender:
             body: JSON in UTF-8, sent as it is.
             message_id: the same for each try of the same webhook, so that the receiver can drop the second.
             timestamp: aware; when this try is made.
-            secret: signs it (`whsec_…` or plain Base64); None sends it unsigned.
+            secrets: each signs it (`whsec_…` or plain Base64), so that a receiver that knows one of them is
+                content; none sends it unsigned.
 
         Raises:
             AddressNotAllowed: the host is, or has, an address that is not public.
-            SenderRefused: the URL, the id or the secret is not usable.
+            SenderRefused: the URL, the id or a secret is not usable.
             MessageRefused: 3xx, or 4xx that will not change.
             TryLater: no connection, no answer in time, 408, 425, 429 or 5xx. It may have arrived all the
                 same.
             ValueError: the timestamp has no time zone.
         """
         target = _target(url)
-        headers = _headers(body, message_id, timestamp, secret)
+        headers = _headers(body, message_id, timestamp, secrets)
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._post(target, body, headers)
@@ -193,7 +194,7 @@ def _target(url: str) -> httpx.URL:
     return target
 
 
-def _headers(body: bytes, message_id: str, timestamp: datetime, secret: str | None) -> dict[str, str]:
+def _headers(body: bytes, message_id: str, timestamp: datetime, secrets: Sequence[str]) -> dict[str, str]:
     if timestamp.tzinfo is None:
         raise ValueError("A webhook needs a timestamp with a time zone")
     if not _VISIBLE.fullmatch(message_id):
@@ -204,9 +205,10 @@ def _headers(body: bytes, message_id: str, timestamp: datetime, secret: str | No
         "webhook-id": message_id,
         "webhook-timestamp": str(int(at.timestamp())),
     }
-    if secret is not None:
+    if secrets:
         try:
-            headers["webhook-signature"] = Webhook(secret).sign(message_id, at, body.decode())
+            signatures = [Webhook(secret).sign(message_id, at, body.decode()) for secret in secrets]
+            headers["webhook-signature"] = " ".join(signatures)
         except (Base64Error, EmptyWebhookSecretError) as error:
             raise SenderRefused("The webhook's secret is not `whsec_` and Base64") from error
     return headers

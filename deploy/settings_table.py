@@ -145,7 +145,7 @@ def _docstring(node: ast.stmt | None) -> str:
 
 
 def _written(value: Any) -> str:
-    if value is None:
+    if value is None or value == ():
         return ""
     if isinstance(value, SecretStr):
         return value.get_secret_value()

@@ -24,6 +24,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from intake.effects import Effects, Start
 from processes.instructions import (
+    RESUME,
     SEARCH_CONTACT,
     SEARCH_PROCESS,
     SEARCH_VERSION,
@@ -46,6 +47,7 @@ MARK_SECONDS = 0.5
 CALLS_AT_ONCE = 64
 """Starts under way at once: more only wait in the server, and their time runs out there."""
 RETRY_LATER = timedelta(seconds=30)
+LOST = "Temporal does not know this workflow: `onward doctor --fix` lets its instance go on"
 
 
 class Dispatcher:
@@ -87,7 +89,8 @@ class Dispatcher:
             async with self._in_time():
                 await self._client.start_workflow(
                     WORKFLOW,
-                    {"process": start.process, "contact": start.contact},
+                    {"process": start.process, "contact": start.contact}
+                    | ({RESUME: True} if start.resume else {}),
                     id=start.instance,
                     task_queue=self._task_queue,
                     id_reuse_policy=reuse,
@@ -211,10 +214,16 @@ class Dispatcher:
     async def _not_running(self, row: Any) -> bool:
         """There is no running workflow: one that has not begun gets its signal later; for one that is over, the
         row is closed where it still says open, and there is nothing left to deliver.
+
+        A workflow that Temporal does not know was not over: its store was lost. Its instance stays open and its
+        signal is kept, for `onward doctor` to let it go on.
         """
         i = rows.instances.c
         now = datetime.now(UTC)
         try:
+            if row.kind != "cancel" and await self._is_lost(row.instance_id):
+                await self._note_failure(row, LOST)
+                return False
             async with self._database.write() as connection:
                 begun = (
                     await connection.execute(select(i.run_id, i.open).where(i.id == row.instance_id))
@@ -237,10 +246,26 @@ class Dispatcher:
                 )
                 await abandon(connection, row.instance_id, now)
                 await connection.execute(delete(rows.outbox).where(rows.outbox.c.id == row.id))
-        except DatabaseUnavailable as error:
-            log.warning("outbox_not_closed", instance=row.instance_id, error=str(error))
+        except (DatabaseUnavailable, RPCError, RuntimeError, TimeoutError) as error:
+            log.warning("outbox_not_closed", instance=row.instance_id, error=_words(error))
             return False
         return True
+
+    async def _is_lost(self, instance: str) -> bool:
+        """Whether the instance has begun, is open, and Temporal does not know its workflow."""
+        i = rows.instances.c
+        async with self._database.read() as connection:
+            begun = select(i.id).where(i.id == instance, i.open, i.run_id.is_not(None), i.state != "stopping")
+            if (await connection.execute(begun)).first() is None:
+                return False
+        try:
+            async with self._in_time():
+                await self._client.get_workflow_handle(instance).describe()
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            return True
+        return False
 
     def _in_time(self) -> asyncio.Timeout:
         """The timeout of a call as a whole: `rpc_timeout` is that of each try, and the client tries for long."""

@@ -22,13 +22,14 @@ _i = rows.instances.c
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A workflow to be started for a pending row."""
+    """A workflow to be started for a pending row; `resume` for one that was under way when Temporal lost it."""
 
     instance: str
     process: str
     process_name: str
     version: int
     contact: str
+    resume: bool = False
 
 
 @dataclass(slots=True)

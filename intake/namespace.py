@@ -50,6 +50,11 @@ async def register_search_attributes(client: Client, *, timeout: float = VISIBLE
     return list(missing)
 
 
+async def missing_search_attributes(client: Client) -> list[str]:
+    """The names that the client's namespace has not. Raises SearchAttributesMissing where one has another type."""
+    return list(_missing(await _listed(client)))
+
+
 async def _usable(client: Client) -> bool:
     """Whether they are listed, and a query may name them: a frontend takes some seconds longer to see them itself."""
     if _missing(await _listed(client)):

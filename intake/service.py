@@ -60,16 +60,28 @@ async def retried(database: Database, work: Callable[[AsyncConnection], Awaitabl
     raise AssertionError("unreachable")
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Intake:
     """Takes events in for everyone: the API, steps, people."""
 
     def __init__(
-        self, database: Database, admission: Admission, dispatcher: Dispatcher, client: Client
+        self,
+        database: Database,
+        admission: Admission,
+        dispatcher: Dispatcher,
+        client: Client,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
     ) -> None:
+        """`clock` gives the instant (UTC) at which events count as received."""
         self._database = database
         self._admission = admission
         self._dispatcher = dispatcher
         self._client = client
+        self._clock = clock
         self._queue: list[tuple[list[IncomingEvent], asyncio.Future[list[EventResult]]]] = []
         self._worker: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,7 +145,7 @@ class Intake:
 
     async def _admit(self, events: list[IncomingEvent]) -> tuple[list[EventResult], Effects]:
         return await retried(
-            self._database, lambda connection: self._admission.admit(connection, events, datetime.now(UTC))
+            self._database, lambda connection: self._admission.admit(connection, events, self._clock())
         )
 
     async def _answer(
@@ -222,14 +234,15 @@ class Intake:
         return await mend_if_closed(self._database, self._client, instance)
 
 
-async def mend_if_closed(database: Database, client: Client, instance: str) -> bool:
-    """Close the row of an instance whose workflow is over or unknown to Temporal. True where it was closed.
+async def mend_if_closed(database: Database, client: Client, instance: str, *, give_up: bool = False) -> bool:
+    """Close the row of an instance whose workflow is over. True where it was closed.
 
-    Of one that has not begun only where Temporal knows that it is over: else its start may be on its way still.
+    One that Temporal does not know is closed where it was stopping, or where `give_up` says so: else the instance
+    can go on from where it was (`onward doctor`), and one that has not begun may be on its way still.
     """
     i = rows.instances.c
     async with database.read() as connection:
-        before = (await connection.execute(select(i.run_id).where(i.id == instance, i.open))).first()
+        before = (await connection.execute(select(i.run_id, i.state).where(i.id == instance, i.open))).first()
     if before is None:
         return False
     try:
@@ -241,6 +254,9 @@ async def mend_if_closed(database: Database, client: Client, instance: str) -> b
         if error.status != RPCStatusCode.NOT_FOUND:
             return False
         status = None
+        if not give_up and before.state != "stopping":
+            log.warning("workflow_lost", instance=instance)
+            return False
     if status in {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}:
         return False
     outcome = "lost" if status is None else status.name.lower()

@@ -114,6 +114,9 @@ class State(_Compact):
     released: bool = False
 
 
+RESUME = "resume"
+"""In a workflow's input: go on from where the instance's rows say that it was (`onward doctor`)."""
+
 BEGIN = "begin"
 DECIDE = "decide"
 CLOSE = "close"

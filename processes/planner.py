@@ -5,12 +5,15 @@ return the `Plan`. The preview of a process walks the same generators without an
 """
 
 from collections.abc import Generator, Mapping, Sequence
+from datetime import datetime
 
+from processes.clock import describe
 from processes.definition import ProcessDefinition
 from processes.instructions import DECIDE, End, Perform, Wait
 from processes.planning import Act, Arrival, Ask, Finish, Pass, Passed, Plan, Situation, Sleep
 from processes.rules import Rule
 from processes.steps import EffectStep, StepBase
+from processes.steps.wait_for_event import WaitForEvent
 
 Planning = Generator[Sequence[Rule], Sequence[bool], Plan]
 
@@ -61,6 +64,23 @@ def leave(
     over = definition.by_id[step_id].leave(Arrival(situation, visit), event)
     plan = yield from arrive(definition, over.to, situation, loops)
     return over, plan
+
+
+def resume(
+    definition: ProcessDefinition, step_id: str, visit: int, until: datetime | None, situation: Situation
+) -> Perform | Wait:
+    """The instruction of an instance that stands at `step_id` already, and whose workflow is no more.
+
+    `until` (UTC) is when its wait ends; None at a wait says that the wait is over and only its decision is missing.
+    """
+    step = definition.by_id[step_id]
+    if isinstance(step, EffectStep):
+        return _perform(step_id, visit, step.kind, step.summary())
+    if until is None:
+        return _perform(step_id, visit, DECIDE, None)
+    summary = f"Wait · until {describe(until, situation.zone, situation.now)}"
+    sleep = Sleep(until, summary, step.event if isinstance(step, WaitForEvent) else None)
+    return _wait(definition, step, Arrival(situation, visit), sleep)
 
 
 def _wait(definition: ProcessDefinition, step: StepBase, arrival: Arrival, sleep: Sleep) -> Wait:

@@ -60,7 +60,7 @@ class WebhookActivity(DeliveryStep[Webhook]):
             outgoing.content,
             message_id=outgoing.id,
             timestamp=datetime.now(UTC),
-            secret=step.secret or self.tools.webhook_secret,
+            secrets=(step.secret,) if step.secret else self.tools.webhook_secrets,
         )
         answer: dict[str, Any] = {"status": reply.status}
         given = reply.body.get("fields") if isinstance(reply.body, dict) else None

@@ -16,8 +16,8 @@ from api.metrics import CONTENT_TYPE
 from intake.dispatch import SEARCH_ATTRIBUTES
 from processes.problems import Problem
 from runtime import Services
-from store.catalog import STAMP
 from store.database import DatabaseUnavailable
+from store.migrate import is_behind
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["health"])
@@ -60,13 +60,14 @@ async def metrics(parts: PartsDep) -> Response:
 
 async def _database(services: Services) -> list[Problem]:
     try:
-        async with services.database.read() as connection:
-            await connection.execute(STAMP)
+        behind = await is_behind(services.database)
     except DatabaseUnavailable as error:
         log.warning("database_unavailable", error=str(error))
         return [Problem(pointer="database", message="does not answer")]
     except Exception:
         log.exception("database_not_ready")
+        return [Problem(pointer="database", message="answers with an error")]
+    if behind:
         return [Problem(pointer="database", message="answers, and has not our tables: run the migrations")]
     return []
 

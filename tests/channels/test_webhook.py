@@ -74,8 +74,8 @@ async def sender() -> AsyncIterator[WebhookSender]:
     await sender.close()
 
 
-async def send(sender: WebhookSender, url: str, secret: str | None = SECRET) -> WebhookReply:
-    return await sender.send(url, BODY, message_id="msg_1", timestamp=datetime.now(UTC), secret=secret)
+async def send(sender: WebhookSender, url: str, *secrets: str) -> WebhookReply:
+    return await sender.send(url, BODY, message_id="msg_1", timestamp=datetime.now(UTC), secrets=secrets)
 
 
 async def test_a_webhook_arrives_as_it_is_and_its_signature_holds(
@@ -83,7 +83,7 @@ async def test_a_webhook_arrives_as_it_is_and_its_signature_holds(
 ) -> None:
     receiver.body = b'{"coupon":"A1"}'
 
-    reply = await send(sender, receiver.url)
+    reply = await send(sender, receiver.url, SECRET)
 
     assert reply == WebhookReply(200, {"coupon": "A1"})
     ((line, headers, body),) = receiver.requests
@@ -102,7 +102,7 @@ async def test_a_timestamp_of_any_zone_is_signed_as_its_instant(
 ) -> None:
     now = datetime.now(timezone(timedelta(hours=9)))
 
-    await sender.send(receiver.url, BODY, message_id="msg_1", timestamp=now, secret=SECRET)
+    await sender.send(receiver.url, BODY, message_id="msg_1", timestamp=now, secrets=[SECRET])
 
     _, headers, body = receiver.requests[0]
     assert headers["webhook-timestamp"] == str(int(now.timestamp()))
@@ -110,9 +110,24 @@ async def test_a_timestamp_of_any_zone_is_signed_as_its_instant(
 
 
 async def test_without_a_secret_it_goes_unsigned(receiver: Receiver, sender: WebhookSender) -> None:
-    await send(sender, receiver.url, secret=None)
+    await send(sender, receiver.url)
 
     assert "webhook-signature" not in receiver.requests[0][1]
+
+
+async def test_while_a_secret_is_replaced_receivers_of_the_old_and_of_the_new_are_content(
+    receiver: Receiver, sender: WebhookSender
+) -> None:
+    """The specification: signatures in one header, each after a space, "to support zero downtime secret rotation"."""
+    new, old = "whsec_bmV3IHNlY3JldA==", SECRET
+
+    await send(sender, receiver.url, new, old)
+
+    _, headers, body = receiver.requests[0]
+    assert len(headers["webhook-signature"].split(" ")) == 2
+    assert Webhook(new).verify(body, headers) == Webhook(old).verify(body, headers) == {"name": "Jana Černá"}
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_YW5vdGhlcg==").verify(body, headers)
 
 
 @pytest.mark.parametrize("secret", ["whsec_", "", "whsec_a"])
@@ -247,7 +262,7 @@ async def test_an_id_that_is_no_header_is_refused(
 ) -> None:
     with pytest.raises(SenderRefused):
         await sender.send(
-            receiver.url, BODY, message_id=message_id, timestamp=datetime.now(UTC), secret=SECRET
+            receiver.url, BODY, message_id=message_id, timestamp=datetime.now(UTC), secrets=[SECRET]
         )
 
 

@@ -19,8 +19,8 @@ from tests.faults.system import Kind, System
 Deed = Literal["kill", "freeze", "restart", "fill_disk", "cut", "refuse", "stall", "mail"]
 
 SHORT = (0.5, 8.0)
-LONG_FREEZE = (12.0, 20.0)
-LONG_FREEZES = 0.2
+LONG_FREEZE = (12.0, 42.0)
+LONG_FREEZES = 0.25
 """The share of freezes that are long enough for heartbeats and leases to run out."""
 EVERY = (2.0, 6.0)
 """Seconds between the begins of faults."""

@@ -194,7 +194,8 @@ class Expectation:
             return
         if process.recurrence == "when_finished":
             for earlier in self.of(process.key):
-                earlier.open, earlier.waits_at = "no", None
+                if not _other_key(earlier, event):
+                    earlier.open, earlier.waits_at = "no", None
         self.instances[expected] = Expected(
             id=expected,
             process=process,

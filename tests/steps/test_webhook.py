@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 import pytest
+from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from runtime import connect_services
@@ -66,6 +67,22 @@ async def test_it_is_signed_with_the_steps_secret_and_names_the_message(
         Webhook("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").verify(request.body.decode(), request.headers)
     (message,) = await messages(engine, instance)
     assert request.headers["webhook-id"] == message.id
+
+
+async def test_without_one_it_is_signed_with_the_settings_secret_and_with_those_before_it(
+    settings: Settings, receiver: RecordingHttpServer
+) -> None:
+    before, now = SecretStr("whsec_b2xkIHNlY3JldA=="), SecretStr("whsec_bmV3IHNlY3JldA==")
+    secrets = {"webhook_secret": now, "webhook_secrets_previous": (before,)}
+    services = await connect_services(settings.model_copy(update=secrets), lazy=False)
+    try:
+        async with Engine.running(services) as engine:
+            await pass_through(engine, call(receiver))
+    finally:
+        await services.close()
+    (request,) = receiver.requests
+    for secret in (now, before):
+        Webhook(secret.get_secret_value()).verify(request.body.decode(), request.headers)
 
 
 async def test_503_is_tried_again_no_sooner_than_retry_after_says_and_with_the_same_id(

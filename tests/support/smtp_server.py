@@ -58,6 +58,8 @@ class Behaviour:
     line; `drop_after_data` when the whole message is there, before the reply. Such a message is not kept."""
     answer_when: asyncio.Event = field(default_factory=lambda: _already_set())
     """The reply to the message waits for it."""
+    kept_before_reply: bool = False
+    """The message is kept, and will be delivered, before the reply: its sender may never hear of it."""
 
 
 class RecordingSmtpServer:
@@ -202,6 +204,12 @@ class RecordingSmtpServer:
     def _behaviour(self, address: str) -> Behaviour:
         return self._behaviours.get(address.lower(), self.everyone)
 
+    async def _keep(self, envelope: Envelope) -> None:
+        raw = bytes(envelope.original_content or b"")
+        message = message_from_bytes(raw, policy=policy.default)
+        self._messages.append(AcceptedMessage(str(envelope.mail_from), envelope.rcpt_tos[0], message, raw))
+        await self._notify()
+
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
@@ -243,13 +251,14 @@ class _Handler:
         if behaviour.fate == "drop_after_data":
             cast(asyncio.Transport, server.transport).abort()
             await asyncio.Future()  # aiosmtpd cancels this when it sees the line cut
+        if behaviour.kept_before_reply:
+            await recorder._keep(envelope)
+            await behaviour.answer_when.wait()
+            return "250 OK, taken before"
         await behaviour.answer_when.wait()
         reply = behaviour.message_reply or f"250 OK, taken as number {len(recorder.messages) + 1}"
         if reply.startswith("2"):
-            raw = bytes(envelope.original_content or b"")
-            message = message_from_bytes(raw, policy=policy.default)
-            recorder._messages.append(AcceptedMessage(str(envelope.mail_from), recipient, message, raw))
-            await recorder._notify()
+            await recorder._keep(envelope)
         return reply
 
 

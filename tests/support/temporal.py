@@ -32,6 +32,7 @@ class TemporalServer:
     port: int
     db: Path | None
     dynamic: dict[str, str]
+    metrics_port: int | None = None
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -50,6 +51,8 @@ class TemporalServer:
         ]  # fmt: skip
         for key, value in self.dynamic.items():
             arguments += ["--dynamic-config-value", f"{key}={value}"]
+        if self.metrics_port is not None:
+            arguments += ["--metrics-port", str(self.metrics_port)]
         if self.db is not None:
             arguments += ["--db-filename", str(self.db)]
         self.process = await asyncio.create_subprocess_exec(
@@ -80,10 +83,12 @@ class TemporalServer:
 
 
 @asynccontextmanager
-async def temporal_server(db: Path | None = None, **dynamic: str) -> AsyncIterator[TemporalServer]:
+async def temporal_server(
+    db: Path | None = None, *, metrics_port: int | None = None, **dynamic: str
+) -> AsyncIterator[TemporalServer]:
     """A server for the block. `dynamic` are dynamic-config values with `__` for `.`."""
     server = TemporalServer(
-        free_port(), db, {key.replace("__", "."): value for key, value in dynamic.items()}
+        free_port(), db, {key.replace("__", "."): value for key, value in dynamic.items()}, metrics_port
     )
     await server.start()
     try:

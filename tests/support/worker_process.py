@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,18 @@ class WorkerProcess:
 
 
 @asynccontextmanager
-async def worker_process(settings: Settings, *program: str) -> AsyncIterator[WorkerProcess]:
-    """`python worker.py`, or another program, with these settings in its environment; killed at the block's end."""
+async def worker_process(
+    settings: Settings,
+    *program: str,
+    root: Path = ROOT,
+    more: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> AsyncIterator[WorkerProcess]:
+    """`python worker.py`, or another program, with these settings in its environment; killed at the block's end.
+
+    `root` is the folder that it runs in, and whose code it runs; `more` are variables beside the settings; `log` is the
+    file that its log goes to, which is shown with the tests' own where there is none.
+    """
     environment = {
         "ONWARD_DATABASE_URL": settings.database_url,
         "ONWARD_TEMPORAL_ADDRESS": settings.temporal_address,
@@ -49,9 +59,11 @@ async def worker_process(settings: Settings, *program: str) -> AsyncIterator[Wor
         "ONWARD_SWEEP_SECONDS": "0.5",
         "ONWARD_LOG_LEVEL": "WARNING",
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *(program or ("worker.py",)), cwd=ROOT, env={**os.environ, **environment}
-    )
+    with nullcontext() if log is None else log.open("wb") as errors:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *(program or ("worker.py",)), cwd=root, stderr=errors,
+            env={**os.environ, **environment, **(more or {})},
+        )  # fmt: skip
     try:
         yield WorkerProcess(process)
     finally:
