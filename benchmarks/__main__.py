@@ -1,107 +1,93 @@
-"""`make bench`: every ratio in one run, as a table, and what limits each number.
+"""`make bench` and `make bench-scale`: each bench on a stage of its own, as a table that says what limits its number.
 
-`python -m benchmarks [--rounds 5] [--count 300] [--postgres] [--only journeys|intake]`
+`python -m benchmarks --help` lists the benches. Tables go to the output, progress to the error stream; Ctrl-C ends
+everything that was started.
 """
 
 import argparse
 import asyncio
 import os
+import platform
+import signal
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import intake, journeys
-from benchmarks.stage import Bench, bench
+from benchmarks.options import Options
+from benchmarks.profiling import PROFILES
+from benchmarks.progress import say
+from benchmarks.registry import BENCHMARKS, Benchmark
+from benchmarks.stage import bench
 
 
 async def _run(arguments: argparse.Namespace) -> None:
-    database = "PostgreSQL" if arguments.postgres else "SQLite"
-    print(
-        f"{database}, {os.cpu_count()} cores, {arguments.rounds} rounds, medians of the rounds' ratios",
-        flush=True,
-    )
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for one, chosen in _wanted(arguments):
+        options = Options(
+            arguments.rounds or one.rounds, arguments.count or one.count, arguments.postgres or one.postgres
+        )
+        await _measure(one, chosen, options)
+
+
+def _wanted(arguments: argparse.Namespace) -> Iterator[tuple[Benchmark, str]]:
+    """The benches, each with the words that choose it."""
+    if arguments.profile is not None:
+        yield PROFILES[arguments.profile], f"--profile {arguments.profile}"
+        return
+    names = arguments.only or [one.name for one in BENCHMARKS.values() if one.long == arguments.long]
+    for name in names:
+        yield BENCHMARKS[name], f"--only {name}"
+
+
+async def _measure(one: Benchmark, chosen: str, options: Options) -> None:
+    """A stage of its own for each bench: none pays for another's rows."""
+    say(f"{one.name}: {one.measures}")
+    began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        async with bench(Path(folder), postgres=arguments.postgres) as stage:
-            if arguments.only in {None, "journeys"}:
-                await _journeys(stage, arguments)
-            if arguments.only in {None, "intake"}:
-                await _intake(stage, arguments)
+        async with bench(Path(folder), postgres=options.postgres, counted=one.counted) as stage:
+            tables = await one.run(stage, options)
+    rounds = f" --rounds {options.rounds}" if one.rounds > 1 else ""
+    postgres = " --postgres" if options.postgres else ""
+    command = f"python -m benchmarks {chosen}{rounds} --count {options.count}{postgres}"
+    print(f"`{command}`:\n\n```\n{_place(options)}, {time.perf_counter() - began:.0f} s\n")
+    print("\n\n".join(str(table) for table in tables))
+    print("```\n", flush=True)
 
 
-async def _journeys(stage: Bench, arguments: argparse.Namespace) -> None:
-    began = time.perf_counter()
-    found = await journeys.measure(stage, rounds=arguments.rounds, count=arguments.count)
-    _table(
-        f"Journeys: 3 e-mails, 2 tags, no waits ({arguments.count} a round; {time.perf_counter() - began:.0f} s)",
-        [
-            ("hand-written, a second", f"{found.theirs:.1f}", ""),
-            ("ours, a second", f"{found.ours:.1f}", ""),
-            ("ratio", f"{found.ratio:.2f}", "at least 0.75"),
-            ("ratio, round by round", " ".join(f"{r:.2f}" for r in found.ratios), ""),
-            ("history events", f"{found.our_events} to {found.their_events}", "at most 3 more"),
-            (
-                "history bytes",
-                f"{found.our_bytes} to {found.their_bytes}: {found.our_bytes / found.their_bytes:.2f}",
-                "at most 1.2",
-            ),
-            ("CPU ms a journey, ours", _split(found.our_cpu), ""),
-            ("CPU ms a journey, theirs", _split(found.their_cpu), ""),
-        ],
+def _place(options: Options) -> str:
+    return (
+        f"{'PostgreSQL' if options.postgres else 'SQLite'}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, Temporal SDK {version('temporalio')}"
     )
-
-
-async def _intake(stage: Bench, arguments: argparse.Namespace) -> None:
-    began = time.perf_counter()
-    count = arguments.count * 4
-    found = await intake.measure(stage, rounds=arguments.rounds, count=count)
-    _table(
-        f"Events in ({count} a round; {time.perf_counter() - began:.0f} s)",
-        [
-            ("bare start_workflow, a second", f"{found.bare:.0f}", ""),
-            (
-                "events that start, one request each",
-                f"{found.single:.0f}: {found.single_ratio:.2f}",
-                "at least 0.55",
-            ),
-            (
-                "events that start, in batches",
-                f"{found.batched:.0f}: {found.batched_ratio:.2f}",
-                "at least 0.75",
-            ),
-            (
-                "events that start nothing, in batches",
-                f"{found.quiet:.0f}: {found.quiet_ratio:.1f}",
-                "at least 10",
-            ),
-            ("CPU ms a bare start", _split(found.cpu["bare"]), ""),
-            ("CPU ms an event, one request each", _split(found.cpu["single"]), ""),
-            ("CPU ms an event, in batches", _split(found.cpu["batched"]), ""),
-            ("CPU ms an event that starts nothing", _split(found.cpu["quiet"]), ""),
-        ],
-    )
-
-
-def _split(cpu: dict[str, float]) -> str:
-    return ", ".join(
-        f"{name} {ms:.2f}" for name, ms in sorted(cpu.items(), key=lambda item: -item[1]) if ms >= 0.01
-    )
-
-
-def _table(title: str, rows: list[tuple[str, str, str]]) -> None:
-    print(f"\n{title}")
-    width = max(len(name) for name, _, _ in rows)
-    for name, value, bar in rows:
-        print(f"  {name:<{width}}  {value}{f'   ({bar})' if bar else ''}", flush=True)
 
 
 def main() -> None:
     """Read the command line, run."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--count", type=int, default=300)
-    parser.add_argument("--postgres", action="store_true")
-    parser.add_argument("--only", choices=["journeys", "intake"])
-    asyncio.run(_run(parser.parse_args()))
+    benches = "\n".join(
+        f"  {one.name:<10} {one.measures} (--count {one.count}{', long' if one.long else ''})"
+        for one in BENCHMARKS.values()
+    )
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=f"{__doc__}\n{benches}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", action="append", choices=list(BENCHMARKS), help="may stand more than once")
+    parser.add_argument("--long", action="store_true", help="those of make bench-scale")
+    parser.add_argument("--profile", nargs="?", const="journeys", choices=list(PROFILES))
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--count", type=int, help="pieces in a round")
+    parser.add_argument("--postgres", action="store_true", help="a PostgreSQL of its own, not SQLite")
+    try:
+        asyncio.run(_run(parser.parse_args()))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        say("stopped; everything that was started is ended")
+        sys.exit(130)
 
 
 if __name__ == "__main__":

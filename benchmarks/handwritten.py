@@ -5,6 +5,7 @@ ledger, no guard, no definition. It has the same search attributes and summaries
 """
 
 import asyncio
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -145,7 +146,7 @@ class Effects:
 
 
 async def main() -> None:
-    """A worker for it, until killed."""
+    """A worker for it, until SIGTERM."""
     settings = Settings()
     services = await connect_services(settings, lazy=False)
     effects = Effects(services)
@@ -158,7 +159,10 @@ async def main() -> None:
         max_concurrent_workflow_tasks=settings.worker_max_workflow_tasks,
         max_cached_workflows=settings.worker_cached_workflows,
     )
-    await worker.run()
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with worker:
+        await stop.wait()
 
 
 if __name__ == "__main__":

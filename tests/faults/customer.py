@@ -4,7 +4,7 @@ import asyncio
 import calendar
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tests.faults.caller import Caller, Reply
@@ -15,8 +15,8 @@ LATE_SECONDS = 90_000.0
 OVERTAKEN_SECONDS = 3_600.0
 WAIT_POLL = 0.5
 WAIT_PATIENCE = 12.0
-STUCK_SECONDS = 200.0
-"""How long the end of all instances is waited for. Back-off after many faults is a minute or two."""
+STUCK_SECONDS = 120.0
+"""Where nothing changes for anybody for so long, what is open is stuck. Back-off after many faults is a minute."""
 
 PLAIN = {
     "signed_up": 3,
@@ -29,6 +29,22 @@ PLAIN = {
     "left": 1,
 }
 """Event types by how often they are sent."""
+
+
+class Progress:
+    """When anything was last seen to change, for whomever."""
+
+    def __init__(self) -> None:
+        self._changed = time.time()
+
+    def note(self) -> None:
+        """Something changed now."""
+        self._changed = time.time()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether nothing has changed for long."""
+        return time.time() - self._changed > STUCK_SECONDS
 
 
 class Customer:
@@ -66,11 +82,15 @@ class Customer:
             await do()
             await asyncio.sleep(min(self._gap(), max(0.0, until - time.time())))
 
-    async def finish(self) -> None:
-        """Answer whoever still asks, until all instances have ended or are stuck."""
-        deadline = time.time() + STUCK_SECONDS
-        while time.time() < deadline:
+    async def finish(self, progress: Progress) -> None:
+        """Answer whoever still asks, until all instances have ended or all are stuck."""
+        before: Mapping[str, InstanceSeen] = {}
+        progress.note()
+        while not progress.is_stuck:
             seen = await self.look()
+            if seen.instances != before:
+                progress.note()
+            before = seen.instances
             still = {name: i for name, i in seen.instances.items() if i.state != "ended"}
             if not still:
                 return

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.faults import mischief
 from tests.faults.blame import Blame
 from tests.faults.caller import Caller
-from tests.faults.customer import Customer
+from tests.faults.customer import Customer, Progress
 from tests.faults.editor import Editor
 from tests.faults.importer import import_batches
 from tests.faults.mischief import Happened
@@ -90,7 +90,8 @@ async def run(plan: Plan, folder: Path, log: Log) -> Report:
             until = time.time() + plan.seconds
             await _live(system, editor, customers, caller, faults, happened, until, plan, log)
             log("faults are over: waiting for the last instances")
-            await asyncio.gather(*(customer.finish() for customer in customers))
+            progress = Progress()
+            await asyncio.gather(*(customer.finish(progress) for customer in customers))
             await _quiet(system.database_url, log)
             report.differences += [
                 f"{death.part} ended by itself with code {death.code}: {' | '.join(death.last_lines[-3:])}"
