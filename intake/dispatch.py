@@ -22,7 +22,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from intake.effects import Effects, Start
+from intake.effects import CANCEL, Effects, Start
 from processes.instructions import (
     RESUME,
     SEARCH_CONTACT,
@@ -191,7 +191,7 @@ class Dispatcher:
         handle = self._client.get_workflow_handle(row.instance_id)
         try:
             async with self._in_time():
-                if row.kind == "cancel":
+                if row.kind == CANCEL:
                     await handle.cancel(reason=row.payload.get("reason") or "", rpc_timeout=self._timeout)
                 elif row.kind == SIGNAL_EVENT:
                     await handle.signal(SIGNAL_EVENT, row.payload, rpc_timeout=self._timeout)
@@ -221,14 +221,14 @@ class Dispatcher:
         i = rows.instances.c
         now = datetime.now(UTC)
         try:
-            if row.kind != "cancel" and await self._is_lost(row.instance_id):
+            if row.kind != CANCEL and await self._is_lost(row.instance_id):
                 await self._note_failure(row, LOST)
                 return False
             async with self._database.write() as connection:
                 begun = (
                     await connection.execute(select(i.run_id, i.open).where(i.id == row.instance_id))
                 ).one_or_none()
-                if begun is not None and begun.open and begun.run_id is None and row.kind != "cancel":
+                if begun is not None and begun.open and begun.run_id is None and row.kind != CANCEL:
                     return False
                 await connection.execute(
                     update(rows.instances)
@@ -236,7 +236,7 @@ class Dispatcher:
                     .values(
                         state="ended",
                         open=False,
-                        outcome=func.coalesce(i.outcome, "stopped" if row.kind == "cancel" else "lost"),
+                        outcome=func.coalesce(i.outcome, "stopped" if row.kind == CANCEL else "lost"),
                         ended_at=now,
                         updated_at=now,
                     )

@@ -15,6 +15,8 @@ from store import rows
 
 START_LEASE = timedelta(seconds=15)
 """How long the dispatcher has a new row to itself before the sweeper looks at it."""
+CANCEL = "cancel"
+"""The kind of an outbox row that stops an instance."""
 
 
 _i = rows.instances.c
@@ -70,7 +72,7 @@ async def stop_instances(
         .where(_i.id.in_(ids))
         .values(state="stopping", outcome=outcome, reason=reason, due_at=None, updated_at=now)
     )
-    return ids, await enqueue(connection, "cancel", ids, {"reason": reason}, now)
+    return ids, await enqueue(connection, CANCEL, ids, {"reason": reason}, now)
 
 
 async def enqueue(

@@ -13,7 +13,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from intake.dispatch import Dispatcher
-from intake.effects import Effects, Start, enqueue, stop_instances
+from intake.effects import CANCEL, Effects, Start, enqueue, stop_instances
 from intake.service import mend_if_closed
 from processes import names
 from processes.instructions import SIGNAL_RELEASE, WORKFLOW
@@ -171,18 +171,28 @@ class Sweeper:
         await self._dispatcher.send(Effects(outbox=outbox))
 
     async def _close_stopped(self, now: datetime) -> None:
-        """Rows that say stopping for long: their workflow may be over without having said so."""
+        """Rows that say stopping for long: their workflow may be over without having said so, or has not heard."""
+        told = select(_o.instance_id).where(_o.kind == CANCEL)
         async with self._database.read() as connection:
             slow = (
                 await connection.execute(
-                    select(_i.id)
+                    select(_i.id, _i.reason, _i.id.in_(told).label("told"))
                     .where(_i.state == "stopping", _i.updated_at < now - STOP_PATIENCE)
                     .limit(BATCH)
                 )
-            ).scalars()
-            ids = list(slow)
-        for instance in ids:
-            await mend_if_closed(self._database, self._client, instance)
+            ).all()
+        for row in slow:
+            if not await mend_if_closed(self._database, self._client, row.id) and not row.told:
+                await self._tell_again(row.id, row.reason, now)
+
+    async def _tell_again(self, instance: str, reason: str | None, now: datetime) -> None:
+        log.warning("stop_told_again", instance=instance)
+        async with self._database.write() as connection:
+            outbox = await enqueue(connection, CANCEL, [instance], {"reason": reason}, now)
+            await connection.execute(
+                update(rows.instances).where(_i.id == instance, _i.open).values(updated_at=now)
+            )
+        await self._dispatcher.send(Effects(outbox=outbox))
 
     async def _close_terminated(self, now: datetime) -> None:
         """Rows of workflows that ended without us: terminated, timed out, failed."""

@@ -347,10 +347,14 @@ class Message(SQLModel, table=True):
 
 
 class Outbox(SQLModel, table=True):
-    """A signal or a cancellation to be delivered to a workflow, written with the change that wants it."""
+    """A signal or a cancellation to be delivered to a workflow, written with the change that wants it.
+
+    No id is given twice, on SQLite neither: who has delivered a row deletes it by its id a moment later, when another
+    may have done so before.
+    """
 
     __tablename__: ClassVar[str] = "outbox"
-    __table_args__ = (Index("ix_outbox_lease", "lease_until"),)
+    __table_args__ = (Index("ix_outbox_lease", "lease_until"), {"sqlite_autoincrement": True})
     id: int | None = Field(default=None, primary_key=True)
     instance_id: str
     kind: str

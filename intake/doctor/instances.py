@@ -27,7 +27,7 @@ from intake.doctor.findings import (
     Check,
     Finding,
 )
-from intake.effects import Effects, Start, enqueue
+from intake.effects import CANCEL, Effects, Start, enqueue
 from intake.service import mend_if_closed
 from processes import names
 from store import rows
@@ -140,13 +140,11 @@ class OpenInstances(Check):
             known = list(
                 (
                     await connection.execute(
-                        select(_o.id).where(_o.instance_id == instance, _o.kind == "cancel")
+                        select(_o.id).where(_o.instance_id == instance, _o.kind == CANCEL)
                     )
                 ).scalars()
             )
-            outbox = known or await enqueue(
-                connection, "cancel", [instance], {"reason": row.reason or ""}, now
-            )
+            outbox = known or await enqueue(connection, CANCEL, [instance], {"reason": row.reason or ""}, now)
         await self._context.dispatcher.send(Effects(outbox=outbox))
         await self._context.dispatcher.mark()
         async with self._context.database.read() as connection:

@@ -16,9 +16,10 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from intake.changes import Origin
+from intake.effects import CANCEL, enqueue
 from intake.events import EventResult
 from intake.service import mend_if_closed
-from processes.instructions import WORKFLOW, End, Perform, Wait
+from processes.instructions import SIGNAL_RELEASE, WORKFLOW, End, Perform, Wait
 from runtime import Services
 from store import contacts, rows
 from tests.guarantees.processes import (
@@ -583,6 +584,7 @@ async def test_a_row_that_says_stopping_for_long_is_closed_where_its_workflow_is
             .where(i.id.in_([over, runs]))
             .values(state="stopping", open=True, outcome="stopped", reason="by hand", updated_at=long_ago)
         )
+        await enqueue(connection, CANCEL, [runs], {}, datetime.now(UTC))
     await engine.sweeper.sweep()
     closed = await engine.instance(over)
     assert (closed.state, closed.open, closed.outcome, closed.reason) == (
@@ -607,3 +609,48 @@ async def test_an_instance_that_was_admitted_while_its_process_was_archived_is_s
     await canceled(engine, instance)
     row = await engine.ended(instance, "stopped")
     assert row.reason == "the process was archived"
+
+
+async def test_who_delivered_a_row_that_another_delivered_before_deletes_no_later_one(
+    engine: Engine, second: Services
+) -> None:
+    await engine.publish(process(LONG_WAIT))
+    one, other = (await engine.event("go")).decisions[0].instance, "p/of-nobody"
+    assert one is not None
+    await waiting_at(engine, one, "rest")
+    now = datetime.now(UTC)
+    async with engine.services.database.write() as connection:
+        (row,) = await enqueue(connection, SIGNAL_RELEASE, [one], {}, now)
+    await engine.services.dispatcher.deliver([row])
+    await second.dispatcher.deliver([row])
+    await second.dispatcher.mark()
+    async with engine.services.database.write() as connection:
+        (later,) = await enqueue(connection, SIGNAL_RELEASE, [other], {}, now)
+
+    await engine.services.dispatcher.mark()
+
+    assert [r.id for r in await engine.rows(rows.outbox, rows.outbox.c.instance_id == other)] == [later]
+
+
+async def test_a_stop_whose_cancellation_was_lost_is_told_again(engine: Engine) -> None:
+    await engine.publish(process(LONG_WAIT))
+    instance = (await engine.event("go")).decisions[0].instance
+    assert instance is not None
+    await waiting_at(engine, instance, "rest")
+    async with engine.services.database.write() as connection:
+        await connection.execute(
+            update(rows.instances)
+            .where(rows.instances.c.id == instance)
+            .values(
+                state="stopping",
+                outcome="stopped",
+                reason="said once",
+                updated_at=datetime.now(UTC) - timedelta(minutes=3),
+            )
+        )
+
+    await engine.sweeper.sweep()
+
+    row = await engine.ended(instance, "stopped")
+    assert row.reason == "said once"
+    await canceled(engine, instance)
