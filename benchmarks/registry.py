@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from benchmarks import actions, cache, growth, intake, journeys, mail, runners, server, sleepers
+from benchmarks import actions, cache, growth, intake, journeys, mail, runners, server, sleepers, storage
 from benchmarks.options import Options
 from benchmarks.stage import Bench
 from benchmarks.tables import Table
@@ -44,6 +44,15 @@ BENCHMARKS = {
             growth.run,
             1_000,
             rounds=3,
+            long=True,
+            postgres=True,
+        ),
+        Benchmark(
+            "storage",
+            "bytes of a row, its indexes included",
+            storage.run,
+            1_000,
+            rounds=1,
             long=True,
             postgres=True,
         ),
