@@ -40,7 +40,7 @@ def make_worker(client: Client, tools: Tools, settings: Settings) -> Worker:
         workflow_runner=_runner(settings.worker_sandbox),
         activities=all_activities(tools),
         max_concurrent_activities=settings.worker_max_activities,
-        max_concurrent_workflow_tasks=settings.worker_max_workflow_tasks,
+        max_concurrent_workflow_tasks=_workflow_tasks(settings),
         max_cached_workflows=settings.worker_cached_workflows,
         graceful_shutdown_timeout=timedelta(seconds=settings.worker_graceful_shutdown),
         deployment_config=_deployment(settings),
@@ -55,6 +55,13 @@ def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
         return None
     version = WorkerDeploymentVersion(settings.worker_deployment_name, settings.worker_build_id)
     return WorkerDeploymentConfig(version, True, VersioningBehavior.AUTO_UPGRADE)
+
+
+def _workflow_tasks(settings: Settings) -> int:
+    """At most half of the cache: an instance whose task is under way must not be the one that is forgotten. With as
+    many tasks as places in the cache, a burst made each other's begins start again for minutes (measured).
+    """
+    return max(2, min(settings.worker_max_workflow_tasks, settings.worker_cached_workflows // 2))
 
 
 def _runner(sandbox: bool) -> WorkflowRunner:

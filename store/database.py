@@ -4,17 +4,22 @@ What differs between the two is settled here and in `store/rules.py`; nothing ou
 """
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
 from sqlalchemy import event
+from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from store import sqlite_driver
 
 SQLITE_BUSY_SECONDS = 30
 
@@ -61,7 +66,7 @@ class Database:
         """Make the engine for `url`. Nothing is opened before the first query."""
         if url.startswith("sqlite"):
             engine = create_async_engine(
-                url,
+                make_url(url).set(drivername=sqlite_driver.DRIVER),
                 json_serializer=_to_json,
                 json_deserializer=orjson.loads,
                 connect_args={"timeout": SQLITE_BUSY_SECONDS, "isolation_level": None},
@@ -158,9 +163,24 @@ def _set_up_sqlite(engine: AsyncEngine) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def _pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(cursor)
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_SECONDS * 1000}")
         cursor.execute("PRAGMA cache_size=-32768")
         cursor.close()
+
+
+def _write_ahead(cursor: Any) -> None:
+    """Switch to the write-ahead log. Of several that open a new database at once, one switches, and SQLite tells the
+    others at once that it is locked, whatever their patience (it fears a deadlock).
+    """
+    deadline = time.monotonic() + SQLITE_BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
