@@ -37,7 +37,7 @@ class Plan:
     seed: int
     database: Kind
     seconds: float = 180.0
-    contacts: int = 240
+    contacts: int = 200
 
 
 @dataclass
