@@ -16,7 +16,9 @@ OVERTAKEN_SECONDS = 3_600.0
 WAIT_POLL = 0.5
 WAIT_PATIENCE = 12.0
 STUCK_SECONDS = 120.0
-"""Where nothing changes for anybody for so long, what is open is stuck. Back-off after many faults is a minute."""
+"""Where nothing changes for anybody for so long, what is open is stuck."""
+BACK_OFF_SECONDS = 660.0
+"""The same while a message waits for its next try: ten minutes, after many faults."""
 
 PLAIN = {
     "signed_up": 3,
@@ -35,6 +37,8 @@ class Progress:
     """When anything was last seen to change, for whomever."""
 
     def __init__(self) -> None:
+        self.backing_off = False
+        """Whether any message waits for its next try now."""
         self._changed = time.time()
 
     def note(self) -> None:
@@ -44,7 +48,7 @@ class Progress:
     @property
     def is_stuck(self) -> bool:
         """Whether nothing has changed for long."""
-        return time.time() - self._changed > STUCK_SECONDS
+        return time.time() - self._changed > (BACK_OFF_SECONDS if self.backing_off else STUCK_SECONDS)
 
 
 class Customer:

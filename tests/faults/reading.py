@@ -141,6 +141,18 @@ async def _workflows_without_rows(client: Client, ids: set[str]) -> list[str]:
     ]
 
 
+async def retrying(database_url: str) -> bool:
+    """Whether a message of an open instance waits for its next try."""
+    database = Database.connect(database_url)
+    try:
+        async with database.read() as connection:
+            m = rows.messages.c
+            first = await connection.execute(select(m.id).where(m.state == "retrying").limit(1))
+            return first.first() is not None
+    finally:
+        await database.close()
+
+
 async def unfinished(database_url: str) -> str | None:
     """What still moves: open instances and the outbox; None once all is quiet."""
     database = Database.connect(database_url)

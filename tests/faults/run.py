@@ -15,7 +15,7 @@ from tests.faults.customer import Customer, Progress
 from tests.faults.editor import Editor
 from tests.faults.importer import import_batches
 from tests.faults.mischief import Happened
-from tests.faults.reading import Everything, read, unfinished
+from tests.faults.reading import Everything, read, retrying, unfinished
 from tests.faults.system import Kind, System
 from tests.faults.world import WORLD
 from tests.oracle.expectation import Expectation
@@ -90,8 +90,7 @@ async def run(plan: Plan, folder: Path, log: Log) -> Report:
             until = time.time() + plan.seconds
             await _live(system, editor, customers, caller, faults, happened, until, plan, log)
             log("faults are over: waiting for the last instances")
-            progress = Progress()
-            await asyncio.gather(*(customer.finish(progress) for customer in customers))
+            await _finish(customers, system.database_url)
             await _quiet(system.database_url, log)
             report.differences += [
                 f"{death.part} ended by itself with code {death.code}: {' | '.join(death.last_lines[-3:])}"
@@ -143,6 +142,23 @@ async def _live(
             tasks.create_task(import_batches(imported, caller, plan.seed, until))
             for customer in others:
                 tasks.create_task(customer.live(until))
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+async def _finish(customers: Sequence[Customer], database_url: str) -> None:
+    progress = Progress()
+
+    async def watch() -> None:
+        while True:
+            progress.backing_off = await retrying(database_url)
+            await asyncio.sleep(5)
+
+    watching = asyncio.create_task(watch())
+    try:
+        await asyncio.gather(*(customer.finish(progress) for customer in customers))
     finally:
         watching.cancel()
         with suppress(asyncio.CancelledError):
