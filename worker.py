@@ -27,6 +27,8 @@ from workflows import WORKFLOWS
 log = structlog.get_logger(__name__)
 
 CONNECT_AGAIN_SECONDS = 2.0
+NOT_VALIDATED = "Worker validation failed"
+"""How the SDK begins what it says where Temporal does not know the namespace, or is not there."""
 PURE_MODULES = ("workflows", "processes", "pydantic", "pydantic_core", "annotated_types", "typing_extensions")
 """Loaded once instead of anew for every instance: they have no state and no effect (import rules hold that)."""
 
@@ -72,7 +74,10 @@ def _runner(sandbox: bool) -> WorkflowRunner:
 
 
 async def run_worker(services: Services, stop: asyncio.Event) -> None:
-    """Run until `stop` is set, then let running activities finish."""
+    """Run until `stop` is set, then let running activities finish.
+
+    Raises RuntimeError where Temporal goes away, or does not know the namespace, while the worker starts.
+    """
     settings = services.settings
     sweeper = Sweeper(
         services.database,
@@ -84,11 +89,13 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
     async with make_worker(services.client, services.tools(), settings):
         log.info("worker_ready", task_queue=settings.temporal_task_queue, address=settings.temporal_address)
         sweeping = asyncio.create_task(sweeper.run())
-        await stop.wait()
-        log.info("worker_stopping", seconds=settings.worker_graceful_shutdown)
-        sweeping.cancel()
-        with suppress(asyncio.CancelledError):
-            await sweeping
+        try:
+            await stop.wait()
+            log.info("worker_stopping", seconds=settings.worker_graceful_shutdown)
+        finally:
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
 
 
 async def main(settings: Settings) -> None:
@@ -101,14 +108,21 @@ async def main(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    services = await _connected(settings, stop)
-    if services is None:
-        return
-    try:
-        if await _migrated(services, stop):
-            await run_worker(services, stop)
-    finally:
-        await services.close()
+    while not stop.is_set():
+        services = await _connected(settings, stop)
+        if services is None:
+            return
+        try:
+            if await _migrated(services, stop):
+                await run_worker(services, stop)
+            return
+        except RuntimeError as error:
+            if NOT_VALIDATED not in str(error):
+                raise
+            log.warning("temporal_not_reached", address=settings.temporal_address, error=str(error))
+        finally:
+            await services.close()
+        await _pause(stop)
 
 
 async def _connected(settings: Settings, stop: asyncio.Event) -> Services | None:

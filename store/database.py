@@ -27,6 +27,8 @@ _AWAY = ("08", "53", "57P", "58", "25006")
 """SQLSTATEs of a server that cannot work now: connection lost, out of disk, memory or connections, starting or
 stopping, input and output failing, and a standby that was the primary until a moment ago. None is a step's fault.
 """
+_LOST_COUNT = "InternalClientError"
+"""asyncpg: "cannot switch to state 12; another operation (2) is in progress"."""
 _LACKS = {"42P01": "tables", "42703": "columns"}
 _SQLITE_LACKS_A_COLUMN = ("no such column", "has no column named")
 
@@ -154,9 +156,9 @@ def _is_serialization_failure(error: DBAPIError) -> bool:
 
 
 def _turns_us_away(error: DBAPIError) -> bool:
-    """PostgreSQL cannot work for a while: see `_AWAY`."""
+    """PostgreSQL cannot work for a while (see `_AWAY`), or the line broke and the driver lost count."""
     state = getattr(error.orig, "sqlstate", None) or ""
-    return state.startswith(_AWAY)
+    return state.startswith(_AWAY) or type(error.orig).__name__ == _LOST_COUNT
 
 
 def _set_up_sqlite(engine: AsyncEngine) -> None:

@@ -240,6 +240,7 @@ class _Message:
         self._about: dict[str, object] = {}
         self._id = ""
         self._tries = 0
+        self._taken = False
 
     async def receive(self) -> None:
         """Read it, and do with it what is its fate."""
@@ -256,7 +257,9 @@ class _Message:
             whole = True
             await self._answer(fate)
         except asyncio.CancelledError:  # aiosmtpd's way to say that the client has left
-            if whole or self._rest_is_here():
+            if self._taken:  # while it was told so: that it was taken is written already
+                self._write("client_gone")
+            elif whole or self._rest_is_here():
                 self._write("client_gone", kept=self._kept())
             else:
                 self._write("client_gone_during_data", kept=False)
@@ -279,6 +282,7 @@ class _Message:
                 self._write("delayed")
                 await asyncio.sleep(rates.delay_from + share * (rates.delay_to - rates.delay_from))
             self._write("accepted", kept=True)
+            self._taken = True
             await self._server.push("250 OK")
 
     async def _read_headers(self) -> None:
