@@ -44,6 +44,8 @@ class Context:
     give_up: bool = False
     wholesale: bool = False
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CALLS_AT_ONCE))
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """What ended since (UTC) ended with the examination, or beside it: it is no finding of its own."""
 
     @property
     def cutoff(self) -> datetime:

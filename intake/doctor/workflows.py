@@ -56,7 +56,7 @@ class RunningWorkflows(Check):
 
     async def _examine(self, page: Sequence[WorkflowExecution]) -> list[Finding]:
         known = await self._rows([execution.id for execution in page])
-        cutoff = self._context.cutoff
+        cutoff = min(self._context.cutoff, self._context.began)
         findings = []
         for execution in page:
             row = known.get(execution.id)
