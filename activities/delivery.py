@@ -36,6 +36,7 @@ from intake.service import retried
 from processes.instructions import End, Instruction, StepCall
 from store import contacts, rows
 from store.database import DatabaseUnavailable
+from store.messages import abandon
 
 log = structlog.get_logger(__name__)
 
@@ -220,12 +221,14 @@ class DeliveryStep(StepActivity[S]):
 
     async def _reopen(self, scene: Scene, outgoing: Outgoing, error: str, token: str) -> None:
         """Nothing was sent: the message waits for its next try, and shows why. A claim that is not this attempt's
-        own is left alone.
+        own is left alone. Where the instance was closed meanwhile there is no next try, and the ledger says so.
         """
         metrics.RETRIES.labels(self.channel).inc()
 
         async def reopen() -> None:
             async with self.tools.database.write() as connection:
+                is_open = select(_i.open).where(_i.id == scene.instance).with_for_update()
+                over = not (await connection.execute(is_open)).scalar()
                 statement = rows.upsert(connection, rows.messages)
                 row = self._ledger_row(
                     scene, outgoing.recipient, outgoing.subject, RETRYING, error[:1000], scene.now
@@ -237,6 +240,8 @@ class DeliveryStep(StepActivity[S]):
                         where=or_(_m.state == RETRYING, and_(_m.state == CLAIMED, _m.claim == token)),
                     )
                 )
+                if over:
+                    await abandon(connection, scene.instance, scene.now)
 
         await _as_soon_as_it_can(reopen)
 

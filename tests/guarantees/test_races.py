@@ -15,6 +15,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.delivery import DeliveryStep
 from intake.changes import Origin
 from intake.effects import CANCEL, enqueue
 from intake.events import EventResult
@@ -22,6 +23,7 @@ from intake.service import mend_if_closed
 from processes.instructions import SIGNAL_RELEASE, WORKFLOW, End, Perform, Wait
 from runtime import Services
 from store import contacts, rows
+from store.database import DatabaseUnavailable
 from tests.guarantees.processes import (
     LONG_WAIT,
     canceled,
@@ -507,6 +509,51 @@ async def test_a_message_under_way_when_its_instance_is_closed_is_recorded_as_se
     await message_in_state(engine, instance, "hello", "sent")
     assert await engine.instance(instance) == closed
     assert await tags(engine) == []
+
+
+async def test_a_message_that_is_put_off_when_its_instance_is_closed_waits_for_no_next_try(
+    engine: Engine, smtp: RecordingSmtpServer
+) -> None:
+    behaviour = smtp.for_recipient(engine.address)
+    behaviour.rcpt_reply = "451 4.3.0 come back later"
+    behaviour.rcpt_when.clear()
+    await engine.template("hello")
+    await engine.publish(process(mail("hello"), recurrence="once"))
+    await engine.event("go")
+    instance = engine.id("p")
+    await smtp.wait_asked(engine.address)
+    await terminate(engine, instance)
+    assert await engine.services.intake.mend_if_closed(instance)
+    behaviour.rcpt_when.set()
+    closed = await message_in_state(engine, instance, "hello", "withdrawn")
+    assert closed.closed_at is not None
+    assert smtp.received[engine.address] == 0
+
+
+async def test_a_claim_whose_commit_was_not_confirmed_is_given_back_and_the_message_goes_once(
+    engine: Engine, smtp: RecordingSmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim stands, and its attempt was told that the line was cut: nothing was sent, and only it knows."""
+    claim = DeliveryStep._claim
+    lost: list[str] = []
+
+    async def claimed_and_cut(self: Any, scene: Any, step: Any, outgoing: Any, token: str) -> bool:
+        answer = await claim(self, scene, step, outgoing, token)
+        if not lost:
+            lost.append(token)
+            raise DatabaseUnavailable("the line was cut after COMMIT")
+        return answer
+
+    monkeypatch.setattr(DeliveryStep, "_claim", claimed_and_cut)
+    await engine.template("hello")
+    await engine.publish(process(mail("hello"), recurrence="once"))
+    await engine.event("go")
+    await engine.ended(engine.id("p"))
+    assert len(lost) == 1
+    sent = await message(engine, engine.id("p"), "hello")
+    assert (sent.state, sent.attempts) == ("sent", 2)
+    assert sent.claim not in {None, lost[0]}
+    assert smtp.received[engine.address] == 1
 
 
 # Ends that nobody told of

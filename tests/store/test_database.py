@@ -1,11 +1,12 @@
 """What the database says when it cannot work is told from what is wrong with a statement."""
 
+import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InternalError
 
 from runtime import Services
-from store.database import DatabaseUnavailable, SchemaMissing
+from store.database import DatabaseUnavailable, SchemaMissing, _Translated
 
 
 @pytest.mark.parametrize(
@@ -36,3 +37,12 @@ async def test_a_wrong_statement_is_not_taken_for_an_outage(services: Services) 
     with pytest.raises(DBAPIError):
         async with services.database.write() as connection:
             await connection.execute(text("INSERT INTO catalog (id, stamp) VALUES (1, 0)"))
+
+
+def test_a_driver_that_lost_count_amid_an_operation_is_an_outage() -> None:
+    """A cut line, and asyncpg's "cannot switch to state 12; another operation (2) is in progress"."""
+    lost = asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+    with pytest.raises(DatabaseUnavailable), _Translated():
+        raise InternalError("COMMIT", None, lost)
+    with pytest.raises(InternalError), _Translated():
+        raise InternalError("COMMIT", None, Exception("anything else"))
