@@ -15,6 +15,7 @@ from store.migrate import create_schema
 from tests.support.temporal import temporal_server
 from tests.support.waiting import eventually
 from tests.support.worker_process import worker_process
+from worker import _workflow_tasks
 
 NAMESPACE, TASK_QUEUE = "later", "starts"
 
@@ -53,3 +54,8 @@ async def test_a_worker_waits_for_its_namespace(tmp_path: Path) -> None:
             )
             await eventually(polls, timeout=90)
             assert process.process.returncode is None
+
+
+@pytest.mark.parametrize(("cached", "tasks"), [(1000, 50), (50, 25), (5, 2), (1, 2)])
+def test_workflow_tasks_leave_room_in_the_cache(cached: int, tasks: int) -> None:
+    assert _workflow_tasks(Settings(worker_cached_workflows=cached)) == tasks
