@@ -11,26 +11,25 @@ from datetime import datetime
 from typing import Any
 
 import jsonschema
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.effects import Effects, Start, enqueue, lease, stop_instances
+from intake.effects import Effects, Start, lease, stop_instances
 from intake.entries import Entries
 from intake.events import Decision, EventResult, IncomingEvent
 from intake.identification import Identification
 from intake.items import Candidate, Item, stop_triggers
 from intake.lateness import OutOfOrder
+from intake.waiting import Rules, WaitingInstances
 from processes import names
 from processes.builtin_events import PROCESS_REQUESTED
 from processes.clock import add
-from processes.instructions import SIGNAL_EVENT
 from processes.problems import Problem, pointer
 from processes.recurrence import WhenFinished
 from processes.rules import Rule
 from processes.triggers import ApiTrigger, EventTrigger, Trigger
 from store import contacts, rows
 from store.catalog import CatalogCache, CatalogView, ProcessView, bump
-from store.rules import evaluate
 
 UNFINISHED = "unfinished"
 
@@ -63,11 +62,12 @@ class _Transaction:
         self, connection: AsyncConnection, catalog: CatalogCache, view: CatalogView, now: datetime
     ) -> None:
         self._connection = connection
-        self._catalog = catalog
         self._view = view
         self._now = now
         self._effects = Effects()
         self._decided: list[Item] = []
+        self._rules = Rules(connection, view, now)
+        self._waiting = WaitingInstances(connection, catalog, self._rules, now)
 
     async def run(self, events: Sequence[IncomingEvent]) -> tuple[list[EventResult], Effects]:
         items = [
@@ -190,7 +190,10 @@ class _Transaction:
                         c.item is item and c.process.key == process.key for c in starts
                     ):
                         starts.append(candidate)
-        await self._signal([item for item in wave if item.contact is not None])
+        continued = await self._waiting.continue_with(
+            [item for item in wave if item.contact is not None], self._view.awaited
+        )
+        self._effects.outbox += continued
         if starts:
             order = OutOfOrder(self._connection, self._view, self._now)
             await self._start(await self._subscribed(await order.keep(starts, self._decided)))
@@ -228,7 +231,7 @@ class _Transaction:
                 rules.append(trigger.filter)
         if not rules:
             return found
-        answers = iter(await self._evaluate(item, rules))
+        answers = iter(await self._rules.hold(item, rules))
         holding: list[tuple[ProcessView, Trigger]] = []
         for process, trigger in found:
             if trigger.filter is None or next(answers):
@@ -250,16 +253,6 @@ class _Transaction:
         own = [t for t in process.definition.triggers if isinstance(t, ApiTrigger)]
         for trigger in own or [ApiTrigger(type="api")]:
             yield process, trigger, {}
-
-    async def _evaluate(self, item: Item, rules: Sequence[Rule]) -> list[bool]:
-        return await evaluate(
-            self._connection,
-            rules,
-            contact_id=item.contact.id,
-            event=item.event.params,
-            now=self._now,
-            segments=self._view.segments,
-        )
 
     def _candidate(self, item: Item, process: ProcessView, trigger: Trigger) -> Candidate | None:
         age = self._now - item.occurred_at
@@ -398,60 +391,6 @@ class _Transaction:
             item.say(process, "stopped", None, instance)
         if not stopped:
             item.say(process, "skipped", "nothing to stop")
-
-    async def _signal(self, items: list[Item]) -> None:
-        awaited = [item for item in items if item.event.type in self._view.awaited]
-        if not awaited:
-            return
-        w = rows.waits.c
-        waiting = (
-            await self._connection.execute(
-                select(
-                    w.instance_id,
-                    w.contact_id,
-                    w.event_type,
-                    w.step,
-                    w.visit,
-                    _i.process_key,
-                    _i.version,
-                    _i.key,
-                )
-                .join(rows.instances, _i.id == w.instance_id)
-                .where(
-                    w.contact_id.in_({item.contact.id for item in awaited}),
-                    w.event_type.in_({item.event.type for item in awaited}),
-                    _i.state == "waiting",
-                )
-            )
-        ).all()
-        for item in awaited:
-            for row in waiting:
-                if row.contact_id == item.contact.id and row.event_type == item.event.type:
-                    await self._signal_one(item, row)
-
-    async def _signal_one(self, item: Item, row: Any) -> None:
-        definition = await self._catalog.definition(self._connection, row.process_key, row.version)
-        key = definition.key_of(item.event.key, item.event.params)
-        if definition.instance_key is not None and key != row.key:
-            return
-        step = definition.by_id[row.step]
-        rules = [rule for _, rule in step.rules()]
-        if rules and not all(await self._evaluate(item, rules)):
-            return
-        first = await self._connection.execute(
-            update(rows.waits)
-            .where(rows.waits.c.instance_id == row.instance_id, rows.waits.c.event_id.is_(None))
-            .values(event_id=item.event.id)
-        )
-        if first.rowcount == 0:
-            return
-        payload = {"id": item.event.id, "type": item.event.type, "step": row.step, "visit": row.visit}
-        self._effects.outbox += await enqueue(
-            self._connection, SIGNAL_EVENT, [row.instance_id], payload, self._now
-        )
-        item.result.decisions.append(
-            Decision(process=row.process_key, decision="continued", instance=row.instance_id)
-        )
 
     # What is kept
 

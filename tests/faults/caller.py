@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from tests.faults.pacing import pause
+
 EVENT_TIMEOUT = 8.0
 """Seconds after which an event is sent again: its id makes that safe."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -74,7 +76,7 @@ class Caller:
         also: Sequence[int] = (),
         first: int | None = None,
     ) -> Reply:
-        began, tries, pause = time.time(), 0, FIRST_PAUSE
+        began, tries, back_off = time.time(), 0, FIRST_PAUSE
         number = self._random.randrange(len(self._clients)) if first is None else first
         while True:
             tries += 1
@@ -86,6 +88,6 @@ class Caller:
                 return Reply(began, time.time(), tries, answer.status_code, answer.json())
             if answer is not None and answer.status_code < 500:
                 raise Refused(f"{method} {path} {body}: {answer.status_code} {answer.text}")
-            await asyncio.sleep(pause * self._random.uniform(0.5, 1))
-            pause = min(pause * 2, LONGEST_PAUSE)
+            await pause(back_off * self._random.uniform(0.5, 1))
+            back_off = min(back_off * 2, LONGEST_PAUSE)
             number = (number + 1) % len(self._clients)

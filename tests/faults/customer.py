@@ -1,6 +1,5 @@
 """One contact's life in a fault run: what is done about it, one thing after another, and what was replied."""
 
-import asyncio
 import calendar
 import random
 import time
@@ -8,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tests.faults.caller import Caller, Reply
+from tests.faults.pacing import pause
 from tests.faults.world import WORLD
 from tests.oracle.actions import Action, EventSent, InstanceSeen, Looked, Said, SentAgain, StopSent
 
@@ -68,7 +68,7 @@ class Customer:
 
     async def live(self, until: float) -> None:
         """Do one thing after another until the instant `until` (epoch seconds)."""
-        await asyncio.sleep(self._random.uniform(0, max(0.0, min(60.0, (until - time.time()) / 2))))
+        await pause(self._random.uniform(0, max(0.0, min(60.0, (until - time.time()) / 2))))
         ways: list[tuple[int, Callable[[], Awaitable[object]]]] = [
             (20, self._plain),
             (3, self._several),
@@ -84,7 +84,7 @@ class Customer:
         while time.time() < until:
             do = self._random.choices([way for _, way in ways], [weight for weight, _ in ways])[0]
             await do()
-            await asyncio.sleep(min(self._gap(), max(0.0, until - time.time())))
+            await pause(self._gap(), until)
 
     async def finish(self, progress: Progress) -> None:
         """Answer whoever still asks, until all instances have ended or all are stuck."""
@@ -100,7 +100,7 @@ class Customer:
                 return
             for event in sorted({e for name, i in still.items() if (e := self._wanted(name, i)) is not None}):
                 await self.send(event)
-            await asyncio.sleep(self._random.uniform(1, 2))
+            await pause(self._random.uniform(1, 2))
 
     async def look(self) -> Looked:
         """See all instances of the contact."""
@@ -240,7 +240,7 @@ class Customer:
                 return
             if all(i.state == "ended" for i in seen.instances.values()):
                 return
-            await asyncio.sleep(WAIT_POLL)
+            await pause(WAIT_POLL)
 
     def _wanted(self, instance: str, seen: InstanceSeen) -> str | None:
         """The event that an instance waits for without a limit."""

@@ -1,11 +1,11 @@
 """The person who pauses, edits and resumes the processes while contacts are in them."""
 
-import asyncio
 import random
 import time
 from typing import Any
 
 from tests.faults.caller import Caller
+from tests.faults.pacing import pause
 from tests.faults.world import EDITED, WORLD
 from tests.oracle.actions import Pause, Published, Timeline
 from tests.oracle.model import document
@@ -35,7 +35,7 @@ class Editor:
         """Pause one process at a time, sometimes edit it, resume it; the last is resumed at `until` (epoch seconds)."""
         edited: set[str] = set()
         while time.time() < until - QUIET_SECONDS:
-            await asyncio.sleep(self._random.uniform(2, 10))
+            await pause(self._random.uniform(2, 10))
             key = self._random.choice(EDITED)
             new = key not in edited and self._random.random() < 0.5
             if new:
@@ -45,7 +45,7 @@ class Editor:
     async def _pause_for_a_while(self, key: str, until: float, *, edit: bool) -> None:
         paused = await self._change(key, "pause")
         self.timeline.pauses.append(Pause(key, paused[0], paused[1]))
-        await asyncio.sleep(min(self._random.uniform(1, 6), max(0.0, until - time.time())))
+        await pause(self._random.uniform(1, 6), until)
         if edit:
             await self._caller.once("PUT", f"/v1/processes/{key}", document(WORLD[key], 2))
         began, acked = await self._change(key, "activate")

@@ -1,12 +1,12 @@
 """Batches over many contacts at once, as a shop's nightly job sends them. The contacts are the importer's own."""
 
-import asyncio
 import random
 import time
 from collections.abc import Sequence
 
 from tests.faults.caller import Caller
 from tests.faults.customer import Customer
+from tests.faults.pacing import pause
 
 TYPES = ("signed_up", "cart_left", "visited", "order_created", "asked", "answered", "left")
 
@@ -15,7 +15,7 @@ async def import_batches(customers: Sequence[Customer], caller: Caller, seed: in
     """Send batch after batch until the instant `until` (epoch seconds): one or two events of each contact."""
     chance = random.Random(f"importer {seed}")
     while time.time() < until:
-        await asyncio.sleep(chance.uniform(10, 25))
+        await pause(chance.uniform(10, 25))
         wanted = [
             (customer, customer.event(chance.choice(TYPES)))
             for customer in customers

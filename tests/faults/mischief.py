@@ -13,6 +13,7 @@ from random import Random
 from typing import Literal
 
 from tests.faults.mail import MailRates
+from tests.faults.pacing import pause
 from tests.faults.parts import PartSilent
 from tests.faults.system import Kind, System
 
@@ -157,7 +158,7 @@ async def _do(system: System, fault: Fault) -> None:
             await _do_to_line(system, fault)
         case "mail":
             system.set_mail(MAIL[fault.target])
-            await asyncio.sleep(fault.seconds)
+            await pause(fault.seconds)
             system.set_mail(MailRates())
 
 
@@ -165,13 +166,13 @@ async def _do_to_part(system: System, fault: Fault) -> None:
     part = system.parts[fault.target]
     if fault.kind == "kill":
         await part.kill()
-        await asyncio.sleep(fault.seconds)
+        await pause(fault.seconds)
         await part.start()
     elif fault.kind == "restart":
         await part.restart()
     else:
         part.freeze()
-        await asyncio.sleep(fault.seconds)
+        await pause(fault.seconds)
         part.thaw()
     with suppress(PartSilent):  # `heal` has the last word: on a busy machine a start takes its time
         await part.ready(RECOVERY_SECONDS)
@@ -183,11 +184,11 @@ async def _do_to_line(system: System, fault: Fault) -> None:
         line.cut()
     elif fault.kind == "refuse":
         line.refuse()
-        await asyncio.sleep(fault.seconds)
+        await pause(fault.seconds)
         await line.accept()
     else:
         line.stall()
-        await asyncio.sleep(fault.seconds)
+        await pause(fault.seconds)
         line.resume()
 
 

@@ -4,19 +4,16 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import func, select
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 from store import rows
 from store.database import Database
 from tests.faults.mail import read_log
-from tests.oracle.actions import Said
-from tests.oracle.outcome import ContactOutcome, InstanceFound, LedgerRow, MailTaken, VisitMade
+from tests.oracle.outcome import ContactOutcome, LedgerRow, MailTaken, VisitMade
+from tests.support.outcomes import instance_found, ledger_row, said, visit_made, workflow_status
 
 WORKFLOW_TYPE = "ProcessInstance"
 DESCRIBES_AT_ONCE = 16
@@ -44,18 +41,13 @@ async def read(database_url: str, client: Client, mail_log: Path, contacts: Iter
             for row in await connection.execute(select(rows.events)):
                 contact = people.get(row.contact_id or "")
                 if contact in outcomes and row.source == "api":
-                    outcomes[contact].events[row.id] = _said(row.outcome)
+                    outcomes[contact].events[row.id] = said(row.outcome or [])
             visits: dict[str, list[VisitMade]] = defaultdict(list)
             for row in await connection.execute(select(rows.visits).where(rows.visits.c.step != "")):
-                visits[row.instance_id].append(VisitMade(row.step, row.visit, row.result or {}))
+                visits[row.instance_id].append(visit_made(row))
             messages: dict[str, list[LedgerRow]] = defaultdict(list)
             for row in await connection.execute(select(rows.messages)):
-                messages[row.instance_id].append(
-                    LedgerRow(
-                        row.id, row.step, row.state, row.recipient, _epoch(row.claimed_at), row.attempts,
-                        row.detail or "",
-                    )
-                )  # fmt: skip
+                messages[row.instance_id].append(ledger_row(row))
             instances = list(
                 await connection.execute(select(rows.instances).order_by(rows.instances.c.created_at))
             )
@@ -75,19 +67,8 @@ async def read(database_url: str, client: Client, mail_log: Path, contacts: Iter
         if contact not in outcomes:
             leftovers.append(f"instance {row.id} is of nobody")
             continue
-        outcomes[contact].instances[row.id] = InstanceFound(
-            id=row.id,
-            process=row.process_key,
-            version=row.version,
-            contact=contact,
-            event_id=row.event_id,
-            state=row.state,
-            open=row.open,
-            outcome=row.outcome,
-            reason=row.reason,
-            workflow=statuses[row.id],
-            visits=visits.pop(row.id, []),
-            messages=messages.pop(row.id, []),
+        outcomes[contact].instances[row.id] = instance_found(
+            row, contact, statuses[row.id], visits.pop(row.id, []), messages.pop(row.id, [])
         )
     leftovers += [f"the ledger has messages of {name}, which does not exist" for name in messages]
     leftovers += await _workflows_without_rows(client, {row.id for row in instances})
@@ -124,11 +105,7 @@ async def _statuses(client: Client, ids: list[str]) -> dict[str, str | None]:
 
     async def status(name: str) -> str | None:
         async with slots:
-            try:
-                found = (await client.get_workflow_handle(name).describe()).status
-            except RPCError:
-                return None
-        return None if found is None else found.name
+            return await workflow_status(client, name)
 
     return dict(zip(ids, await asyncio.gather(*(status(name) for name in ids)), strict=True))
 
@@ -167,13 +144,3 @@ async def unfinished(database_url: str) -> str | None:
     if outbox:
         found["in the outbox"] = outbox
     return ", ".join(f"{number} {state}" for state, number in found.items()) or None
-
-
-def _said(outcome: Any) -> tuple[Said, ...]:
-    return tuple(
-        Said(d["process"], d["decision"], d.get("reason") or "", d.get("instance")) for d in outcome or []
-    )
-
-
-def _epoch(at: datetime) -> float:
-    return at.timestamp()

@@ -27,9 +27,9 @@ from settings import Settings
 from store import rows
 from store.catalog import bump
 from tests.guarantees.model_line import Line
-from tests.guarantees.model_outcome import workflow_status
 from tests.oracle.model import World, document
 from tests.support.engine import Engine
+from tests.support.outcomes import workflow_status
 from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.waiting import eventually
 

@@ -1,4 +1,4 @@
-"""Reads what became of a contact, for the oracle: from the rows, from Temporal, and from the mail server's list."""
+"""Reads what became of contacts, for the oracle: from the rows, from Temporal, and from the mail server's list."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -55,19 +55,12 @@ async def read_outcome(
         ).all()
         tags = (await connection.execute(select(_t.tag).where(_t.contact_id == contact_id))).scalars().all()
     found = {
-        row.id: InstanceFound(
-            id=row.id,
-            process=row.process_key,
-            version=row.version,
-            contact=contact,
-            event_id=row.event_id,
-            state=row.state,
-            open=row.open,
-            outcome=row.outcome,
-            reason=row.reason,
-            workflow=await workflow_status(client, row.id),
-            visits=[VisitMade(v.step, v.visit, v.result or {}) for v in visits if v.instance_id == row.id],
-            messages=[_ledger_row(m) for m in messages if m.instance_id == row.id],
+        row.id: instance_found(
+            row,
+            contact,
+            await workflow_status(client, row.id),
+            [visit_made(v) for v in visits if v.instance_id == row.id],
+            [ledger_row(m) for m in messages if m.instance_id == row.id],
         )
         for row in instances
     }
@@ -87,7 +80,33 @@ async def workflow_status(client: Client, instance: str) -> str | None:
     return None if status is None else status.name
 
 
-def _ledger_row(row: Any) -> LedgerRow:
+def instance_found(
+    row: Any, contact: str, workflow: str | None, visits: list[VisitMade], messages: list[LedgerRow]
+) -> InstanceFound:
+    """An instance in the oracle's words. `workflow` is its newest run's status."""
+    return InstanceFound(
+        id=row.id,
+        process=row.process_key,
+        version=row.version,
+        contact=contact,
+        event_id=row.event_id,
+        state=row.state,
+        open=row.open,
+        outcome=row.outcome,
+        reason=row.reason,
+        workflow=workflow,
+        visits=visits,
+        messages=messages,
+    )
+
+
+def visit_made(row: Any) -> VisitMade:
+    """A visit of a step in the oracle's words."""
+    return VisitMade(row.step, row.visit, row.result or {})
+
+
+def ledger_row(row: Any) -> LedgerRow:
+    """A message of the ledger in the oracle's words."""
     claimed: datetime = row.claimed_at
     return LedgerRow(
         row.id, row.step, row.state, row.recipient, claimed.timestamp(), row.attempts, row.detail or ""
