@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from intake.events import PARAM_NAME, IncomingEvent, check_event
-from processes.builtin_events import BUILTIN
+from processes.builtin_events import BUILTIN, SENT_BY_OTHERS
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json
 
@@ -48,7 +48,7 @@ def read_event_with_places(
     values, places = _seed(body, found) if "eventTypeKey" in body else _plain(body, found)
     if values["id"] is None and fallback_id is not None:
         values["id"], places["/id"] = fallback_id, ID_HEADER
-    if isinstance(values["type"], str) and values["type"] in BUILTIN:
+    if isinstance(values["type"], str) and values["type"] in BUILTIN.keys() - SENT_BY_OTHERS:
         found.append(
             Problem(
                 pointer=_moved("/type", places),

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
-from processes.builtin_events import BUILTIN
+from processes.builtin_events import BUILTIN, SENT_BY_OTHERS
 from store.database import Database
 from store.tables import Catalog, EventType
 
@@ -115,7 +115,7 @@ async def create_schema(url: str) -> None:
             "key": key,
             "name": name,
             "category": category,
-            "creates_contacts": False,
+            "creates_contacts": key in SENT_BY_OTHERS,
             "registered_by": "onward",
             "created_at": now,
         }

@@ -38,6 +38,10 @@ visits = _table(tables.Visit)
 waits = _table(tables.Wait)
 messages = _table(tables.Message)
 outbox = _table(tables.Outbox)
+endpoints = _table(tables.Endpoint)
+suppressions = _table(tables.Suppression)
+imports = _table(tables.ContactImport)
+import_rows = _table(tables.ImportRow)
 
 
 def upsert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -158,7 +158,10 @@ class EventType(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """One time that something happened. Unique by its id for ever; `outcome` keeps every decision with its reason."""
+    """One time that something happened. Unique by its id for ever; `outcome` keeps every decision with its reason.
+
+    `depth` counts the processes that led to it one after another: 0 for what came from outside.
+    """
 
     __tablename__: ClassVar[str] = "events"
     __table_args__ = (
@@ -175,6 +178,7 @@ class Event(SQLModel, table=True):
     received_at: datetime = _time()
     params: dict[str, Any] = _json()
     source: str
+    depth: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     outcome: list[dict[str, Any]] = _json()
 
 
@@ -322,6 +326,7 @@ class Message(SQLModel, table=True):
 
     `state`: claimed, sent, retrying (put off; the error is kept), refused, skipped, unknown, withdrawn (the instance
     was stopped before it went). `claim` is the attempt that claimed it last: only that one may give the claim back.
+    `opened_at` and `clicked_at` are of the first time, by a person as far as can be told.
     """
 
     __tablename__: ClassVar[str] = "messages"
@@ -344,6 +349,8 @@ class Message(SQLModel, table=True):
     attempts: int = 1
     claimed_at: datetime = _time()
     closed_at: datetime | None = _time(nullable=True)
+    opened_at: datetime | None = _time(nullable=True)
+    clicked_at: datetime | None = _time(nullable=True)
 
 
 class Outbox(SQLModel, table=True):
@@ -363,3 +370,59 @@ class Outbox(SQLModel, table=True):
     last_error: str | None = None
     lease_until: datetime | None = _time(nullable=True)
     created_at: datetime = _time()
+
+
+class Endpoint(SQLModel, table=True):
+    """Where a contact is reached on a channel that is no column of the contact: a browser's push subscription, a
+    Messenger id. `state`: ok, or gone (the other side says that it is no more).
+    """
+
+    __tablename__: ClassVar[str] = "endpoints"
+    __table_args__ = (PrimaryKeyConstraint("contact_id", "channel", "address"),)
+    contact_id: str = Field(sa_column=Column(ForeignKey("contacts.id"), nullable=False))
+    channel: str = Field(sa_column=Column(String, nullable=False))
+    address: str = Field(sa_column=Column(String, nullable=False))
+    details: dict[str, Any] | None = _json(nullable=True)
+    state: str = "ok"
+    reason: str | None = None
+    added_at: datetime = _time()
+
+
+class Suppression(SQLModel, table=True):
+    """An address that gets nothing on a channel, whoever has it and whatever starts (A3, S11)."""
+
+    __tablename__: ClassVar[str] = "suppressions"
+    __table_args__ = (PrimaryKeyConstraint("channel", "address"),)
+    channel: str = Field(sa_column=Column(String, nullable=False))
+    address: str = Field(sa_column=Column(String, nullable=False))
+    reason: str
+    source: str
+    at: datetime = _time()
+
+
+class ContactImport(SQLModel, table=True):
+    """An import of contacts: its options, and how far it is. `state`: open, done, stopped."""
+
+    __tablename__: ClassVar[str] = "imports"
+    id: str = Field(primary_key=True)
+    state: str
+    options: dict[str, Any] = _json()
+    total: int | None = None
+    created: int = 0
+    updated: int = 0
+    refused: int = 0
+    created_at: datetime = _time()
+    updated_at: datetime = _time()
+    ended_at: datetime | None = _time(nullable=True)
+
+
+class ImportRow(SQLModel, table=True):
+    """What became of a line of an import: created, updated or refused, and why."""
+
+    __tablename__: ClassVar[str] = "import_rows"
+    __table_args__ = (PrimaryKeyConstraint("import_id", "line"),)
+    import_id: str = Field(sa_column=Column(ForeignKey("imports.id"), nullable=False))
+    line: int = Field(sa_column=Column(Integer, nullable=False))
+    status: str
+    contact_id: str | None = None
+    problems: list[dict[str, Any]] | None = _json(nullable=True)

@@ -13,7 +13,7 @@ from api.documentation import problems
 from api.models import Body, JsonObject, Name
 from intake.event_types import schema_problems
 from intake.refusals import Missing
-from processes.builtin_events import BUILTIN
+from processes.builtin_events import BUILTIN, SENT_BY_OTHERS
 from processes.problems import DocumentInvalid, Problem
 from processes.values import EventTypeKey
 from store import definitions, rows
@@ -119,7 +119,7 @@ def _builtin(key: str, view: CatalogView) -> EventTypeRow:
         "key": key,
         "name": name,
         "category": category,
-        "creates_contacts": False,
+        "creates_contacts": key in SENT_BY_OTHERS,
         "registered_by": "onward",
     }
     return _row(values, view)

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
 
-from processes.builtin_events import BUILTIN
+from processes.builtin_events import BUILTIN, SENT_BY_OTHERS
 from store import rows
 from store.database import Database
 from store.migrate import (
@@ -150,7 +150,8 @@ async def test_a_new_database_has_the_stamp_and_the_built_in_event_types(url: st
     catalog, types = await in_database(url, seeded)
     assert [tuple(row) for row in catalog] == [(1, 1)]
     assert [tuple(row) for row in types] == sorted(
-        (key, name, category, None, False, "onward") for key, (name, category) in BUILTIN.items()
+        (key, name, category, None, key in SENT_BY_OTHERS, "onward")
+        for key, (name, category) in BUILTIN.items()
     )
 
 
