@@ -15,20 +15,17 @@ from binascii import Error as Base64Error
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from channels.errors import AddressNotAllowed, DeliveryError, MessageRefused, SenderRefused, TryLater
+from channels.http import USER_AGENT, retry_after_seconds, shown, words
 from processes.values import Json
 
-USER_AGENT = "Onward/0.1"
 REPLY_LIMIT = 64 * 1024
 """Bytes of a reply that are read. A longer reply counts by its status, and its body is dropped."""
-SHOWN_REPLY = 500
-"""Characters of a refusal's body that go into its error."""
 
 _RETRY = frozenset({408, 425, 429})
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -161,14 +158,14 @@ class WebhookSender:
                 last = error  # nothing was sent: another of the host's addresses may answer
                 continue
             except httpx.HTTPError as error:
-                raise TryLater(f"{url.host} can't be reached: {_words(error)}") from error
+                raise TryLater(f"{url.host} can't be reached: {words(error)}") from error
             try:
                 return await _read(response)
             except httpx.HTTPError as error:
-                raise TryLater(f"{url.host} broke off its answer: {_words(error)}") from error
+                raise TryLater(f"{url.host} broke off its answer: {words(error)}") from error
             finally:
                 await response.aclose()
-        raise TryLater(f"{url.host} can't be reached: {_words(last)}") from last
+        raise TryLater(f"{url.host} can't be reached: {words(last)}") from last
 
     async def _addresses(self, url: httpx.URL) -> list[str]:
         host = url.raw_host.decode("ascii").strip("[]")
@@ -176,7 +173,7 @@ class WebhookSender:
         try:
             addresses = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:
-            raise TryLater(f"{url.host} has no address: {_words(error)}") from error
+            raise TryLater(f"{url.host} has no address: {words(error)}") from error
         if not addresses:
             raise TryLater(f"{url.host} has no address")
         if not self._allow_private and not all(map(is_public, addresses)):
@@ -219,9 +216,7 @@ async def _read(response: httpx.Response) -> WebhookReply:
     status = response.status_code
     if 200 <= status < 300:
         return WebhookReply(status, _json(content))
-    body = (content or b"").decode(errors="replace").replace("\x00", "\ufffd")  # PostgreSQL keeps no NUL
-    text = f"{response.reason_phrase} {body[:SHOWN_REPLY]}".strip()
-    raise _refusal(status, text, response.headers.get("retry-after"))
+    raise _refusal(status, shown(response.reason_phrase, content), response.headers.get("retry-after"))
 
 
 async def _content(response: httpx.Response) -> bytes | None:
@@ -246,25 +241,5 @@ def _json(content: bytes | None) -> Json:
 
 def _refusal(status: int, text: str, retry_after: str | None) -> DeliveryError:
     if status in _RETRY or status >= 500:
-        return TryLater(f"{status} {text}", _seconds(retry_after))
+        return TryLater(f"{status} {text}", retry_after_seconds(retry_after))
     return MessageRefused(status, text)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After: seconds, or a date (RFC 9110, 10.2.3)."""
-    if retry_after is None:
-        return None
-    value = retry_after.strip()
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())
-
-
-def _words(error: BaseException | None) -> str:
-    return str(error) or type(error).__name__
