@@ -141,6 +141,14 @@ def read_json(file: Path) -> Any:
 
 
 def read_yaml(file: Path) -> Any:
+    try:
+        return yaml_of(read_text(file))
+    except ValueError as error:
+        raise Failure(f"{file} is neither YAML nor JSON.", str(error)) from error
+
+
+def yaml_of(text: str) -> Any:
+    """A YAML (or JSON) text. Raises ValueError."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -151,6 +159,6 @@ def read_yaml(file: Path) -> Any:
         for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     try:
-        return yaml.load(read_text(file), Loader)  # noqa: S506, a SafeLoader
+        return yaml.load(text, Loader)  # noqa: S506, a SafeLoader
     except yaml.YAMLError as error:
-        raise Failure(f"{file} is neither YAML nor JSON.", str(error)) from error
+        raise ValueError(str(error)) from error

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.api_client import DEFAULT_API, Api, one_part
-from console.bundles import apply_bundle, problems_offline, problems_online, read_bundle
+from console.bundles import apply_bundle, problems_offline, problems_online, read_bundle, yaml_of
 from console.failures import Failure, Unreachable
 from console.options import ApiUrl, AsJson
 from console.output import echo_json, echo_problems, items_of, table, version_words
 from console.pages import show_process
+from console.recipes import recipes, written
 
 if TYPE_CHECKING:
     pass
@@ -48,6 +49,45 @@ def process_apply(
                     echo_problems(reply)
     if as_json:
         typer.echo(json.dumps(replies, ensure_ascii=False))
+
+
+@process_app.command("new")
+def process_new(
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="The recipe to start from; none lists them.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="The process's key; the recipe's own if not given.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The process's name.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The file to write, KEY.yaml if not given; - is standard output."),
+    ] = None,
+) -> None:
+    """Write a process from a recipe, with the templates and segments that it needs, to be changed and applied."""
+    known = recipes()
+    if recipe is None:
+        table(["Recipe", "Name"], known.items(), empty="There is no recipe.")
+        return
+    if recipe not in known:
+        raise Failure(f"There is no recipe «{recipe}».", f"There are {', '.join(known)}.")
+    own = recipe if key is None else key
+    file = Path(f"{own}.yaml") if out is None else out
+    text = written(recipe, own, name, str(file))
+    problems = problems_offline(yaml_of(text), "/process")
+    if problems:
+        wrong = [problem for problem in problems if problem[0] == "/process/key"] or problems
+        raise Failure(f"A process cannot be «{own}».", None, wrong)
+    if str(file) == "-":
+        typer.echo(text, nl=False)
+        return
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(text)
+    except OSError as error:
+        raise Failure(f"{file} was not written.", str(error)) from error
+    typer.echo(f"{file} is written. Change it, then: onward process apply --activate {file}")
 
 
 @process_app.command("validate")
