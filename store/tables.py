@@ -389,7 +389,9 @@ class Endpoint(SQLModel, table=True):
 
 
 class Suppression(SQLModel, table=True):
-    """An address that gets nothing on a channel, whoever has it and whatever starts (A3, S11)."""
+    """An address that gets nothing on a channel, whoever has it and whatever starts (A3, S11). `address` is its hash
+    (`store/suppressions.py`).
+    """
 
     __tablename__: ClassVar[str] = "suppressions"
     __table_args__ = (PrimaryKeyConstraint("channel", "address"),)
