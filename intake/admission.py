@@ -6,7 +6,7 @@ and signals become outbox rows. Uniqueness is the database's: `once` and `once_p
 Temporal; `intake/dispatch.py` does, after the commit.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,7 +27,7 @@ from processes.clock import add
 from processes.problems import Problem, pointer
 from processes.recurrence import WhenFinished
 from processes.rules import Rule
-from processes.triggers import ApiTrigger, EventTrigger, Trigger
+from processes.triggers import ApiTrigger, ReportedTrigger, Trigger
 from store import contacts, rows
 from store.catalog import CatalogCache, CatalogView, ProcessView, bump
 
@@ -214,14 +214,14 @@ class _Transaction:
 
     def _note_processes_without_contact(self, item: Item) -> None:
         for listening in self._view.listeners.get(item.event.type, ()):
-            if _matches(listening.match, item.event.params):
+            if listening.trigger.matches(item.event.params):
                 item.say(listening.process, "skipped", "contact not found")
 
     async def _matching(self, item: Item) -> list[tuple[ProcessView, Trigger]]:
         found: list[tuple[ProcessView, Trigger]] = []
         rules: list[Rule] = []
-        for process, trigger, match in self._listeners(item):
-            if not _matches(match, item.event.params):
+        for process, trigger in self._listeners(item):
+            if not trigger.matches(item.event.params):
                 continue
             if trigger.does == "start" and process.status != "active":
                 item.say(process, "skipped", f"process is {process.status}")
@@ -240,9 +240,9 @@ class _Transaction:
                 item.say(process, "skipped", "filter does not hold")
         return holding
 
-    def _listeners(self, item: Item) -> Iterator[tuple[ProcessView, Trigger, Mapping[str, str]]]:
+    def _listeners(self, item: Item) -> Iterator[tuple[ProcessView, Trigger]]:
         for listening in self._view.listeners.get(item.event.type, ()):
-            yield listening.process, listening.trigger, listening.match
+            yield listening.process, listening.trigger
         if item.event.type != PROCESS_REQUESTED:
             return
         key = str(item.event.params.get("process"))
@@ -252,11 +252,11 @@ class _Transaction:
             return
         own = [t for t in process.definition.triggers if isinstance(t, ApiTrigger)]
         for trigger in own or [ApiTrigger(type="api")]:
-            yield process, trigger, {}
+            yield process, trigger
 
     def _candidate(self, item: Item, process: ProcessView, trigger: Trigger) -> Candidate | None:
         age = self._now - item.occurred_at
-        if isinstance(trigger, EventTrigger) and add(item.occurred_at, trigger.max_age, "UTC") < self._now:
+        if isinstance(trigger, ReportedTrigger) and add(item.occurred_at, trigger.max_age, "UTC") < self._now:
             item.say(
                 process,
                 "skipped",
@@ -436,7 +436,3 @@ def _waves(items: list[Item]) -> Iterator[list[Item]]:
                     seen.add(contact)
         yield wave
         todo = rest
-
-
-def _matches(match: Mapping[str, str], params: Mapping[str, Any]) -> bool:
-    return all(params.get(name) == value for name, value in match.items())

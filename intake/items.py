@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from intake.events import Decision, EventResult, IncomingEvent
-from processes.triggers import EventTrigger
+from processes.triggers import Trigger
 from store.catalog import ProcessView
 
 
@@ -57,11 +57,11 @@ class Happened:
         return cls(item.result.contact, event.type, event.key, event.params, item.occurred_at)
 
 
-def stop_triggers(process: ProcessView) -> list[EventTrigger]:
-    """The triggers that stop a process on an event."""
-    return [t for t in process.definition.triggers if isinstance(t, EventTrigger) and t.does == "stop"]
+def stop_triggers(process: ProcessView) -> list[Trigger]:
+    """The triggers that stop a process."""
+    return [trigger for trigger in process.definition.triggers if trigger.does == "stop"]
 
 
 def stop_types(process: ProcessView) -> set[str]:
     """The event types that stop a process."""
-    return {trigger.event for trigger in stop_triggers(process)}
+    return {trigger.listens_to()[0] for trigger in stop_triggers(process)}

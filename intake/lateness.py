@@ -70,7 +70,11 @@ class OutOfOrder:
             or (key is not None and key != candidate.key)
         ):
             return False
-        stops = [t for t in stop_triggers(candidate.process) if t.event == row.type]
+        stops = [
+            t
+            for t in stop_triggers(candidate.process)
+            if t.listens_to()[0] == row.type and t.matches(row.params)
+        ]
         rules = [t.filter for t in stops if t.filter is not None]
         if len(rules) < len(stops) or not rules:
             return bool(stops)

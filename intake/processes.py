@@ -276,6 +276,7 @@ class ProcessLifecycle:
                 },
                 lists=view.lists,
                 segments=frozenset(view.segments),
+                ruled_segments=frozenset(key for key, rule in view.segments.items() if rule is not None),
                 processes=frozenset(keys.scalars()),
                 check_text=self._check_text,
             ),

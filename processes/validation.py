@@ -5,20 +5,25 @@ Pure: the caller brings what exists. The shape and the graph are `processes/defi
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from processes.definition import ProcessDefinition
 from processes.problems import Problem
 from processes.rules import references
-from processes.triggers import EventTrigger, ListSubscribedTrigger, ListUnsubscribedTrigger
+from processes.steps import Needs
+from processes.triggers import Trigger
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What exists around a process. `templates` gives the reason why a template does not render, or None."""
+    """What exists around a process. `templates` gives the reason why a template does not render, or None;
+    `ruled_segments` are those of the segments that have a rule.
+    """
 
     templates: Mapping[str, str | None] = field(default_factory=dict)
     lists: frozenset[str] = frozenset()
     segments: frozenset[str] = frozenset()
+    ruled_segments: frozenset[str] = frozenset()
     processes: frozenset[str] = frozenset()
     check_text: Callable[[str], str | None] = lambda _: None
 
@@ -31,34 +36,46 @@ def problems(definition: ProcessDefinition, around: Surroundings) -> list[Proble
 def _references(definition: ProcessDefinition, around: Surroundings) -> Iterator[Problem]:
     if definition.list_key is not None and definition.list_key not in around.lists:
         yield _missing("/list", "list", definition.list_key)
+    starts = [_occasion(trigger) for trigger in definition.triggers if trigger.does == "start"]
     for index, trigger in enumerate(definition.triggers):
-        if (
-            isinstance(trigger, (ListSubscribedTrigger, ListUnsubscribedTrigger))
-            and trigger.list not in around.lists
-        ):
-            yield _missing(f"/triggers/{index}/list", "list", trigger.list)
-        if isinstance(trigger, EventTrigger) and trigger.does == "stop":
-            twin = (t for t in definition.triggers if isinstance(t, EventTrigger) and t.does == "start")
-            if any(t.event == trigger.event and t.filter == trigger.filter for t in twin):
-                yield Problem(
-                    pointer=f"/triggers/{index}",
-                    message=f"event «{trigger.event}» both starts and stops the process",
-                )
+        yield from _needed(f"/triggers/{index}", trigger.needs(), definition, around)
+        if trigger.does == "stop" and _occasion(trigger) in starts:
+            event_type, _ = trigger.listens_to()
+            yield Problem(
+                pointer=f"/triggers/{index}",
+                message=f"event «{event_type}» both starts and stops the process",
+            )
     for index, step in enumerate(definition.steps):
-        needs = step.needs()
-        for place, template in needs.templates:
-            if template not in around.templates:
-                yield _missing(f"/steps/{index}/{place}", "template", template)
-            elif (why := around.templates[template]) is not None:
-                yield Problem(
-                    pointer=f"/steps/{index}/{place}", message=f"template «{template}» does not render: {why}"
-                )
-        for place, key in needs.lists:
-            if key not in around.lists:
-                yield _missing(f"/steps/{index}/{place}", "list", key)
-        for place, key in needs.processes:
-            if key not in around.processes and key != definition.key:
-                yield _missing(f"/steps/{index}/{place}", "process", key)
+        yield from _needed(f"/steps/{index}", step.needs(), definition, around)
+
+
+def _occasion(trigger: Trigger) -> dict[str, Any]:
+    """What a trigger is about, whether it starts or stops."""
+    return trigger.model_dump(exclude={"does", "max_age"}, exclude_unset=True)
+
+
+def _needed(
+    where: str, needs: Needs, definition: ProcessDefinition, around: Surroundings
+) -> Iterator[Problem]:
+    for place, template in needs.templates:
+        if template not in around.templates:
+            yield _missing(f"{where}/{place}", "template", template)
+        elif (why := around.templates[template]) is not None:
+            yield Problem(pointer=f"{where}/{place}", message=f"template «{template}» does not render: {why}")
+    for place, key in needs.lists:
+        if key not in around.lists:
+            yield _missing(f"{where}/{place}", "list", key)
+    for place, key in needs.processes:
+        if key not in around.processes and key != definition.key:
+            yield _missing(f"{where}/{place}", "process", key)
+    for place, key in needs.segments:
+        if key not in around.segments:
+            yield _missing(f"{where}/{place}", "segment", key)
+        elif key in around.ruled_segments:
+            yield Problem(
+                pointer=f"{where}/{place}",
+                message=f"segment «{key}» has a rule: only one made by hand can be entered and left",
+            )
 
 
 def _rules(definition: ProcessDefinition, around: Surroundings) -> Iterator[Problem]:

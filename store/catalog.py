@@ -17,6 +17,7 @@ from processes.definition import ProcessDefinition
 from processes.rules import Rule, parse_rule
 from processes.steps.wait_for_event import WaitForEvent
 from processes.triggers import Trigger
+from processes.values import Json
 from store import rows
 
 STAMP = select(rows.catalog.c.stamp).where(rows.catalog.c.id == 1)
@@ -38,7 +39,6 @@ class Listening:
 
     process: ProcessView
     trigger: Trigger
-    match: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,12 @@ class CatalogView:
     templates: Mapping[str, TemplateView] = field(default_factory=dict)
     lists: frozenset[str] = frozenset()
     segments: Mapping[str, Rule | None] = field(default_factory=dict)
+
+    def hears(self, event_type: str, params: Mapping[str, Json]) -> bool:
+        """Whether a trigger means such an event, or an instance may wait for its type."""
+        return event_type in self.awaited or any(
+            listening.trigger.matches(params) for listening in self.listeners.get(event_type, ())
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -144,9 +150,9 @@ async def _load(connection: AsyncConnection, stamp: int) -> CatalogView:
         if process.status not in {"active", "paused"}:
             continue
         for trigger in process.definition.triggers:
-            event_type, match = trigger.listens_to()
+            event_type, _ = trigger.listens_to()
             if event_type:
-                listeners.setdefault(event_type, []).append(Listening(process, trigger, match))
+                listeners.setdefault(event_type, []).append(Listening(process, trigger))
     versions = await connection.execute(select(v.c.process_key, v.c.version, v.c.definition))
     awaited = {
         step.event

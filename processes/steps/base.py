@@ -18,11 +18,12 @@ Next = Annotated[
 
 
 class Needs(BaseModel):
-    """What a step refers to outside its process, each with its place in the step."""
+    """What a step or a trigger refers to outside its process, each with its place in it. Segments are those by hand."""
 
     templates: list[tuple[str, str]] = []
     lists: list[tuple[str, str]] = []
     processes: list[tuple[str, str]] = []
+    segments: list[tuple[str, str]] = []
 
 
 class StepBase(BaseModel):

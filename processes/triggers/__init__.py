@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Union
 from pydantic import Field
 
 from processes.triggers.api import ApiTrigger
-from processes.triggers.base import TriggerBase
-from processes.triggers.event import EventTrigger
-from processes.triggers.lists import ListSubscribedTrigger, ListUnsubscribedTrigger
+from processes.triggers.base import ReportedTrigger, TriggerBase
 
 _BASE = "base"
 
@@ -39,9 +37,7 @@ else:
 __all__ = [
     "TRIGGER_KINDS",
     "ApiTrigger",
-    "EventTrigger",
-    "ListSubscribedTrigger",
-    "ListUnsubscribedTrigger",
+    "ReportedTrigger",
     "Trigger",
     "TriggerBase",
 ]

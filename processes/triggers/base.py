@@ -3,11 +3,15 @@
 A new kind is one model in a module of this folder; it is found by being here.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from processes.clock import Duration
 from processes.rules import Rule
+from processes.steps.base import Needs
+from processes.values import Json
 
 
 class TriggerBase(BaseModel):
@@ -23,3 +27,21 @@ class TriggerBase(BaseModel):
     def listens_to(self) -> tuple[str, dict[str, str]]:
         """The event type, and the params that the event must have exactly."""
         raise NotImplementedError
+
+    def matches(self, params: Mapping[str, Json]) -> bool:
+        """Whether an event of the type is one that the trigger means: here, where it has those params exactly.
+
+        A kind that asks for more than equality asks it here. The filter is not looked at.
+        """
+        _, exact = self.listens_to()
+        return all(params.get(name) == value for name, value in exact.items())
+
+    def needs(self) -> Needs:
+        """What must exist for this trigger to work."""
+        return Needs()
+
+
+class ReportedTrigger(TriggerBase):
+    """A trigger on what others report: an event older than `max_age` when it arrives starts nothing."""
+
+    max_age: Duration = Duration(days=1)

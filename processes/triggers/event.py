@@ -2,19 +2,17 @@
 
 from typing import ClassVar, Literal
 
-from processes.clock import Duration
-from processes.triggers.base import TriggerBase
+from processes.triggers.base import ReportedTrigger
 from processes.values import EventTypeKey
 
 
-class EventTrigger(TriggerBase):
+class EventTrigger(ReportedTrigger):
     """An event of a type arrives (T1). An event older than `max_age` when it arrives does nothing."""
 
     kind: ClassVar[str] = "event"
 
     type: Literal["event"]
     event: EventTypeKey
-    max_age: Duration = Duration(days=1)
 
     def listens_to(self) -> tuple[str, dict[str, str]]:
         """The event type itself."""

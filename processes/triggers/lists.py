@@ -3,6 +3,7 @@
 from typing import ClassVar, Literal
 
 from processes import builtin_events
+from processes.steps.base import Needs
 from processes.triggers.base import TriggerBase
 from processes.values import Key
 
@@ -19,6 +20,10 @@ class ListSubscribedTrigger(TriggerBase):
         """The built-in event of this list."""
         return builtin_events.LIST_SUBSCRIBED, {"list": self.list}
 
+    def needs(self) -> Needs:
+        """The list."""
+        return Needs(lists=[("list", self.list)])
+
 
 class ListUnsubscribedTrigger(TriggerBase):
     """A contact leaves a list (T2)."""
@@ -31,3 +36,7 @@ class ListUnsubscribedTrigger(TriggerBase):
     def listens_to(self) -> tuple[str, dict[str, str]]:
         """The built-in event of this list."""
         return builtin_events.LIST_UNSUBSCRIBED, {"list": self.list}
+
+    def needs(self) -> Needs:
+        """The list."""
+        return Needs(lists=[("list", self.list)])
