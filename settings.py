@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     signing_keys_previous: Secrets = ()
     """Earlier signing keys, separated by commas: links that they signed still work."""
     max_body_bytes: int = 8 * 1024 * 1024
+    import_max_bytes: int = 2 * 1024**3
+    """The largest CSV that one request of an import may bring. It is read piece by piece, never as a whole."""
+    segment_write_keys: Secrets = ()
+    """Write keys for clients of Segment, separated by commas. None: Segment's addresses are not there."""
 
     # Webhooks
     webhook_allow_private: bool = False

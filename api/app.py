@@ -1,5 +1,7 @@
 """The FastAPI app, put together. No rule of the business lives in `api/`."""
 
+import re
+
 from fastapi import FastAPI
 
 from api import documentation, errors
@@ -40,12 +42,22 @@ ROUTERS = (
 )
 
 
+STREAMED = re.compile(r"/v1/imports/(?:csv|[^/]+/rows)")
+"""Where a body of any size is read piece by piece."""
+
+
 def create_app(services: Services) -> FastAPI:
     """The app over these parts. Who made them closes them."""
     parts = Parts.of(services)
     app = FastAPI(title="Onward", version="1", redirect_slashes=False, strict_content_type=False)
     app.state.parts = parts
-    app.add_middleware(Edge, max_body_bytes=services.settings.max_body_bytes, metrics=parts.metrics)
+    app.add_middleware(
+        Edge,
+        max_body_bytes=services.settings.max_body_bytes,
+        streamed=STREAMED,
+        max_streamed_bytes=services.settings.import_max_bytes,
+        metrics=parts.metrics,
+    )
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -1,25 +1,39 @@
 """What every request passes first: the size of its body, its address, and how long it takes. Pure ASGI, no copies."""
 
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from api.errors import BadRequest, TooLarge
+from api.decompression import ENCODINGS, Message, Receive, inflated
+from api.errors import BadRequest, TooLarge, WrongContentType
 from api.metrics import Metrics
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Edge:
-    """Refuses bodies over the limit, by their announced length or as soon as more has come, and measures."""
+    """Refuses bodies over the limit, by their announced length or as soon as more has come, and measures.
 
-    def __init__(self, app: App, *, max_body_bytes: int, metrics: Metrics) -> None:
+    A compressed body counts as it came and as it is unpacked. `streamed` are the paths whose bodies are read piece
+    by piece: `max_streamed_bytes` holds for them.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        max_body_bytes: int,
+        streamed: re.Pattern[str],
+        max_streamed_bytes: int,
+        metrics: Metrics,
+    ) -> None:
         self._app = app
         self._most = max_body_bytes
+        self._streamed = streamed
+        self._most_streamed = max_streamed_bytes
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,19 +63,45 @@ class Edge:
         if b"%00" in scope.get("raw_path", b"") or b"%00" in scope.get("query_string", b""):
             await BadRequest("the address holds a NUL character").response()(scope, receive, send)
             return
-        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        too_large = TooLarge(f"at most {self._most} bytes", facts={"limit": self._most})
-        if not length.isdigit() or int(length) > self._most:
+        most = self._most_streamed if self._streamed.fullmatch(scope["path"]) else self._most
+        too_large = TooLarge(f"at most {most} bytes", facts={"limit": most})
+        length = _header(scope, b"content-length") or b"0"
+        if not length.isdigit() or int(length) > most:
             await too_large.response()(scope, receive, send)
             return
-        seen = 0
+        encoding = (_header(scope, b"content-encoding") or b"identity").strip().lower()
+        if encoding == b"identity":
+            await self._app(scope, _counted(receive, too_large, most), send)
+            return
+        if encoding not in ENCODINGS:
+            refusal = WrongContentType(
+                "send the body as it is, or with the content encoding gzip or deflate",
+                headers={"Accept-Encoding": "gzip, deflate"},
+            )
+            await refusal.response()(scope, receive, send)
+            return
+        unpacked = inflated(_counted(receive, too_large, most), encoding)
+        scope["headers"] = [
+            (name, value)
+            for name, value in scope["headers"]
+            if name not in {b"content-encoding", b"content-length"}
+        ]
+        await self._app(scope, _counted(unpacked, too_large, most), send)
 
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._most:
-                raise too_large
-            return message
 
-        await self._app(scope, counted, send)
+def _header(scope: Scope, wanted: bytes) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == wanted), None)
+
+
+def _counted(receive: Receive, too_large: TooLarge, most: int) -> Receive:
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > most:
+            raise too_large
+        return message
+
+    return counted
