@@ -17,7 +17,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from channels.errors import AddressNotAllowed, DeliveryError, MessageRefused, SenderRefused, TryLater
-from channels.webhook import REPLY_LIMIT, WebhookReply, WebhookSender, is_public
+from channels.public import is_public
+from channels.webhook import REPLY_LIMIT, WebhookReply, WebhookSender
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"name":"Jana \xc4\x8cern\xc3\xa1"}'
