@@ -33,6 +33,7 @@ from channels.errors import (
     Withdrawn,
 )
 from intake.service import retried
+from intake.effects import Effects
 from processes.instructions import End, Instruction, StepCall
 from store import contacts, rows
 from store.database import DatabaseUnavailable
@@ -258,7 +259,7 @@ class DeliveryStep(StepActivity[S]):
         """Close the message and record the visit in one transaction."""
 
         async def close(connection: AsyncConnection) -> Instruction:
-            scene.connection = connection
+            scene.connection, scene.effects = connection, Effects()
             claimed = scene.row.message_id is not None or state not in {SKIPPED}
             values = {"state": state, "detail": detail, "closed_at": scene.now}
             changed = 0

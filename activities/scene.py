@@ -86,6 +86,7 @@ _ENTER = (
         _m.id.label("message_id"),
         _m.state.label("message_state"),
         _m.attempts.label("message_attempts"),
+        _e.depth.label("event_depth"),
         select(rows.catalog.c.stamp).where(rows.catalog.c.id == 1).scalar_subquery().label("stamp"),
     )
     .select_from(rows.instances)
@@ -160,6 +161,7 @@ class Scene:
     def fields(self) -> Mapping[str, Json]:
         """The contact's own fields, as they are after this step's effect."""
         if self.new_fields is not None:
+            depth=(self.row.event_depth or 0) + 1,
             return self.new_fields
         fields: Mapping[str, Json] = self.row.contact_fields
         return fields

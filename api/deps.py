@@ -9,6 +9,7 @@ from api.lifecycle import process_lifecycle
 from api.metrics import Metrics
 from intake.changes import Origin
 from intake.events import new_event_id
+from intake.people import People
 from intake.processes import ProcessLifecycle
 from intake.refusals import Missing
 from intake.starts import Starts
@@ -27,6 +28,7 @@ class Parts:
     lifecycle: ProcessLifecycle
     starts: Starts
     stops: Stops
+    people: People
     metrics: Metrics
 
     @classmethod
@@ -39,6 +41,7 @@ class Parts:
                 services.database, services.catalog, services.changes, services.dispatcher, services.intake
             ),
             stops=Stops(services.database, services.dispatcher),
+            people=People(services.database, services.changes, services.dispatcher),
             metrics=Metrics(),
         )
 

@@ -22,7 +22,7 @@ from intake.items import Candidate, Item, stop_triggers
 from intake.lateness import OutOfOrder
 from intake.waiting import Rules, WaitingInstances
 from processes import names
-from processes.builtin_events import PROCESS_REQUESTED
+from processes.builtin_events import BUILTIN, CONTACT_CHANGED, PROCESS_REQUESTED, SENT_BY_OTHERS
 from processes.clock import add
 from processes.problems import Problem, pointer
 from processes.recurrence import WhenFinished
@@ -32,6 +32,8 @@ from store import contacts, rows
 from store.catalog import CatalogCache, CatalogView, ProcessView, bump
 
 UNFINISHED = "unfinished"
+MAX_PROCESSES_IN_A_ROW = 10
+"""So many processes may lead to one another, each by what a step of the one before did; the next is not started."""
 
 _i = rows.instances.c
 
@@ -81,6 +83,7 @@ class _Transaction:
         fresh = await self._without_duplicates(items)
         fresh = [item for item in fresh if self._params_are_good(item)]
         fresh = await Identification(self._connection, self._view, self._now).settle(fresh)
+        fresh = await self._with_changes(fresh)
         await self._register_types(fresh)
         for wave in _waves(fresh):
             await self._decide(wave)
@@ -144,6 +147,29 @@ class _Transaction:
             item.result.problems = problems
         return not problems
 
+    # What they changed
+
+    async def _with_changes(self, items: list[Item]) -> list[Item]:
+        """The events, each after those of what it changed in its contact, where someone listens to them."""
+        told = {
+            item.event.id: [
+                item.telling(difference, self._now)
+                for difference in item.changed
+                if self._view.hears(CONTACT_CHANGED, difference)
+            ]
+            for item in items
+            if item.changed
+        }
+        changes = [change for group in told.values() for change in group]
+        if not changes:
+            return items
+        new = {change.event.id for change in await self._without_duplicates(changes)}
+        return [
+            one
+            for item in items
+            for one in (*(c for c in told.get(item.event.id, ()) if c.event.id in new), item)
+        ]
+
     # What kind they are
 
     async def _register_types(self, items: list[Item]) -> None:
@@ -156,14 +182,15 @@ class _Transaction:
             [
                 {
                     "key": key,
-                    "name": key,
-                    "category": "Other",
+                    "name": name,
+                    "category": category,
                     "params_schema": None,
-                    "creates_contacts": True,
-                    "registered_by": "event",
+                    "creates_contacts": key not in BUILTIN or key in SENT_BY_OTHERS,
+                    "registered_by": "onward" if key in BUILTIN else "event",
                     "created_at": self._now,
                 }
                 for key in unknown
+                for name, category in [BUILTIN.get(key, (key, "Other"))]
             ],
             rows.event_types.c.key,
         )
@@ -255,6 +282,9 @@ class _Transaction:
             yield process, trigger
 
     def _candidate(self, item: Item, process: ProcessView, trigger: Trigger) -> Candidate | None:
+        if item.event.depth > MAX_PROCESSES_IN_A_ROW:
+            item.say(process, "skipped", f"loop: {item.event.depth} processes led to one another")
+            return None
         age = self._now - item.occurred_at
         if isinstance(trigger, ReportedTrigger) and add(item.occurred_at, trigger.max_age, "UTC") < self._now:
             item.say(
@@ -405,6 +435,7 @@ class _Transaction:
                 "received_at": self._now,
                 "params": item.event.params,
                 "source": item.event.source,
+                "depth": item.event.depth,
                 "outcome": [d.model_dump(exclude_none=True) for d in item.result.decisions],
             }
             for item in sorted(items, key=lambda item: item.event.id)

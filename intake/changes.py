@@ -1,10 +1,12 @@
-"""Changes of a contact that others may react to: a tag, a list, the contact's end. Each is written together with the
-built-in event that it is, so that triggers, waits and the history see it whichever way it came.
+"""Changes of a contact that others may react to: a field, a tag, a list, a note, a segment, the contact's end. Each is
+written together with the built-in event that it is, so that triggers, waits and the history see it whichever way it
+came. An event that nobody listens to is not kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,16 +14,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intake.admission import Admission
 from intake.effects import Effects, stop_instances
 from intake.events import Decision, IncomingEvent
+from intake.fields import differences, values_of
 from intake.refusals import Missing
 from processes.builtin_events import (
+    CONTACT_CHANGED,
     LIST_SUBSCRIBED,
     LIST_UNSUBSCRIBED,
+    NOTE_ADDED,
     PROCESS_REQUESTED,
+    SEGMENT_ENTERED,
+    SEGMENT_LEFT,
     TAG_ADDED,
     TAG_REMOVED,
 )
 from processes.values import Json
-from store import contacts, rows
+from store import contacts, definitions, rows
 from store.catalog import CatalogCache
 
 SUBSCRIBED, UNSUBSCRIBED = "subscribed", "unsubscribed"
@@ -29,10 +36,13 @@ SUBSCRIBED, UNSUBSCRIBED = "subscribed", "unsubscribed"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who makes a change: `source` in words, `id` unique for this change (a repeat of it changes nothing twice)."""
+    """Who makes a change: `source` in words, `id` unique for this change (a repeat of it changes nothing twice), and
+    `depth`, how many processes led to it one after another.
+    """
 
     source: str
     id: str
+    depth: int = 0
 
 
 class Changes:
@@ -57,6 +67,63 @@ class Changes:
         if not await contacts.remove_tag(connection, contact_id, tag):
             return False, Effects()
         return True, await self._tell(connection, TAG_REMOVED, contact_id, {"tag": tag}, now, origin)
+
+    async def created(
+        self, connection: AsyncConnection, row: Mapping[str, Any], now: datetime, origin: Origin
+    ) -> Effects:
+        """Tell of what a contact was made with (its row, written already): every value is one where there was none."""
+        return await self._tell_differences(connection, row["id"], {}, values_of(row), now, origin)
+
+    async def edit(
+        self,
+        connection: AsyncConnection,
+        contact_id: str,
+        now: datetime,
+        origin: Origin,
+        *,
+        fields: Mapping[str, Json] | None = None,
+        columns: Mapping[str, str | None] | None = None,
+    ) -> tuple[dict[str, Json], Effects]:
+        """Set fields (null removes one) and columns of the contact itself; returns its own fields as they are now.
+
+        Another e-mail address starts with a clean record. Raises Missing where the contact is gone.
+        """
+        before = await contacts.lock_values(connection, contact_id)
+        if before is None:
+            raise Missing("contact", contact_id)
+        own = {n: v for n, v in {**before.fields, **(fields or {})}.items() if v is not None}
+        after: dict[str, Any] = dict(columns or {})
+        if after.get("email", before.email) != before.email:
+            after |= {"email_state": "ok", "email_state_reason": None}
+        await contacts.set_fields(connection, contact_id, fields=own, columns=after, now=now)
+        old = dict(before._mapping)
+        new = values_of({**old, **after, "fields": own})
+        return own, await self._tell_differences(connection, contact_id, values_of(old), new, now, origin)
+
+    async def add_note(
+        self, connection: AsyncConnection, contact_id: str, text: str, now: datetime, origin: Origin
+    ) -> Effects:
+        """Add a note."""
+        await contacts.add_note(connection, contact_id, text, now, origin.source)
+        return await self._tell(connection, NOTE_ADDED, contact_id, {"text": text}, now, origin)
+
+    async def add_to_segment(
+        self, connection: AsyncConnection, contact_id: str, segment: str, now: datetime, origin: Origin
+    ) -> tuple[bool, Effects]:
+        """Put the contact into a segment made by hand; says whether it was not in."""
+        if not await definitions.add_member(connection, segment, contact_id, now, origin.source):
+            return False, Effects()
+        params: dict[str, Json] = {"segment": segment}
+        return True, await self._tell(connection, SEGMENT_ENTERED, contact_id, params, now, origin)
+
+    async def remove_from_segment(
+        self, connection: AsyncConnection, contact_id: str, segment: str, now: datetime, origin: Origin
+    ) -> tuple[bool, Effects]:
+        """Take the contact out of a segment made by hand; says whether it was in."""
+        if not await definitions.remove_member(connection, segment, contact_id):
+            return False, Effects()
+        params: dict[str, Json] = {"segment": segment}
+        return True, await self._tell(connection, SEGMENT_LEFT, contact_id, params, now, origin)
 
     async def set_subscription(
         self,
@@ -114,6 +181,7 @@ class Changes:
             source=origin.source,
             forced=force,
             instance=instance,
+            depth=origin.depth,
         )
         (result,), effects = await self._admission.admit(connection, [event], now)
         mine = [d for d in result.decisions if d.process == process]
@@ -281,15 +349,44 @@ class Changes:
         now: datetime,
         origin: Origin,
     ) -> Effects:
-        view = await self._catalog.view(connection)
-        if event_type not in view.listeners and event_type not in view.awaited:
-            return Effects()
         event = IncomingEvent(
             id=f"{origin.id}/{event_type}",
             type=event_type,
             contact_id=contact_id,
             params=params,
             source=origin.source,
+            depth=origin.depth,
         )
-        _, effects = await self._admission.admit(connection, [event], now)
+        return await self._tell_all(connection, [event], now)
+
+    async def _tell_differences(
+        self,
+        connection: AsyncConnection,
+        contact_id: str,
+        before: Mapping[str, Json],
+        after: Mapping[str, Json],
+        now: datetime,
+        origin: Origin,
+    ) -> Effects:
+        events = [
+            IncomingEvent(
+                id=f"{origin.id}/{CONTACT_CHANGED}/{params['field']}",
+                type=CONTACT_CHANGED,
+                contact_id=contact_id,
+                params=params,
+                source=origin.source,
+                depth=origin.depth,
+            )
+            for params in differences(before, after)
+        ]
+        return await self._tell_all(connection, events, now)
+
+    async def _tell_all(
+        self, connection: AsyncConnection, events: Sequence[IncomingEvent], now: datetime
+    ) -> Effects:
+        view = await self._catalog.view(connection)
+        heard = [event for event in events if view.hears(event.type, event.params)]
+        if not heard:
+            return Effects()
+        _, effects = await self._admission.admit(connection, heard, now)
         return effects

@@ -47,7 +47,7 @@ class IncomingEvent(BaseModel):
 
     `contact_id` is our own id where the caller knows it already (a step, a person); `extra` is used where the
     event makes the contact. `forced` and `instance` (the id that the new instance must have) are words of a
-    request that Onward itself makes: no sender can set them.
+    request that Onward itself makes: no sender can set them. `depth` counts the processes that led to it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,6 +63,7 @@ class IncomingEvent(BaseModel):
     source: str = "api"
     forced: bool = False
     instance: str | None = None
+    depth: int = 0
 
 
 class Decision(BaseModel):

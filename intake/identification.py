@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intake.fields import COLUMNS, difference, differences, values_of
 from intake.items import Item
+from processes.builtin_events import CONTACT_CHANGED
 from processes.problems import Problem
 from store import contacts
 from store.catalog import CatalogView
@@ -35,9 +37,13 @@ class Identification:
         self._view = view
         self._now = now
         self._adopted: dict[str, set[str]] = {}
+        self._changes_count = CONTACT_CHANGED in view.listeners or CONTACT_CHANGED in view.awaited
 
     async def settle(self, items: list[Item]) -> list[Item]:
-        """Find or make each event's contact; returns the items that are not refused for it."""
+        """Find or make each event's contact; returns the items that are not refused for it.
+
+        Where anyone may listen, what an event changes in its contact stands in the item's `changed`.
+        """
         wanted: dict[str, set[str]] = {}
         ids: set[str] = set()
         for item in items:
@@ -82,6 +88,8 @@ class Identification:
             missing = {n: v for n, v in given.items() if getattr(contact, n) is None and n not in adopted}
             if missing:
                 await self._adopt(contact, missing, index, new)
+                if self._changes_count:
+                    item.changed = [difference(n, None, v) for n, v in missing.items() if n in COLUMNS]
             item.contact = contact
             item.result.contact_status = "found"
         else:
@@ -91,6 +99,8 @@ class Identification:
                 return True
             row = contacts.new_row(self._now, given, item.event.extra)
             new.append(row)
+            if self._changes_count:
+                item.changed = differences({}, values_of(row))
             item.contact = _Known(**{name: row[name] for name in _Known.__slots__})
             _index(index, item.contact)
             item.result.contact_status = "created"

@@ -1,24 +1,30 @@
 """Events on their way through admission, and the starts that they want. Values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from intake.events import Decision, EventResult, IncomingEvent
+from processes.builtin_events import CONTACT_CHANGED
 from processes.triggers import Trigger
+from processes.values import Json
 from store.catalog import ProcessView
 
 
 @dataclass(slots=True)
 class Item:
-    """An event on its way through a transaction, and what became of it."""
+    """An event on its way through a transaction, and what became of it.
+
+    `changed` are the differences (`intake/fields.py`) that the event itself made in its contact.
+    """
 
     event: IncomingEvent
     result: EventResult
     occurred_at: datetime
     contact: Any = None
     first: EventResult | None = None
+    changed: list[dict[str, Json]] = field(default_factory=list)
 
     def say(
         self, process: ProcessView, decision: str, reason: str | None, instance: str | None = None
@@ -27,6 +33,25 @@ class Item:
         self.result.decisions.append(
             Decision(process=process.key, decision=decision, reason=reason, instance=instance)
         )
+
+    def telling(self, difference: Mapping[str, Json], now: datetime) -> "Item":
+        """The built-in event that a difference is: it is new with this event's receipt (UTC), and of its depth."""
+        event = IncomingEvent(
+            id=f"{self.event.id}/{CONTACT_CHANGED}/{difference['field']}",
+            type=CONTACT_CHANGED,
+            contact_id=self.contact.id,
+            params=dict(difference),
+            source=f"event {self.event.id}",
+            depth=self.event.depth,
+        )
+        result = EventResult(
+            id=event.id,
+            type=event.type,
+            status="accepted",
+            contact=self.contact.id,
+            contact_status="found",
+        )
+        return Item(event, result, now, contact=self.contact)
 
 
 @dataclass(slots=True)

@@ -4,76 +4,73 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intake.changes import Changes, Origin
+from intake.dispatch import Dispatcher
+from intake.effects import Effects
 from intake.events import read_contact
-from intake.refusals import IdentityTaken, Missing
+from intake.refusals import IdentityTaken
 from intake.service import retried
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json
-from store import contacts, rows
+from store import contacts
 from store.database import Database
 
-_c = rows.contacts.c
 _NAMES = {"external_id": "ContactId", "email": "e-mail address", "phone": "phone number", "token": "token"}
 
 
-async def create(database: Database, document: Mapping[str, Json]) -> str:
-    """Make a contact; returns our id. Raises DocumentInvalid and IdentityTaken."""
-    identities, extra = _read(document)
-    if not identities:
-        raise DocumentInvalid(
-            [Problem(pointer="", message="a contact needs one of external_id, email, phone and token")]
-        )
+class People:
+    """Makes and changes contacts, and tells who listens."""
 
-    async def work(connection: AsyncConnection) -> str:
-        await _free(connection, identities, None)
-        row = contacts.new_row(datetime.now(UTC), identities, extra)
-        await contacts.create(connection, [row])
-        contact_id: str = row["id"]
+    def __init__(self, database: Database, changes: Changes, dispatcher: Dispatcher) -> None:
+        self._database = database
+        self._changes = changes
+        self._dispatcher = dispatcher
+
+    async def create(self, document: Mapping[str, Json], origin: Origin) -> str:
+        """Make a contact; returns our id. Raises DocumentInvalid and IdentityTaken."""
+        identities, extra = _read(document)
+        if not identities:
+            raise DocumentInvalid(
+                [Problem(pointer="", message="a contact needs one of external_id, email, phone and token")]
+            )
+
+        async def work(connection: AsyncConnection) -> tuple[str, Effects]:
+            await _free(connection, identities, None)
+            now = datetime.now(UTC)
+            row = contacts.new_row(now, identities, extra)
+            await contacts.create(connection, [row])
+            return row["id"], await self._changes.created(connection, row, now, origin)
+
+        contact_id, effects = await retried(self._database, work)
+        await self._dispatcher.send(effects)
         return contact_id
 
-    return await retried(database, work)
+    async def change(self, contact_id: str, document: Mapping[str, Json], origin: Origin) -> None:
+        """Change what is named. A null empties it; fields are merged, a null field is removed.
 
-
-async def change(database: Database, contact_id: str, document: Mapping[str, Json]) -> None:
-    """Change what is named. A null empties it; fields are merged, a null field is removed.
-
-    Raises DocumentInvalid, IdentityTaken, and Missing where the contact was deleted meanwhile.
-    """
-    single = {"external_id" if name == "id" else name: value for name, value in document.items()}
-    emptied = {
-        name: None
-        for name in (*contacts.IDENTITIES, "language", "time_zone")
-        if name in single and single[name] in (None, "")
-    }
-    identities, extra = _read({name: value for name, value in document.items() if value is not None})
-
-    async def work(connection: AsyncConnection) -> None:
-        row = (
-            await connection.execute(
-                select(_c.email, _c.fields)
-                .where(_c.id == contact_id, _c.deleted_at.is_(None))
-                .with_for_update()
-            )
-        ).one_or_none()
-        if row is None:
-            raise Missing("contact", contact_id)
-        await _free(connection, identities, contact_id)
+        Raises DocumentInvalid, IdentityTaken, and Missing where the contact was deleted meanwhile.
+        """
+        single = {"external_id" if name == "id" else name: value for name, value in document.items()}
+        emptied = {
+            name: None
+            for name in (*contacts.IDENTITIES, "language", "time_zone")
+            if name in single and single[name] in (None, "")
+        }
+        identities, extra = _read({name: value for name, value in document.items() if value is not None})
         fields: Any = extra.get("fields") or {}
-        merged = {name: value for name, value in {**row.fields, **fields}.items() if value is not None}
         columns: dict[str, Any] = {**emptied, **identities}
         columns |= {name: extra[name] for name in ("language", "time_zone") if name in extra}
-        if "email" in columns and columns["email"] != row.email:
-            columns |= {"email_state": "ok", "email_state_reason": None}
-        await connection.execute(
-            update(rows.contacts)
-            .where(_c.id == contact_id)
-            .values(fields=merged, updated_at=datetime.now(UTC), **columns)
-        )
 
-    await retried(database, work)
+        async def work(connection: AsyncConnection) -> Effects:
+            await _free(connection, identities, contact_id)
+            _, effects = await self._changes.edit(
+                connection, contact_id, datetime.now(UTC), origin, fields=fields, columns=columns
+            )
+            return effects
+
+        await self._dispatcher.send(await retried(self._database, work))
 
 
 def _read(document: Mapping[str, Json]) -> tuple[dict[str, str], dict[str, Json]]:

@@ -22,3 +22,14 @@ Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_
 
 FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 """A contact's field or an event's param: a letter or `_`, then letters, digits, `_`."""
+
+
+def same(one: Json, other: Json) -> bool:
+    """Whether two JSON values are equal. Numbers are by their value (5 is 5.0), and true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
+    return one == other

@@ -225,9 +225,14 @@ def references(found: Iterable[Any]) -> str:
     return " and ".join(sorted(f"«{row.external_id or row.id}»" for row in found))
 
 
-async def lock_fields(connection: AsyncConnection, contact_id: str) -> dict[str, Any]:
-    """The contact's fields, locked until the transaction ends, so that two edits at once lose nothing."""
-    fields: dict[str, Any] = (
-        await connection.execute(select(_c.fields).where(_c.id == contact_id).with_for_update())
-    ).scalar_one()
-    return fields
+async def lock_values(connection: AsyncConnection, contact_id: str) -> Any | None:
+    """The contact's fields and the columns that can be edited, locked until the transaction ends, so that two edits
+    at once lose nothing; None where the contact is gone.
+    """
+    return (
+        await connection.execute(
+            select(_c.fields, _c.email, _c.phone, _c.language, _c.time_zone)
+            .where(_c.id == contact_id, _c.deleted_at.is_(None))
+            .with_for_update(key_share=True)
+        )
+    ).one_or_none()

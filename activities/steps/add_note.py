@@ -6,7 +6,6 @@ from activities.base import TransactionalStep
 from activities.scene import Scene
 from channels.templates import render_text
 from processes.steps.add_note import AddNote
-from store import contacts
 
 
 class AddNoteActivity(TransactionalStep[AddNote]):
@@ -17,5 +16,8 @@ class AddNoteActivity(TransactionalStep[AddNote]):
     async def apply(self, step: AddNote, scene: Scene) -> dict[str, Any]:
         """Says what was noted."""
         text = render_text(step.text, scene.context())
-        await contacts.add_note(scene.connection, scene.contact_id, text, scene.now, scene.origin.source)
+        effects = await self.tools.changes.add_note(
+            scene.connection, scene.contact_id, text, scene.now, scene.origin
+        )
+        scene.effects.add(effects)
         return {"note": text[:200]}

@@ -7,7 +7,6 @@ from activities.scene import Scene
 from channels.templates import render_text
 from processes.clock import check_zone
 from processes.steps.edit_contact import EditContact
-from store import contacts
 
 OWN_COLUMNS = ("language", "time_zone")
 
@@ -29,18 +28,15 @@ class EditContactActivity(TransactionalStep[EditContact]):
                 check_zone(str(values["time_zone"]))
             except ValueError as error:
                 raise Held(str(error)) from error
-        fields = await contacts.lock_fields(scene.connection, scene.contact_id)
-        scene.new_fields = {
-            name: value
-            for name, value in {**fields, **values}.items()
-            if value is not None and name not in OWN_COLUMNS
-        }
+        own = {name: value for name, value in values.items() if name not in OWN_COLUMNS}
         scene.new_zone = str(values["time_zone"]) if values.get("time_zone") is not None else None
-        await contacts.set_fields(
+        scene.new_fields, effects = await self.tools.changes.edit(
             scene.connection,
             scene.contact_id,
-            fields=scene.new_fields,
+            scene.now,
+            scene.origin,
+            fields=own,
             columns={name: values[name] for name in OWN_COLUMNS if name in values},
-            now=scene.now,
         )
+        scene.effects.add(effects)
         return {"set": values}

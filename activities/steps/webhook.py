@@ -12,9 +12,9 @@ from activities.scene import Scene
 from channels.errors import Withdrawn
 from channels.templates import render_text
 from intake.events import check_json
+from intake.refusals import Missing
 from processes.steps.webhook import Webhook
 from processes.values import Json
-from store import contacts
 
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -78,9 +78,13 @@ class WebhookActivity(DeliveryStep[Webhook]):
         given = answer.get("fields")
         if not given:
             return
-        fields = await contacts.lock_fields(scene.connection, scene.contact_id)
-        scene.new_fields = {**fields, **given}
-        await contacts.set_fields(scene.connection, scene.contact_id, fields=scene.new_fields, now=scene.now)
+        try:
+            scene.new_fields, effects = await self.tools.changes.edit(
+                scene.connection, scene.contact_id, scene.now, scene.origin, fields=given
+            )
+        except Missing:  # deleted while the webhook was under way
+            return
+        scene.effects.add(effects)
 
 
 def _fields(given: dict[str, Json]) -> dict[str, Any]:

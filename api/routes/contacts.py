@@ -8,11 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.bodies import JsonRoute
-from api.deps import SOURCE, ContactDep, CursorQuery, LimitQuery, OriginDep, PartsDep, ServicesDep, WaitQuery
+from api.deps import ContactDep, CursorQuery, LimitQuery, OriginDep, PartsDep, ServicesDep, WaitQuery
 from api.documentation import problems
 from api.models import Body, InstanceRow, Page, StopAnswer
 from api.rows import instance_row
-from intake import people
 from intake.changes import SUBSCRIBED, UNSUBSCRIBED
 from intake.effects import Effects
 from intake.refusals import Clash, Missing
@@ -173,10 +172,10 @@ class StopReason(Body):
 
 
 @router.post("", status_code=201, summary="Create a contact", responses=problems(409, 415))
-async def create_contact(body: ContactWrite, services: ServicesDep) -> ContactDetail:
+async def create_contact(body: ContactWrite, parts: PartsDep, origin: OriginDep) -> ContactDetail:
     """409 names the contact where one of the identities is taken."""
-    contact_id = await people.create(services.database, body.model_dump(exclude_unset=True))
-    return await _detail(services, contact_id)
+    contact_id = await parts.people.create(body.model_dump(exclude_unset=True), origin)
+    return await _detail(parts.services, contact_id)
 
 
 @router.get("", summary="Contacts", responses=problems(404))
@@ -212,10 +211,12 @@ async def get_contact(contact_id: ContactDep, services: ServicesDep) -> ContactD
 
 
 @router.patch("/{ref}", summary="Change a contact", responses=problems(404, 409, 415))
-async def change_contact(contact_id: ContactDep, body: ContactWrite, services: ServicesDep) -> ContactDetail:
-    """Only what is named changes; null empties it; fields are merged."""
-    await people.change(services.database, contact_id, body.model_dump(exclude_unset=True))
-    return await _detail(services, contact_id)
+async def change_contact(
+    contact_id: ContactDep, body: ContactWrite, parts: PartsDep, origin: OriginDep
+) -> ContactDetail:
+    """Only what is named changes; null empties it; fields are merged. Triggers on a field see it."""
+    await parts.people.change(contact_id, body.model_dump(exclude_unset=True), origin)
+    return await _detail(parts.services, contact_id)
 
 
 @router.delete("/{ref}", status_code=204, summary="Delete a contact", responses=problems(404))
@@ -266,12 +267,21 @@ async def list_notes(
 
 
 @router.post("/{ref}/notes", status_code=201, summary="Add a note", responses=problems(404, 415))
-async def add_note(contact_id: ContactDep, body: NoteWrite, services: ServicesDep) -> NoteRow:
-    """Kept with its time."""
-    async with services.database.write() as connection:
-        await contacts.add_note(connection, contact_id, body.text, datetime.now(UTC), SOURCE)
+async def add_note(
+    contact_id: ContactDep, body: NoteWrite, services: ServicesDep, origin: OriginDep
+) -> NoteRow:
+    """Kept with its time. Triggers on notes see it."""
+
+    async def work(connection: AsyncConnection) -> tuple[NoteRow, Effects]:
+        effects = await services.changes.add_note(
+            connection, contact_id, body.text, datetime.now(UTC), origin
+        )
         newest = await reading.notes_of(connection, contact_id, limit=1, cursor=None)
-    return NoteRow(**newest.items[0]._mapping)
+        return NoteRow(**newest.items[0]._mapping), effects
+
+    note, effects = await retried(services.database, work)
+    await services.dispatcher.send(effects)
+    return note
 
 
 @router.get("/{ref}/lists", summary="A contact's lists", responses=problems(404))

@@ -9,11 +9,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.bodies import JsonRoute
-from api.deps import SOURCE, ContactDep, CursorQuery, LimitQuery, ServicesDep
+from api.deps import ContactDep, CursorQuery, LimitQuery, OriginDep, ServicesDep
 from api.documentation import problems
 from api.models import Body, ContactBrief, JsonObject, Name, Page
 from api.rows import contact_brief
+from intake.effects import Effects
 from intake.refusals import Clash, Missing
+from intake.service import retried
 from processes.problems import DocumentInvalid, Problem, problems_of
 from processes.rules import InSegment, Rule, dump_rule, parse_rule, references
 from processes.values import Key
@@ -105,23 +107,37 @@ async def list_members(
 
 
 @router.put("/{key}/members/{ref}", summary="Put a contact into a segment", responses=problems(404, 409))
-async def add_member(key: KeyPath, contact_id: ContactDep, services: ServicesDep) -> Changed:
-    """Only where the segment is made by hand."""
-    async with services.database.write() as connection:
+async def add_member(
+    key: KeyPath, contact_id: ContactDep, services: ServicesDep, origin: OriginDep
+) -> Changed:
+    """Only where the segment is made by hand. Triggers on the segment see it."""
+
+    async def work(connection: AsyncConnection) -> tuple[bool, Effects]:
         await _by_hand(connection, key)
-        return Changed(
-            changed=await definitions.add_member(connection, key, contact_id, datetime.now(UTC), SOURCE)
-        )
+        return await services.changes.add_to_segment(connection, contact_id, key, datetime.now(UTC), origin)
+
+    changed, effects = await retried(services.database, work)
+    await services.dispatcher.send(effects)
+    return Changed(changed=changed)
 
 
 @router.delete(
     "/{key}/members/{ref}", summary="Take a contact out of a segment", responses=problems(404, 409)
 )
-async def remove_member(key: KeyPath, contact_id: ContactDep, services: ServicesDep) -> Changed:
-    """Only where the segment is made by hand."""
-    async with services.database.write() as connection:
+async def remove_member(
+    key: KeyPath, contact_id: ContactDep, services: ServicesDep, origin: OriginDep
+) -> Changed:
+    """Only where the segment is made by hand. Triggers on the segment see it."""
+
+    async def work(connection: AsyncConnection) -> tuple[bool, Effects]:
         await _by_hand(connection, key)
-        return Changed(changed=await definitions.remove_member(connection, key, contact_id))
+        return await services.changes.remove_from_segment(
+            connection, contact_id, key, datetime.now(UTC), origin
+        )
+
+    changed, effects = await retried(services.database, work)
+    await services.dispatcher.send(effects)
+    return Changed(changed=changed)
 
 
 async def _row(connection: AsyncConnection, key: str) -> Any:
