@@ -8,28 +8,35 @@ The rules of the language here, beyond Liquid's own (https://shopify.github.io/l
   beforehand.
 - In MJML and HTML every value is HTML-escaped, unless the template says `| safe`. Subject and text are not
   escaped.
-- `include` and `render` do not exist, since a template is one document and reads no files.
-- Loops, variables and output are limited, so that no template can eat the worker.
-- `{{ 1299 | money: "CZK" }}` gives `1,299.00 CZK`.
+- `{% render "footer" %}` puts in the same part (MJML, HTML or text) of the template with the key `footer`. It sees
+  what the message sees, and its own arguments. `include` does not exist. No file is read.
+- Loops, variables, output and partials inside each other are limited, so that no template can eat the worker.
+- Money and dates: `channels/liquid_filters.py`.
 
-This module sends nothing and reads nothing: the caller brings the context.
+This module sends nothing and reads nothing: the caller brings the context, and the other templates.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, lru_cache, wraps
 from typing import Any, Literal, Self
 
 from inscriptis import get_text
 from inscriptis.model.config import ParserConfig
-from liquid import BoundTemplate, Environment, Mode, Token
-from liquid.exceptions import FilterArgumentError, FilterValueError, LiquidError, ResourceLimitError
-from liquid.undefined import Undefined
+from liquid import BoundTemplate, Environment, Mode, RenderContext, Token
+from liquid.ast import Node
+from liquid.builtin.tags.render_tag import RenderNode
+from liquid.exceptions import FilterValueError, LiquidError, ResourceLimitError, TemplateNotFoundError
+from liquid.loader import BaseLoader
+from liquid.loader import TemplateSource as LoadedSource
 from mjml import mjml2html
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from channels.absolute import relative_addresses
 from channels.errors import TemplateFailed
+from channels.liquid_filters import local_date, local_time, money
 from processes.values import Json
 
 Part = Literal["subject", "mjml", "html", "text"]
@@ -69,6 +76,11 @@ class TemplateSource(BaseModel):
             raise ValueError("give a body: mjml, html or text")
         return self
 
+    @classmethod
+    def of(cls, stored: Any) -> Self:
+        """What is kept of a template under the same names."""
+        return cls(subject=stored.subject, mjml=stored.mjml, html=stored.html, text=stored.text)
+
     def parts(self) -> Iterator[tuple[Part, str]]:
         """The parts that are there, each with its source."""
         parts: tuple[Part, ...] = ("subject", "mjml", "html", "text")
@@ -97,12 +109,35 @@ class TemplateProblem(BaseModel):
     message: str
 
 
-def render(source: TemplateSource, context: Mapping[str, Json]) -> Rendered:
+Partials = Callable[[str], TemplateSource | None]
+"""The template that a `render` tag names by its key; None where there is none."""
+
+
+def partials_of(templates: Mapping[str, Any]) -> Partials:
+    """Every template by its key, as it is kept."""
+
+    def find(key: str) -> TemplateSource | None:
+        stored = templates.get(key)
+        return None if stored is None else TemplateSource.of(stored)
+
+    return find
+
+
+def no_partials(_: str) -> None:
+    """For texts that stand alone."""
+
+
+def render(source: TemplateSource, context: Mapping[str, Json], partials: Partials = no_partials) -> Rendered:
     """Render every part of a template for one recipient.
 
     Raises:
-        TemplateFailed: a part does not parse, render or compile, or exceeds a limit.
+        TemplateFailed: a part does not parse, render or compile, names a partial that is not there, or exceeds a limit.
     """
+    with _naming(partials):
+        return _render(source, context)
+
+
+def _render(source: TemplateSource, context: Mapping[str, Json]) -> Rendered:
     subject = _one_line(_render_part("subject", source.subject, context))
     html = None
     if source.mjml is not None:
@@ -122,15 +157,33 @@ def render_text(source: str, context: Mapping[str, Json]) -> str:
     return _render_part("text", source, context)
 
 
-def check(source: TemplateSource) -> list[TemplateProblem]:
+def check(source: TemplateSource, partials: Partials = no_partials) -> list[TemplateProblem]:
     """Everything that can be found wrong in a template without a recipient: each syntax error, each unknown
-    tag and filter, and MJML that does not compile when rendered with no values. An empty list means that it
-    can be published.
+    tag, filter and partial, each link and image that is not absolute, and MJML that does not compile when rendered
+    with no values. An empty list means that it can be published, or be a partial of others.
     """
-    problems = [problem for part, text in source.parts() for problem in _syntax_problems(part, text)]
-    if source.mjml is not None and not any(problem.part == "mjml" for problem in problems):
-        problems.extend(_mjml_problems(source.mjml))
+    problems = [
+        problem for part, text in source.parts() for problem in _syntax_problems(part, text, partials)
+    ]
+    for part, text in source.parts():
+        if part in ("mjml", "html"):
+            problems += [
+                TemplateProblem(part=part, line=line, message=message)
+                for line, message in relative_addresses(text)
+            ]
+    if (
+        source.mjml is not None
+        and is_whole(source)
+        and not any(problem.part == "mjml" for problem in problems)
+    ):
+        with _naming(partials):
+            problems.extend(_mjml_problems(source.mjml))
     return problems
+
+
+def is_whole(source: TemplateSource) -> bool:
+    """Whether it can be a message: MJML without an `<mjml>` around it is only a partial of others."""
+    return source.mjml is None or "<mjml" in source.mjml
 
 
 def text_of(html: str) -> str:
@@ -139,6 +192,43 @@ def text_of(html: str) -> str:
     laid_out = get_text(html, ParserConfig(display_links=True))
     lines = "\n".join(line.strip() for line in laid_out.splitlines())
     return _BLANK_LINES.sub("\n\n", lines).strip() + "\n"
+
+
+_partials: ContextVar[Partials] = ContextVar("partials", default=no_partials)
+_part: ContextVar[Part] = ContextVar("part", default="text")
+
+
+@contextmanager
+def _naming(partials: Partials) -> Iterator[None]:
+    """With these templates for `render` tags."""
+    token = _partials.set(partials)
+    try:
+        yield
+    finally:
+        _partials.reset(token)
+
+
+class _PartialLoader(BaseLoader):
+    """Finds the part of another template that fits the one being rendered."""
+
+    def get_source(self, env: Environment, template_name: str, **_: object) -> LoadedSource:
+        """Required by the base class; `load` does not come here."""
+        return LoadedSource(_partial(template_name), template_name, None)
+
+    def load(self, env: Environment, name: str, **_: object) -> BoundTemplate:
+        """Parsed once for all messages."""
+        return _parsed(env.autoescape, _partial(name))
+
+
+def _partial(name: str) -> str:
+    found = _partials.get()(name)
+    if found is None:
+        raise TemplateNotFoundError(f"there is no template «{name}»", token=None)
+    part = "text" if _part.get() == "subject" else _part.get()
+    source: str | None = getattr(found, part)
+    if source is None:
+        raise TemplateNotFoundError(f"the template «{name}» has no {part} part", token=None)
+    return source
 
 
 class _Environment(Environment):
@@ -150,8 +240,9 @@ class _Environment(Environment):
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
-        del self.tags["include"], self.tags["render"]
-        self.add_filter("money", _money)
+        del self.tags["include"]
+        for name, function in (("money", money), ("local_date", local_date), ("local_time", local_time)):
+            self.add_filter(name, function)
 
     def add_filter(self, name: str, func: Callable[..., Any]) -> None:
         super().add_filter(name, _limited(func))
@@ -186,23 +277,9 @@ def _limited(func: Callable[..., Any]) -> Callable[..., Any]:
     return limited
 
 
-def _money(value: object, currency: object = "") -> str:
-    """A number with two decimals, thousands marked, and its currency. Nothing for a missing number."""
-    if value is None or value == "" or isinstance(value, Undefined):
-        return ""
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if isinstance(value, bool) or not amount.is_finite() or abs(amount) >= Decimal(10) ** 24:
-        raise FilterArgumentError(f"money: {str(value)[:40]!r} is not an amount", token=None)
-    code = "" if currency is None else str(currency)
-    return f"{amount:,.2f} {code}".strip()
-
-
 @cache
 def _environment(autoescape: bool) -> _Environment:
-    return _Environment(autoescape=autoescape)
+    return _Environment(autoescape=autoescape, loader=_PartialLoader())
 
 
 @lru_cache(maxsize=CACHED_TEMPLATES)
@@ -211,6 +288,7 @@ def _parsed(autoescape: bool, source: str) -> BoundTemplate:
 
 
 def _render_part(part: Part, source: str, context: Mapping[str, Json]) -> str:
+    _part.set(part)
     try:
         return _parsed(part in ("mjml", "html"), source).render(context)
     except LiquidError as error:
@@ -220,23 +298,44 @@ def _render_part(part: Part, source: str, context: Mapping[str, Json]) -> str:
         raise TemplateFailed(part, f"{type(error).__name__}: {error}") from error
 
 
-def _syntax_problems(part: Part, source: str) -> list[TemplateProblem]:
+def _syntax_problems(part: Part, source: str, partials: Partials) -> list[TemplateProblem]:
     environment = _ProblemCollector()
     try:
         template = environment.from_string(source)
     except LiquidError as error:
         environment.problems.append(error)
     else:
-        for name, spans in template.analyze().filters.items():
+        for name, spans in template.analyze(include_partials=False).filters.items():
             if name not in environment.filters:
                 for span in spans:
                     token = Token(kind="filter", value=name, start_index=span.index, source=source)
                     environment.problems.append(LiquidError(f"unknown filter '{name}'", token=token))
+        environment.problems += _unknown_partials(part, template, partials)
     found = {(_line(error), _message(error)) for error in environment.problems}
     return [
         TemplateProblem(part=part, line=line, message=message)
         for line, message in sorted(found, key=lambda problem: (problem[0] or 0, problem[1]))
     ]
+
+
+def _unknown_partials(part: Part, template: BoundTemplate, partials: Partials) -> Iterator[LiquidError]:
+    names = _rendered(template.nodes, RenderContext(template))
+    with _naming(partials):
+        _part.set(part)
+        for name, token in names:
+            try:
+                _partial(name)
+            except TemplateNotFoundError as error:
+                error.token = token
+                yield error
+
+
+def _rendered(nodes: Iterable[Node], context: RenderContext) -> Iterator[tuple[str, Token]]:
+    """What `render` tags name, with their places."""
+    for node in nodes:
+        if isinstance(node, RenderNode):
+            yield str(getattr(node.name, "value", node.name)), node.token
+        yield from _rendered(node.children(context, include_partials=False), context)
 
 
 def _mjml_problems(source: str) -> list[TemplateProblem]:

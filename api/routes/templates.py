@@ -13,7 +13,7 @@ from api.bodies import JsonRoute
 from api.deps import ServicesDep
 from api.documentation import problems
 from api.models import Body, Name
-from channels.templates import TemplateSource, check, render
+from channels.templates import TemplateSource, check, partials_of, render
 from intake.refusals import Missing
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json, Key
@@ -104,9 +104,11 @@ async def get_template(key: KeyPath, services: ServicesDep) -> TemplateDetail:
 @router.put("/{key}", summary="Make or change a template", responses=problems(415))
 async def put_template(key: KeyPath, body: TemplatePut, services: ServicesDep) -> TemplateDetail:
     """What does not render is refused, with the part and the line."""
+    async with services.database.read() as connection:
+        partials = partials_of((await services.catalog.view(connection)).templates)
     found = [
         Problem(pointer=f"/{p.part}", message=f"line {p.line}: {p.message}" if p.line else p.message)
-        for p in check(body.source())
+        for p in check(body.source(), partials)
     ]
     for name in ("sender", "reply_to"):
         value: str | None = getattr(body, name)
@@ -129,9 +131,8 @@ async def preview(key: KeyPath, services: ServicesDep, body: PreviewWanted | Non
     async with services.database.read() as connection:
         row = await _row(connection, key)
         context = {**wanted.data, **await _context(connection, wanted)}
-    rendered = render(
-        TemplateSource(subject=row.subject, mjml=row.mjml, html=row.html, text=row.text), context
-    )
+        partials = partials_of((await services.catalog.view(connection)).templates)
+    rendered = render(TemplateSource.of(row), context, partials)
     return Preview(subject=rendered.subject, html=rendered.html, text=rendered.text)
 
 

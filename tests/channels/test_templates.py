@@ -118,7 +118,7 @@ def test_money(source: str, expected: str) -> None:
         ("a\n{{ x | nope }}", 2, "unknown filter 'nope'"),
         ("a\n\n{% frob %}", 3, "unexpected tag 'frob'"),
         ("{% include 'secrets' %}", 1, "unexpected tag 'include'"),
-        ("{% render 'secrets' %}", 1, "unexpected tag 'render'"),
+        ("{% render 'secrets' %}", 1, "there is no template «secrets»"),
         ("{{ x", 1, "expected '}}'"),
         ("a\n{{ 1 | divided_by: 0 }}", 2, "divided_by"),
         ("{{ 'many' | money: 'CZK' }}", 1, "not an amount"),
