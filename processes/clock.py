@@ -12,7 +12,7 @@ from calendar import monthrange
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import (
@@ -59,7 +59,8 @@ _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 _DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt ][0-9].*)?", re.ASCII)
 _MONTH_DAY = re.compile(r"--([0-9]{2})-?([0-9]{2})")
 
-_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+WEEKDAYS: Final[tuple[str, ...]] = get_args(Weekday)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 YEARLESS: Final = 4
@@ -352,7 +353,7 @@ LocalTime = Annotated[
 def weekday_number(weekday: int | str) -> int:
     """Return 0 (Monday) to 6 (Sunday) for a number in that range or a name, full or of three letters."""
     if isinstance(weekday, str):
-        for number, name in enumerate(_WEEKDAYS):
+        for number, name in enumerate(WEEKDAYS):
             if weekday.strip().lower() in (name, name[:3]):
                 return number
     elif 0 <= weekday <= 6:

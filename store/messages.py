@@ -1,13 +1,32 @@
-"""The ledger's rows of an instance that is over: none is left open."""
+"""Questions to the send ledger, and closing what an instance that is over left open."""
 
 from datetime import datetime
 
-from sqlalchemy import case, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import rows
 
 _m = rows.messages.c
+
+REACHED = ("claimed", "sent", "unknown", "complained")
+"""The states of messages that a contact has got, or may have."""
+
+
+async def newest(
+    connection: AsyncConnection, contact_id: str, channel: str, number: int, *, besides: str
+) -> list[datetime]:
+    """When the newest messages of a channel went to a contact (UTC), newest first, at most so many; whichever process
+    sent them. Not `besides`, a message's id.
+    """
+    went = func.coalesce(_m.closed_at, _m.claimed_at, type_=_m.claimed_at.type)
+    found = await connection.execute(
+        select(went)
+        .where(_m.contact_id == contact_id, _m.channel == channel, _m.state.in_(REACHED), _m.id != besides)
+        .order_by(went.desc())
+        .limit(number)
+    )
+    return list(found.scalars())
 
 
 async def abandon(connection: AsyncConnection, instance: str, now: datetime) -> None:
