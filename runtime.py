@@ -15,8 +15,16 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from activities.base import MailSettings, Tools
 from activities.scene import Stage
+from channels.graph import GraphApi
+from channels.http_sms import HttpSms
 from channels.links import LinkSigner
+from channels.mail import MailChannel, SmtpMail
+from channels.messenger import Messenger, MessengerMessage
+from channels.protocol import Channel
+from channels.resend import ResendMail
+from channels.sms import Sms
 from channels.smtp import SmtpPool
+from channels.twilio import TwilioSms
 from channels.webhook import WebhookSender
 from intake.admission import Admission
 from intake.changes import Changes
@@ -87,6 +95,9 @@ class Services:
     intake: Intake
     links: LinkSigner
     smtp: SmtpPool
+    mailer: MailChannel
+    sms: Channel[Sms] | None
+    messenger: Channel[MessengerMessage] | None
     webhooks: WebhookSender
 
     def tools(self) -> Tools:
@@ -98,7 +109,7 @@ class Services:
             stage=Stage(self.catalog),
             changes=self.changes,
             dispatcher=self.dispatcher,
-            smtp=self.smtp,
+            mailer=self.mailer,
             mail=MailSettings(
                 sender=settings.mail_from,
                 domain=settings.mail_domain,
@@ -107,13 +118,20 @@ class Services:
             links=self.links,
             webhooks=self.webhooks,
             webhook_secrets=_plain(settings.webhook_secret, *settings.webhook_secrets_previous),
+            sms=self.sms,
+            messenger=self.messenger,
+            unconfigured=settings.unconfigured,
         )
 
     async def close(self) -> None:
         """Let what is under way finish, then close every connection."""
         await self.intake.close()
         await self.dispatcher.close()
+        await self.mailer.close()
         await self.smtp.close()
+        for channel in (self.sms, self.messenger):
+            if channel is not None:
+                await channel.close()
         await self.webhooks.close()
         await self.database.close()
 
@@ -129,6 +147,7 @@ async def connect_services(
     database = Database.connect(settings.database_url, pool_size=settings.database_pool_size)
     catalog = CatalogCache()
     admission = Admission(catalog)
+    smtp = _smtp(settings)
     dispatcher = Dispatcher(
         temporal,
         database,
@@ -146,16 +165,69 @@ async def connect_services(
         dispatcher=dispatcher,
         intake=Intake(database, admission, dispatcher, temporal),
         links=LinkSigner(settings.signing_key.get_secret_value(), _plain(*settings.signing_keys_previous)),
-        smtp=SmtpPool(
-            settings.smtp_host,
-            settings.smtp_port,
-            settings.smtp_username,
-            settings.smtp_password.get_secret_value() if settings.smtp_password else None,
-            cast(Literal["none", "starttls", "tls"], settings.smtp_tls),
-            settings.smtp_timeout,
-            settings.smtp_connections,
-        ),
+        smtp=smtp,
+        mailer=_mailer(settings, smtp),
+        sms=_sms(settings),
+        messenger=_messenger(settings),
         webhooks=WebhookSender(settings.webhook_timeout, settings.webhook_allow_private),
+    )
+
+
+def _smtp(settings: Settings) -> SmtpPool:
+    return SmtpPool(
+        settings.smtp_host,
+        settings.smtp_port,
+        settings.smtp_username,
+        settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+        cast(Literal["none", "starttls", "tls"], settings.smtp_tls),
+        settings.smtp_timeout,
+        settings.smtp_connections,
+    )
+
+
+def _mailer(settings: Settings, smtp: SmtpPool) -> MailChannel:
+    if settings.mail_provider == "resend" and settings.resend_api_key is not None:
+        key = settings.resend_api_key.get_secret_value()
+        return ResendMail(str(settings.resend_url), key, settings.provider_timeout)
+    return SmtpMail(smtp)
+
+
+def _sms(settings: Settings) -> Channel[Sms] | None:
+    timeout = settings.provider_timeout
+    if settings.unconfigured["sms"] is not None:
+        return None
+    if settings.sms_provider == "twilio":
+        account, token = settings.twilio_account_sid or "", settings.twilio_auth_token
+        return TwilioSms(
+            str(settings.twilio_url),
+            account,
+            settings.twilio_api_key_sid or account,
+            token.get_secret_value() if token else "",
+            settings.sms_sender or "",
+            timeout,
+        )
+    credential = settings.sms_http_credential
+    return HttpSms(
+        str(settings.sms_http_url),
+        {settings.sms_http_header: credential.get_secret_value()} if credential else {},
+        settings.sms_http_body,
+        settings.sms_http_idempotency_header or None,
+        settings.sms_sender,
+        timeout,
+    )
+
+
+def _messenger(settings: Settings) -> Channel[MessengerMessage] | None:
+    token = settings.messenger_page_token
+    if token is None:
+        return None
+    return Messenger(
+        GraphApi(
+            str(settings.meta_graph_url),
+            settings.meta_graph_version,
+            token.get_secret_value(),
+            settings.provider_timeout,
+        )
     )
 
 

@@ -3,8 +3,9 @@
 Every entry point builds one `Settings` and hands its parts along; nothing else reads the environment.
 """
 
+import json
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -46,6 +47,12 @@ class Settings(BaseSettings):
     """Seconds that an event's reply waits for Temporal before it says `pending`."""
 
     # E-mail
+    mail_provider: str = Field(default="smtp", pattern="^(smtp|resend)$")
+    """`smtp`, or `resend` (its HTTP API; `ONWARD_SMTP_…` is not used then). See `docs/channels.md`."""
+    resend_api_key: SecretStr | None = None
+    """Resend's API key."""
+    resend_url: AnyHttpUrl = AnyHttpUrl("https://api.resend.com")
+    """Where Resend's API is."""
     smtp_host: str = "127.0.0.1"
     smtp_port: int = 1025
     smtp_username: str | None = None
@@ -56,6 +63,41 @@ class Settings(BaseSettings):
     mail_from: str = "Onward <onward@localhost.localdomain>"
     mail_domain: str = "localhost.localdomain"
     """The right side of each Message-ID."""
+
+    # SMS
+    sms_provider: str | None = Field(default=None, pattern="^(twilio|http)$")
+    """`twilio`, or `http` (any provider that takes JSON). None: no SMS. See `docs/channels.md`."""
+    sms_sender: str | None = Field(default=None, min_length=1)
+    """Who SMS are from where a step does not say: a number, a name, or a Twilio Messaging Service (`MG…`)."""
+    twilio_account_sid: str | None = Field(default=None, min_length=1)
+    """The account at Twilio (`AC…`)."""
+    twilio_auth_token: SecretStr | None = None
+    """The account's Auth Token, or the secret of the API key."""
+    twilio_api_key_sid: str | None = Field(default=None, min_length=1)
+    """An API key (`SK…`) to log in with instead of the account."""
+    twilio_url: AnyHttpUrl = AnyHttpUrl("https://api.twilio.com")
+    """Where Twilio's API is; a region or an edge has an address of its own."""
+    sms_http_url: AnyHttpUrl | None = None
+    """Where SMS are posted as JSON."""
+    sms_http_header: str = Field(default="Authorization", pattern="^[A-Za-z0-9-]+$")
+    """The header that carries the credential."""
+    sms_http_credential: SecretStr | None = None
+    """What stands in that header (`Bearer …`, say)."""
+    sms_http_body: dict[str, Any] = {"to": "{to}", "from": "{from}", "text": "{text}", "id": "{id}"}
+    """The JSON that is posted: `{to}`, `{from}`, `{text}` and `{id}` are replaced in its texts."""
+    sms_http_idempotency_header: str | None = Field(default="Idempotency-Key", pattern="^[A-Za-z0-9-]*$")
+    """The header with the message's id, by which the provider drops a second copy. Empty: it drops none."""
+
+    # Meta
+    meta_graph_url: AnyHttpUrl = AnyHttpUrl("https://graph.facebook.com")
+    """Where Meta's Graph API is."""
+    meta_graph_version: str = Field(default="v25.0", pattern=r"^v[0-9]+\.[0-9]+$")
+    """The Graph API's version."""
+    messenger_page_token: SecretStr | None = None
+    """The page's access token, for Messenger."""
+
+    provider_timeout: Seconds = 20.0
+    """Seconds that the API of a provider (Resend, an SMS provider, Meta) gets for an answer."""
 
     # The API
     api_host: str = "127.0.0.1"
@@ -127,6 +169,35 @@ class Settings(BaseSettings):
                 "ONWARD_WEBHOOK_SECRETS_PREVIOUS needs ONWARD_WEBHOOK_SECRET, the one in use now"
             )
         return self
+
+    @model_validator(mode="after")
+    def _sms_body_says_who_and_what(self) -> Self:
+        written = json.dumps(self.sms_http_body)
+        if "{to}" not in written or "{text}" not in written:
+            raise ValueError("ONWARD_SMS_HTTP_BODY needs {to} and {text} in its texts")
+        return self
+
+    @property
+    def unconfigured(self) -> dict[str, str | None]:
+        """By channel, the variable that must be set before a step can use it; None where all is there."""
+        needed: dict[str, dict[str, object]] = {
+            "email": {"resend_api_key": self.resend_api_key} if self.mail_provider == "resend" else {},
+            "sms": {"sms_provider": self.sms_provider, **self._needed_for_sms()},
+            "messenger": {"messenger_page_token": self.messenger_page_token},
+        }
+        return {
+            channel: next((f"ONWARD_{name}".upper() for name, value in values.items() if not value), None)
+            for channel, values in needed.items()
+        }
+
+    def _needed_for_sms(self) -> dict[str, object]:
+        if self.sms_provider == "twilio":
+            return {
+                "twilio_account_sid": self.twilio_account_sid,
+                "twilio_auth_token": self.twilio_auth_token,
+                "sms_sender": self.sms_sender,
+            }
+        return {"sms_http_url": self.sms_http_url} if self.sms_provider == "http" else {}
 
     @property
     def is_sqlite(self) -> bool:

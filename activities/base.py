@@ -6,7 +6,7 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -19,7 +19,10 @@ from activities.pulse import with_pulse
 from activities.scene import InstanceOver, InstanceUnknown, Scene, Stage, own_instance
 from channels.errors import TemplateFailed
 from channels.links import LinkSigner
-from channels.smtp import SmtpPool
+from channels.mail import MailChannel
+from channels.messenger import MessengerMessage
+from channels.protocol import Channel
+from channels.sms import Sms
 from channels.webhook import WebhookSender
 from intake.changes import Changes
 from intake.dispatch import Dispatcher
@@ -56,12 +59,16 @@ class Tools:
     stage: Stage
     changes: Changes
     dispatcher: Dispatcher
-    smtp: SmtpPool
+    mailer: MailChannel
     mail: MailSettings
     links: LinkSigner
     webhooks: WebhookSender
     webhook_secrets: tuple[str, ...]
     """What webhooks without a secret of their own are signed with, the newest first."""
+    sms: Channel[Sms] | None
+    messenger: Channel[MessengerMessage] | None
+    unconfigured: Mapping[str, str | None]
+    """By channel, the setting that is missing before it can be used, or None."""
 
 
 class Held(Exception):
@@ -70,6 +77,13 @@ class Held(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+def require(tools: Tools, channel: str) -> None:
+    """Hold the instance, and say which setting is missing, where a channel is not configured."""
+    missing = tools.unconfigured[channel]
+    if missing is not None:
+        raise Held(f"the channel «{channel}» is not configured: set {missing}")
 
 
 async def guarded(

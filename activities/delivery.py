@@ -32,10 +32,10 @@ from channels.errors import (
     TryLater,
     Withdrawn,
 )
-from intake.service import retried
 from intake.effects import Effects
+from intake.service import retried
 from processes.instructions import End, Instruction, StepCall
-from store import contacts, rows
+from store import rows
 from store.database import DatabaseUnavailable
 from store.messages import abandon
 
@@ -95,7 +95,7 @@ class DeliveryStep(StepActivity[S]):
         if not isinstance(seen, Scene):
             return seen
         step: Any = seen.step
-        if seen.row.message_state == CLAIMED and not self.repeatable(step):
+        if seen.row.message_state == CLAIMED and not self._may_repeat(seen, step):
             return await self._close(seen, UNKNOWN, "a worker ended between claim and answer; not sent again")
         try:
             prepared = await self.prepare(step, seen)
@@ -119,6 +119,15 @@ class DeliveryStep(StepActivity[S]):
     def repeatable(self, step: S) -> bool:
         """Whether a message of unknown outcome may be sent again."""
         return False
+
+    def remembered(self, step: S) -> timedelta | None:
+        """For how long after its first try a repeatable message may be sent again: as long as the other side knows
+        its id. None: for ever.
+        """
+        return None
+
+    async def bad_address(self, scene: Scene, refusal: RecipientRefused) -> None:
+        """Write that the address works no more, in the transaction that closes the message."""
 
     async def after(self, step: S, scene: Scene, answer: dict[str, Any]) -> None:
         """Write what the answer changes, in the transaction that closes the message."""
@@ -151,7 +160,7 @@ class DeliveryStep(StepActivity[S]):
             await self._reopen(scene, outgoing, str(error), token)
             raise
         except OutcomeUnknown as error:
-            if self.repeatable(step):
+            if self._may_repeat(scene, step) and not error.final:
                 raise ApplicationError(
                     str(error), type="OutcomeUnknown", next_retry_delay=_back_off(None)
                 ) from None
@@ -203,7 +212,7 @@ class DeliveryStep(StepActivity[S]):
                     .on_conflict_do_nothing()
                 )
             else:
-                states = [RETRYING, CLAIMED] if self.repeatable(step) else [RETRYING]
+                states = [RETRYING, CLAIMED] if self._may_repeat(scene, step) else [RETRYING]
                 if (await connection.execute(may_act)).first() is None:
                     return False
                 statement = (
@@ -273,9 +282,7 @@ class DeliveryStep(StepActivity[S]):
                 row = self._ledger_row(scene, recipient or "", None, state, detail, scene.now)
                 await connection.execute(insert(rows.messages).values({**row, "closed_at": scene.now}))
             if isinstance(refusal, RecipientRefused) and refusal.mailbox_is_bad:
-                await contacts.set_email_state(
-                    connection, scene.contact_id, "bounced", str(refusal), scene.now
-                )
+                await self.bad_address(scene, refusal)
             step: Any = scene.step
             if answer is not None:
                 await self.after(step, scene, answer)
@@ -308,6 +315,12 @@ class DeliveryStep(StepActivity[S]):
 
         return End(do="end", outcome=await _as_soon_as_it_can(close) or "stopped")
 
+    def _may_repeat(self, scene: Scene, step: Any) -> bool:
+        if not self.repeatable(step):
+            return False
+        limit = self.remembered(step)
+        return limit is None or _age(scene) < limit
+
     def _id(self, scene: Scene) -> str:
         return message_id(scene.instance, scene.call.step, scene.call.visit)
 
@@ -329,6 +342,15 @@ class DeliveryStep(StepActivity[S]):
             "attempts": 1,
             "claimed_at": now,
         }
+
+
+def _age(scene: Scene) -> timedelta:
+    """How long ago the message was claimed for the first time, at most: by the workflow's clock and what tries took."""
+    first: datetime | None = scene.row.message_claimed_at
+    if first is None:
+        return timedelta(0)
+    info = activity.info()
+    return scene.now + (info.started_time - info.scheduled_time) - first
 
 
 def _back_off(retry_after: float | None) -> timedelta:

@@ -86,6 +86,7 @@ _ENTER = (
         _m.id.label("message_id"),
         _m.state.label("message_state"),
         _m.attempts.label("message_attempts"),
+        _m.claimed_at.label("message_claimed_at"),
         _e.depth.label("event_depth"),
         select(rows.catalog.c.stamp).where(rows.catalog.c.id == 1).scalar_subquery().label("stamp"),
     )
@@ -155,13 +156,13 @@ class Scene:
         return Origin(
             source=f"instance {self.instance} step {self.call.step}",
             id=f"{self.instance}/{self.call.step}/{self.call.visit}",
+            depth=(self.row.event_depth or 0) + 1,
         )
 
     @property
     def fields(self) -> Mapping[str, Json]:
         """The contact's own fields, as they are after this step's effect."""
         if self.new_fields is not None:
-            depth=(self.row.event_depth or 0) + 1,
             return self.new_fields
         fields: Mapping[str, Json] = self.row.contact_fields
         return fields

@@ -16,6 +16,7 @@ def process_lifecycle(services: Services) -> ProcessLifecycle:
         services.dispatcher,
         check_template=_check_template,
         check_text=_check_text,
+        channels=services.settings.unconfigured,
     )
 
 

@@ -7,7 +7,7 @@ RFC 2369 and RFC 8058 (unsubscribing by one click).
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -80,7 +80,8 @@ def compose(
     lines.append(_text("Subject", rendered.subject))
     lines.append(f"Date: {format_datetime(date)}")
     lines.append(f"Message-ID: <{whole_id}>")
-    lines.extend(_unsubscribe(unsubscribe_url, unsubscribe_mailto))
+    for name, value in unsubscribe_headers(unsubscribe_url, unsubscribe_mailto).items():
+        lines.append(f"{name}: " + value.replace(", ", ",\r\n "))
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise SenderRefused(f"{name!r} is not a header's name")
@@ -110,7 +111,12 @@ def envelope_address(mailbox: str) -> str:
     return _address(mailbox).addr_spec
 
 
-def _unsubscribe(url: str | None, mailto: str | None) -> Iterator[str]:
+def unsubscribe_headers(url: str | None, mailto: str | None) -> dict[str, str]:
+    """The headers by which a message is left with one click, unfolded; none where there is nothing to leave.
+
+    Raises:
+        SenderRefused: the URL or the address is none.
+    """
     ways = []
     if mailto is not None:
         found = _MAILTO.fullmatch(mailto)
@@ -121,10 +127,10 @@ def _unsubscribe(url: str | None, mailto: str | None) -> Iterator[str]:
         if not _URL.fullmatch(url):
             raise SenderRefused(f"List-Unsubscribe: {url!r} is not an http or https URL")
         ways.append(f"<{url}>")
-    if ways:
-        yield "List-Unsubscribe: " + ",\r\n ".join(ways)
+    headers = {"List-Unsubscribe": ", ".join(ways)} if ways else {}
     if url is not None:
-        yield "List-Unsubscribe-Post: List-Unsubscribe=One-Click"
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    return headers
 
 
 # The standard library's own header folding is left aside here: it decodes encoded words that it meets in a

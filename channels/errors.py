@@ -19,13 +19,13 @@ class DeliveryError(Exception):
 
 
 class RecipientRefused(DeliveryError):
-    """The receiving server refused this recipient for good.
+    """The other side refused this recipient for good.
 
     Attributes:
-        code: the SMTP reply code, 500 to 599.
-        text: what the server said.
-        mailbox_is_bad: the address itself does not work, so no message will ever reach it. False where the
-            refusal is about policy, size or quota.
+        code: the SMTP reply code, or the provider's own.
+        text: what the other side said.
+        mailbox_is_bad: the address itself does not work, or does not want us, so no message will ever reach it.
+            False where the refusal is about policy, size or quota.
     """
 
     def __init__(self, code: int, text: str, mailbox_is_bad: bool) -> None:
@@ -39,7 +39,7 @@ class MessageRefused(DeliveryError):
     """The receiver refused this message for good (5xx to SMTP DATA; 3xx or 4xx from a webhook).
 
     Attributes:
-        code: the SMTP reply code or the HTTP status.
+        code: the SMTP reply code, the HTTP status, or the provider's own.
         text: what the receiver said.
     """
 
@@ -76,15 +76,18 @@ class TryLater(DeliveryError):
 
 
 class OutcomeUnknown(DeliveryError):
-    """The line was cut or went silent after the message was on its way and before the receiver answered.
+    """The line was cut or went silent after the message was on its way and before the receiver answered, or the
+    answer does not tell.
 
     Attributes:
         text: what happened.
+        final: asking again with the same id will not tell either.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, final: bool = False) -> None:
         super().__init__(text)
         self.text = text
+        self.final = final
 
 
 class TemplateFailed(DeliveryError):

@@ -5,6 +5,7 @@ python -m deploy.settings_table     write both again; a test fails where they ar
 
 import ast
 import inspect
+import json
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -153,6 +154,8 @@ def _written(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, dict):
+        return json.dumps(value)
     return (
         str(value).removesuffix("/")
         if "://" in str(value) and not str(value).startswith("sqlite")

@@ -66,6 +66,7 @@ class ProcessLifecycle:
         *,
         check_template: Callable[[TemplateView], str | None],
         check_text: Callable[[str], str | None],
+        channels: Mapping[str, str | None] | None = None,
     ) -> None:
         """`check_template` and `check_text` say why a template or a Liquid text does not render, or None."""
         self._database = database
@@ -73,6 +74,7 @@ class ProcessLifecycle:
         self._dispatcher = dispatcher
         self._check_template = check_template
         self._check_text = check_text
+        self._channels = channels or {}
 
     async def validate(self, document: Any) -> list[Problem]:
         """Everything that keeps a document from being published; empty where nothing does."""
@@ -278,6 +280,7 @@ class ProcessLifecycle:
                 segments=frozenset(view.segments),
                 ruled_segments=frozenset(key for key, rule in view.segments.items() if rule is not None),
                 processes=frozenset(keys.scalars()),
+                channels=self._channels,
                 check_text=self._check_text,
             ),
         )

@@ -17,7 +17,8 @@ from processes.triggers import Trigger
 @dataclass(frozen=True)
 class Surroundings:
     """What exists around a process. `templates` gives the reason why a template does not render, or None;
-    `ruled_segments` are those of the segments that have a rule.
+    `ruled_segments` are those of the segments that have a rule. `channels` gives the setting that a channel lacks, or
+    None.
     """
 
     templates: Mapping[str, str | None] = field(default_factory=dict)
@@ -25,6 +26,7 @@ class Surroundings:
     segments: frozenset[str] = frozenset()
     ruled_segments: frozenset[str] = frozenset()
     processes: frozenset[str] = frozenset()
+    channels: Mapping[str, str | None] = field(default_factory=dict)
     check_text: Callable[[str], str | None] = lambda _: None
 
 
@@ -75,6 +77,12 @@ def _needed(
             yield Problem(
                 pointer=f"{where}/{place}",
                 message=f"segment «{key}» has a rule: only one made by hand can be entered and left",
+            )
+    for place, channel in needs.channels:
+        if (setting := around.channels.get(channel)) is not None:
+            yield Problem(
+                pointer=f"{where}/{place}",
+                message=f"the channel «{channel}» is not configured: set {setting}",
             )
 
 

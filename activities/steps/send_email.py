@@ -1,32 +1,44 @@
 """Send an e-mail (S1)."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from sqlalchemy import select
 from temporalio import activity
 
-from activities.base import Held
+from activities.base import Held, require
 from activities.delivery import Claim, DeliveryStep, Outgoing, Skip, message_id
 from activities.scene import Scene
-from channels.email import compose
+from channels.errors import RecipientRefused
+from channels.mail import Draft, Mail
 from channels.templates import TemplateSource, render
 from processes.steps.send_email import SendEmail
-from store import rows
+from store import contacts, rows
 
 
 class SendEmailActivity(DeliveryStep[SendEmail]):
-    """Renders the template for the contact and hands it to the SMTP server, once."""
+    """Renders the template for the contact and hands it to the mail channel, once."""
 
     model: ClassVar[type[SendEmail]] = SendEmail
     channel: ClassVar[str] = "email"
 
     def repeatable(self, step: SendEmail) -> bool:
-        """Only where the step takes the risk: SMTP servers do not drop second copies."""
-        return step.if_unknown == "resend"
+        """Where the provider drops second copies, which SMTP servers do not, or the step takes the risk."""
+        return step.if_unknown == "resend" or self.tools.mailer.remembers != timedelta(0)
+
+    def remembered(self, step: SendEmail) -> timedelta | None:
+        """As long as the provider does; with the risk taken, for ever."""
+        return None if step.if_unknown == "resend" else self.tools.mailer.remembers
+
+    async def bad_address(self, scene: Scene, refusal: RecipientRefused) -> None:
+        """Mark the contact's address as bounced."""
+        await contacts.set_email_state(
+            scene.connection, scene.contact_id, "bounced", str(refusal), scene.now
+        )
 
     async def prepare(self, step: SendEmail, scene: Scene) -> Outgoing | Skip:
         """Why it must not go, or the composed message."""
+        require(self.tools, self.channel)
         recipient: str | None = scene.row.contact_email
         reason = await self._obstacle(scene)
         if reason is not None or recipient is None:
@@ -42,7 +54,7 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
         rendered = render(source, {**scene.context(), "unsubscribe_url": unsubscribe})
         mail = self.tools.mail
         sender = step.sender or template.sender or mail.sender
-        content = compose(
+        draft = Draft(
             message_id=f"{own_id}@{mail.domain}",
             sender=sender,
             recipient=recipient,
@@ -53,17 +65,13 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
             date=_sent_at(scene),
             headers={},
         )
+        content = self.tools.mailer.compose(draft)
         return Outgoing(own_id, recipient, rendered.subject, content, sender)
 
     async def hand_over(self, step: SendEmail, outgoing: Outgoing, claim: Claim) -> dict[str, Any]:
-        """SMTP; the claim falls between RCPT TO and DATA."""
-        reply = await self.tools.smtp.deliver(
-            outgoing.content,
-            sender=outgoing.sender,
-            recipient=outgoing.recipient,
-            claim=claim,
-        )
-        return {"subject": outgoing.subject, "reply": reply[:200]}
+        """The mail channel's; with SMTP the claim falls between RCPT TO and DATA."""
+        mail = Mail(outgoing.id, outgoing.sender, outgoing.recipient, outgoing.content)
+        return {"subject": outgoing.subject, **await self.tools.mailer.deliver(mail, claim)}
 
     async def _obstacle(self, scene: Scene) -> str | None:
         state = scene.row.contact_email_state

@@ -24,6 +24,7 @@ class Needs(BaseModel):
     lists: list[tuple[str, str]] = []
     processes: list[tuple[str, str]] = []
     segments: list[tuple[str, str]] = []
+    channels: list[tuple[str, str]] = []
 
 
 class StepBase(BaseModel):
