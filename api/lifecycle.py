@@ -2,10 +2,10 @@
 
 from functools import lru_cache
 
-from channels.templates import TemplateSource, check
+from channels.templates import Partials, TemplateSource, check, is_whole, no_partials, partials_of
 from intake.processes import ProcessLifecycle
 from runtime import Services
-from store.catalog import TemplateView
+from store.catalog import CatalogView, TemplateView
 
 
 def process_lifecycle(services: Services) -> ProcessLifecycle:
@@ -20,17 +20,26 @@ def process_lifecycle(services: Services) -> ProcessLifecycle:
     )
 
 
-def _check_template(template: TemplateView) -> str | None:
-    return _why_not(template.subject, template.mjml, template.html, template.text)
+def _check_template(template: TemplateView, view: CatalogView) -> str | None:
+    source = TemplateSource.of(template)
+    if not is_whole(source):
+        return "it has no <mjml>, and can only be a part of others"
+    if any("render" in text for _, text in source.parts()):
+        return _why_not(source, partials_of(view.templates))
+    return _why_not_alone(source)
 
 
 def _check_text(text: str) -> str | None:
-    return _why_not("", None, None, text)
+    return _why_not_alone(TemplateSource(subject="", text=text))
 
 
 @lru_cache(maxsize=512)
-def _why_not(subject: str, mjml: str | None, html: str | None, text: str | None) -> str | None:
-    found = check(TemplateSource(subject=subject, mjml=mjml, html=html, text=text))
+def _why_not_alone(source: TemplateSource) -> str | None:
+    return _why_not(source, no_partials)
+
+
+def _why_not(source: TemplateSource, partials: Partials) -> str | None:
+    found = check(source, partials)
     if not found:
         return None
     return "; ".join(f"{p.part}{f', line {p.line}' if p.line else ''}: {p.message}" for p in found)

@@ -23,7 +23,7 @@ from processes.problems import DocumentInvalid, Problem
 from processes.recurrence import Once, OncePer, WhenFinished
 from processes.validation import Surroundings, problems
 from store import definitions, rows
-from store.catalog import CatalogCache, TemplateView
+from store.catalog import CatalogCache, CatalogView, TemplateView
 from store.database import Database
 
 DRAFT, ACTIVE, PAUSED, ARCHIVED = "draft", "active", "paused", "archived"
@@ -64,7 +64,7 @@ class ProcessLifecycle:
         catalog: CatalogCache,
         dispatcher: Dispatcher,
         *,
-        check_template: Callable[[TemplateView], str | None],
+        check_template: Callable[[TemplateView, CatalogView], str | None],
         check_text: Callable[[str], str | None],
         channels: Mapping[str, str | None] | None = None,
     ) -> None:
@@ -272,7 +272,7 @@ class ProcessLifecycle:
             definition,
             Surroundings(
                 templates={
-                    key: self._check_template(template)
+                    key: self._check_template(template, view)
                     for key, template in view.templates.items()
                     if key in used
                 },

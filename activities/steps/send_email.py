@@ -11,7 +11,7 @@ from activities.delivery import Claim, DeliveryStep, Outgoing, Skip, message_id
 from activities.scene import Scene
 from channels.errors import RecipientRefused
 from channels.mail import Draft, Mail
-from channels.templates import TemplateSource, render
+from channels.templates import TemplateSource, partials_of, render
 from processes.steps.send_email import SendEmail
 from store import contacts, rows
 
@@ -48,10 +48,8 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
             raise Held(f"there is no template «{step.template}»")
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
         unsubscribe = self._unsubscribe_url(scene, own_id)
-        source = TemplateSource(
-            subject=template.subject, mjml=template.mjml, html=template.html, text=template.text
-        )
-        rendered = render(source, {**scene.context(), "unsubscribe_url": unsubscribe})
+        context = {**scene.context(), "unsubscribe_url": unsubscribe}
+        rendered = render(TemplateSource.of(template), context, partials_of(scene.view.templates))
         mail = self.tools.mail
         sender = step.sender or template.sender or mail.sender
         draft = Draft(
