@@ -18,9 +18,10 @@ from intake.refusals import Clash, Missing
 from intake.service import retried
 from processes.problems import DocumentInvalid, Problem, problems_of
 from processes.rules import InSegment, Rule, dump_rule, parse_rule, references
-from processes.values import Key
+from processes.values import Json, Key
 from store import definitions, reading, rows
 from store.catalog import CatalogView
+from store.explanations import Part, explain
 from store.rules import RuleError, count_members
 
 router = APIRouter(prefix="/v1/segments", tags=["segments"], route_class=JsonRoute)
@@ -52,6 +53,17 @@ class SegmentDetail(SegmentRow):
     """A segment with the number of its members now."""
 
     count: int
+
+
+class Explained(BaseModel):
+    """A rule with its answer for a contact, and what it is made of."""
+
+    rule: JsonObject
+    holds: bool
+    value: Json = Field(default=None, description="What a rule about a field or a param found there.")
+    parts: list["Explained"] = Field(
+        default_factory=list, description="A segment's part is the rule that makes it."
+    )
 
 
 class Changed(BaseModel):
@@ -104,6 +116,33 @@ async def list_members(
             connection, key, view.segments, datetime.now(UTC), limit=limit, cursor=cursor
         )
     return Page(items=[contact_brief(row, row.id) for row in found.items], next_cursor=found.next_cursor)
+
+
+@router.get("/{key}/explain/{ref}", summary="Why a contact is in a segment, or not", responses=problems(404))
+async def explain_member(key: KeyPath, contact_id: ContactDep, services: ServicesDep) -> Explained:
+    """Each part of the rule with its answer for the contact now."""
+    async with services.database.read() as connection:
+        await _row(connection, key)
+        view = await services.catalog.view(connection)
+        found = await explain(
+            connection,
+            InSegment(segment=key),
+            contact_id=contact_id,
+            event=None,
+            now=datetime.now(UTC),
+            segments=view.segments,
+        )
+    return explained(found)
+
+
+def explained(part: Part) -> Explained:
+    """As the API says it."""
+    return Explained(
+        rule=part.rule.model_dump(mode="json"),
+        holds=part.holds,
+        value=part.value,
+        parts=[explained(inner) for inner in part.parts],
+    )
 
 
 @router.put("/{key}/members/{ref}", summary="Put a contact into a segment", responses=problems(404, 409))

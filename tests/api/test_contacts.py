@@ -131,6 +131,19 @@ async def test_contacts_are_found_by_filter_and_page(api: httpx.AsyncClient) -> 
     assert (await api.get("/v1/contacts?segment=none")).status_code == 404
 
 
+async def test_why_a_contact_is_in_a_segment(api: httpx.AsyncClient) -> None:
+    await api.post("/v1/contacts", json={"external_id": "7", "fields": {"city": "Praha"}})
+    rule = {"all": [{"contact": "city", "equals": "Brno"}, {"not": {"tag": "guest"}}]}
+    await api.put("/v1/segments/brno", json={"name": "Brno", "rule": rule})
+    answer = (await api.get("/v1/segments/brno/explain/7")).json()
+    assert (answer["holds"], answer["parts"][0]["rule"]) == (False, rule)
+    city, guest = answer["parts"][0]["parts"]
+    assert (city["rule"], city["holds"], city["value"]) == (rule["all"][0], False, "Praha")
+    assert (guest["holds"], guest["parts"][0]["holds"]) == (True, False)
+    assert (await api.get("/v1/segments/none/explain/7")).status_code == 404
+    assert (await api.get("/v1/segments/brno/explain/8")).status_code == 404
+
+
 async def test_segments_by_rule_and_by_hand(api: httpx.AsyncClient) -> None:
     await contact(api, "1", fields={"city": "Brno"})
     await contact(api, "2")
