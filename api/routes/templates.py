@@ -1,5 +1,6 @@
 """Message templates: written, checked, and shown as they would be sent (S1)."""
 
+import secrets
 from datetime import UTC, datetime
 from email.utils import parseaddr
 from typing import Annotated, Any, Literal
@@ -12,7 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api.bodies import JsonRoute
 from api.deps import ServicesDep
 from api.documentation import problems
+from api.errors import Conflict, Unavailable
 from api.models import Body, Name
+from channels.errors import MessageRefused, OutcomeUnknown, RecipientRefused, SenderRefused, TryLater
+from channels.mail import Draft, Mail
 from channels.templates import TemplateSource, check, partials_of, render
 from intake.refusals import Missing
 from processes.problems import DocumentInvalid, Problem
@@ -78,6 +82,25 @@ class PreviewWanted(Body):
     )
 
 
+class TestWanted(PreviewWanted):
+    """For whom it is rendered, and the address that gets it."""
+
+    __test__ = False  # no test of pytest's
+
+    to: Address = Field(examples=["jane.doe@example.com"])
+
+
+class TestSent(BaseModel):
+    """What became of a test."""
+
+    __test__ = False
+
+    to: str
+    subject: str
+    state: str = Field(description="sent, or unknown where the line was cut after it had left.")
+    detail: str | None = None
+
+
 class Preview(BaseModel):
     """The message as it would be sent."""
 
@@ -134,6 +157,50 @@ async def preview(key: KeyPath, services: ServicesDep, body: PreviewWanted | Non
         partials = partials_of((await services.catalog.view(connection)).templates)
     rendered = render(TemplateSource.of(row), context, partials)
     return Preview(subject=rendered.subject, html=rendered.html, text=rendered.text)
+
+
+@router.post(
+    "/{key}/test", summary="Send a template to an address, as a test", responses=problems(404, 409, 415, 503)
+)
+async def send_test(key: KeyPath, body: TestWanted, services: ServicesDep) -> TestSent:
+    """Rendered as the preview is, with «[Test]» before the subject. Nothing is recorded, nobody is written to but the
+    address given, and its unsubscribe link does nothing. 409 where the mail settings are wrong.
+    """
+    async with services.database.read() as connection:
+        row = await _row(connection, key)
+        context = {**body.data, **await _context(connection, body), "unsubscribe_url": "#test"}
+        partials = partials_of((await services.catalog.view(connection)).templates)
+    rendered = render(TemplateSource.of(row), context, partials)
+    rendered = rendered.model_copy(update={"subject": f"[Test] {rendered.subject}"})
+    mail, own_id = services.settings, f"test{secrets.token_hex(12)}"
+    draft = Draft(
+        message_id=f"{own_id}@{mail.mail_domain}",
+        sender=row.sender or mail.mail_from,
+        recipient=body.to,
+        reply_to=row.reply_to,
+        rendered=rendered,
+        unsubscribe_url=None,
+        unsubscribe_mailto=None,
+        date=datetime.now(UTC),
+        headers={},
+    )
+    state, detail = "sent", None
+    try:
+        content = services.mailer.compose(draft)
+        await services.mailer.deliver(Mail(own_id, draft.sender, body.to, content), _go_ahead)
+    except RecipientRefused as error:
+        raise DocumentInvalid([Problem(pointer="/to", message=str(error))]) from error
+    except (SenderRefused, MessageRefused) as error:
+        raise Conflict(str(error), name="mail-refused") from error
+    except TryLater as error:
+        raise Unavailable(str(error)) from error
+    except OutcomeUnknown as error:
+        state, detail = "unknown", str(error)
+    return TestSent(to=body.to, subject=rendered.subject, state=state, detail=detail)
+
+
+async def _go_ahead() -> bool:
+    return True
 
 
 async def _context(connection: AsyncConnection, wanted: PreviewWanted) -> dict[str, Json]:
