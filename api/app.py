@@ -9,14 +9,17 @@ from api.deps import Parts
 from api.edge import Edge
 from api.routes import (
     contacts,
+    endpoints,
     event_types,
     events,
     health,
     instances,
     lists,
+    preferences,
     processes,
     segments,
     templates,
+    tracking,
     unsubscribe,
 )
 from api.routes.events import EventBatch, PlainEvent, SeedEvent
@@ -32,6 +35,7 @@ ROUTERS = (
     events.router,
     event_types.router,
     contacts.router,
+    endpoints.router,
     lists.router,
     segments.router,
     templates.router,
@@ -39,6 +43,8 @@ ROUTERS = (
     instances.router,
     health.router,
     unsubscribe.router,
+    tracking.router,
+    preferences.router,
 )
 
 

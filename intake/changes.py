@@ -28,7 +28,7 @@ from processes.builtin_events import (
     TAG_REMOVED,
 )
 from processes.values import Json
-from store import contacts, definitions, rows
+from store import consents, contacts, definitions, rows
 from store.catalog import CatalogCache
 
 SUBSCRIBED, UNSUBSCRIBED = "subscribed", "unsubscribed"
@@ -204,7 +204,13 @@ class Changes:
             now,
             outcome="contact_deleted",
         )
-        for table in (rows.contact_tags, rows.contact_notes, rows.subscriptions, rows.segment_members):
+        for table in (
+            rows.contact_tags,
+            rows.contact_notes,
+            rows.subscriptions,
+            rows.segment_members,
+            rows.endpoints,
+        ):
             await connection.execute(delete(table).where(table.c.contact_id == contact_id))
         await connection.execute(
             delete(rows.subscription_changes).where(rows.subscription_changes.c.contact_id == contact_id)
@@ -244,8 +250,9 @@ class Changes:
     async def merge(self, connection: AsyncConnection, gone: str, survivor: str, now: datetime) -> int:
         """Move everything of `gone` to `survivor` without starting anything; returns the number of instances moved.
 
-        Where both have a value, the survivor's counts. Open instances of one process stay both; the survivor's
-        entry with the later start counts for `once` and `once_per`. Raises Missing where one of them is gone.
+        Where both have a value, the survivor's counts; a consent that one refused stays refused. Open instances of one
+        process stay both; the survivor's entry with the later start counts for `once` and `once_per`. Raises Missing
+        where one of them is gone.
         """
         await self._lock(connection, gone, survivor)
         i, n = rows.instances.c, rows.entries.c
@@ -255,7 +262,13 @@ class Changes:
             )
         ).scalar_one()
         await self.move_history(connection, gone, survivor)
-        for table in (rows.contact_tags, rows.subscriptions, rows.segment_members, rows.entries):
+        for table in (
+            rows.contact_tags,
+            rows.subscriptions,
+            rows.segment_members,
+            rows.endpoints,
+            rows.entries,
+        ):
             kept = [
                 dict(r._mapping)
                 for r in await connection.execute(select(table).where(table.c.contact_id == gone))
@@ -325,6 +338,7 @@ class Changes:
                 phone=None,
                 token=None,
                 fields={},
+                consent={},
                 deleted_at=now,
                 merged_into=survivor,
             )
@@ -337,7 +351,12 @@ class Changes:
         await connection.execute(
             update(c)
             .where(c.c.id == survivor)
-            .values(**inherited, fields={**old["fields"], **new["fields"]}, updated_at=now)
+            .values(
+                **inherited,
+                fields={**old["fields"], **new["fields"]},
+                consent=consents.merged(new["consent"], old["consent"]),
+                updated_at=now,
+            )
         )
 
     async def _tell(
@@ -384,6 +403,8 @@ class Changes:
     async def _tell_all(
         self, connection: AsyncConnection, events: Sequence[IncomingEvent], now: datetime
     ) -> Effects:
+        if not events:
+            return Effects()
         view = await self._catalog.view(connection)
         heard = [event for event in events if view.hears(event.type, event.params)]
         if not heard:

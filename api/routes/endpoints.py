@@ -1,0 +1,126 @@
+"""Where a contact is reached on channels without a column, and what it allows on each channel (S2, C2)."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.bodies import JsonRoute
+from api.deps import SOURCE, ContactDep, ServicesDep
+from api.documentation import problems
+from api.models import Body
+from intake.endpoints import EndpointChannel, check_endpoint
+from intake.refusals import Missing
+from intake.service import retried
+from processes.values import Json
+from store import contacts, endpoints
+from store.consents import ConsentChannel, set_consent
+
+router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
+
+Address = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+
+
+class EndpointPut(Body):
+    """An endpoint as it is written."""
+
+    channel: EndpointChannel
+    address: Address = Field(description="The URL of a push subscription, or a page-scoped id of Messenger.")
+    details: dict[str, Json] | None = Field(
+        default=None, description='For push `{"keys": {"p256dh": …, "auth": …}}`, as the browser gives them.'
+    )
+
+
+class EndpointRow(BaseModel):
+    """An endpoint. Its details are not given out."""
+
+    channel: str
+    address: str
+    state: str = Field(description="ok, or gone: the other side says that nobody is there any more")
+    reason: str | None = None
+    added_at: datetime
+
+
+class ConsentPut(Body):
+    """What the contact says."""
+
+    granted: bool
+
+
+class Consent(BaseModel):
+    """What a contact said of marketing on a channel, when, and by what."""
+
+    granted: bool
+    at: datetime
+    source: str
+
+
+@router.get("/{ref}/endpoints", summary="A contact's endpoints", responses=problems(404))
+async def list_endpoints(
+    contact_id: ContactDep, services: ServicesDep
+) -> dict[Literal["items"], list[EndpointRow]]:
+    """The newest first, with those that are gone."""
+    async with services.database.read() as connection:
+        return {"items": await _rows(connection, contact_id)}
+
+
+@router.put("/{ref}/endpoints", summary="Reach a contact at an endpoint", responses=problems(404, 415))
+async def put_endpoint(contact_id: ContactDep, body: EndpointPut, services: ServicesDep) -> EndpointRow:
+    """Put again, it is `ok` again. An endpoint is one contact's: the one before is not reached there any more."""
+    check_endpoint(body.channel, body.address, body.details)
+
+    async def work(connection: AsyncConnection) -> EndpointRow:
+        if not await contacts.lock(connection, [contact_id]):
+            raise Missing("contact", contact_id)
+        now = datetime.now(UTC)
+        await endpoints.put(connection, contact_id, body.channel, body.address, body.details, now)
+        found = await _rows(connection, contact_id)
+        return next(row for row in found if (row.channel, row.address) == (body.channel, body.address))
+
+    return await retried(services.database, work)
+
+
+@router.delete("/{ref}/endpoints", status_code=204, summary="Remove an endpoint", responses=problems(404))
+async def delete_endpoint(
+    contact_id: ContactDep,
+    channel: Annotated[EndpointChannel, Query()],
+    address: Annotated[str, Query(max_length=1000)],
+    services: ServicesDep,
+) -> Response:
+    """The contact is not reached there any more: call it when a person logs out."""
+
+    async def work(connection: AsyncConnection) -> bool:
+        return await endpoints.remove(connection, contact_id, channel, address)
+
+    if not await retried(services.database, work):
+        raise Missing("endpoint", address)
+    return Response(status_code=204)
+
+
+@router.put(
+    "/{ref}/consents/{channel}", summary="What a contact allows on a channel", responses=problems(404, 415)
+)
+async def put_consent(
+    contact_id: ContactDep,
+    channel: Annotated[ConsentChannel, Path()],
+    body: ConsentPut,
+    services: ServicesDep,
+) -> dict[str, Consent]:
+    """Marketing is not sent to who refused it; transactional messages are. E-mail has its lists for this."""
+
+    async def work(connection: AsyncConnection) -> dict[str, Consent]:
+        said = await set_consent(
+            connection, contact_id, channel, granted=body.granted, now=datetime.now(UTC), source=SOURCE
+        )
+        if said is None:
+            raise Missing("contact", contact_id)
+        return {name: Consent.model_validate(one) for name, one in said.items()}
+
+    return await retried(services.database, work)
+
+
+async def _rows(connection: AsyncConnection, contact_id: str) -> list[EndpointRow]:
+    found = await endpoints.of_contact(connection, contact_id)
+    return [EndpointRow.model_validate(row, from_attributes=True) for row in found]

@@ -1,0 +1,46 @@
+"""What a contact allows on a channel, beside e-mail, whose consent is `email_state`. Kept in `contacts.consent`:
+`{"sms": {"granted": false, "at": "…", "source": "api"}}`. Who said nothing has refused nothing.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store import rows
+
+ConsentChannel = Literal["sms", "messenger", "push", "letter"]
+
+_c = rows.contacts.c
+
+
+def is_refused(consent: Mapping[str, Any], channel: str) -> bool:
+    """Whether the contact wants no marketing on a channel."""
+    said = consent.get(channel)
+    return isinstance(said, dict) and said.get("granted") is False
+
+
+async def set_consent(
+    connection: AsyncConnection, contact_id: str, channel: str, *, granted: bool, now: datetime, source: str
+) -> dict[str, Any] | None:
+    """Write what the contact allows; returns all of it, or None where there is no such contact (any more)."""
+    consent: dict[str, Any] | None = (
+        await connection.execute(
+            select(_c.consent).where(_c.id == contact_id, _c.deleted_at.is_(None)).with_for_update()
+        )
+    ).scalar()
+    if consent is None:
+        return None
+    consent = {**consent, channel: {"granted": granted, "at": now.isoformat(), "source": source}}
+    await connection.execute(
+        update(rows.contacts).where(_c.id == contact_id).values(consent=consent, updated_at=now)
+    )
+    return consent
+
+
+def merged(survivors: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The consent of two contacts that are one: on each channel a refusal counts, else what the survivor said."""
+    refusals = {channel: said for channel, said in others.items() if is_refused(others, channel)}
+    return {**others, **survivors, **refusals}
