@@ -32,13 +32,14 @@ class Order(BaseModel):
 def read_order(params: Mapping[str, Json], key: str | None) -> Order | None:
     """The order in an event's params; None where there is neither a number nor an item in them.
 
-    `key` is the event's, and stands in for a number that is missing.
+    Where `order` is an object, the order is read from it, and what it lacks from beside it. `key` is the event's, and
+    stands in for a number that is missing.
     """
+    params = {**params, **_nested(params)}
     lines = _first(params, "items", "products", "lines")
     items = [item for line in lines if (item := _item(line)) is not None] if isinstance(lines, list) else []
-    number = (
-        _text(_first(params, "number", "orderNumber", "order_number", "orderId", "order_id", "id")) or key
-    )
+    named = _first(params, "number", "orderNumber", "order_number", "orderId", "order_id", "id", "order")
+    number = _text(named) or key
     if number is None and not items:
         return None
     totals = [item.total for item in items if item.total is not None]
@@ -50,6 +51,23 @@ def read_order(params: Mapping[str, Json], key: str | None) -> Order | None:
         total=total if total is not None else (round(sum(totals), 2) if totals else None),
         items=items,
     )
+
+
+def order_state(params: Mapping[str, Json]) -> str | None:
+    """The state that an order event reports, in our words: `in_progress` for "IN PROGRESS", `cancelled` for "canceled".
+
+    It is `state`, else `status`; else that of `order` where this is an object.
+    """
+    found = _text(_first(params, "state", "status")) or _text(_first(_nested(params), "state", "status"))
+    if found is None:
+        return None
+    words = "_".join(found.lower().replace("-", " ").replace("_", " ").split())
+    return "cancelled" if words == "canceled" else words
+
+
+def _nested(params: Mapping[str, Json]) -> Mapping[str, Json]:
+    order = params.get("order")
+    return order if isinstance(order, dict) else {}
 
 
 def _item(line: Json) -> OrderItem | None:

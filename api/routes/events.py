@@ -117,6 +117,7 @@ class EventRow(BaseModel):
     occurred_at: datetime
     received_at: datetime
     source: str
+    depth: int = Field(description="How many processes led to it, one after another; 0: it came from outside.")
     decisions: list[Decision]
 
 
@@ -293,6 +294,7 @@ def _row(row: Any) -> dict[str, Any]:
         "occurred_at": row.occurred_at,
         "received_at": row.received_at,
         "source": row.source,
+        "depth": row.depth,
         "decisions": row.outcome,
     }
 

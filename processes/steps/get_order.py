@@ -12,9 +12,10 @@ class GetOrder(EffectStep):
     """Take the data out of an order event and hand it to the messages after it, as `order` (Reteno «Get order»).
 
     The event is the one that started the instance, or the contact's latest of type `event`. The params are read
-    from `param` where the sender nests the order, else from the top. Read are: number (or orderNumber, order_id,
-    id, else the event's key), status, currency, total (or totalCost, amount, else the sum of the items), and
-    items (or products, lines) with name, quantity, price, url, image and sku.
+    from `param` where the sender nests the order, else from the top and from `order` where this is an object. Read are:
+    number (or orderNumber, order_id, id, order, else the event's key), status (or state), currency, total (or
+    totalCost, amount, else the sum of the items), and items (or products, lines) with name, quantity, price, url, image
+    and sku.
     """
 
     kind: ClassVar[str] = "get_order"

@@ -303,7 +303,9 @@ EVERYTHING = process(
         {"id": "leave", "type": "unsubscribe", "list": "news", "next": "move"},
         {"id": "move", "type": "move", "from": "news", "to": "vips", "next": "edit"},
         {"id": "edit", "type": "edit_contact", "set": {"a": {"b": 1.5}}, "unset": ["c"], "next": "note"},
-        {"id": "note", "type": "add_note", "text": "{{ contact.name }}", "next": "order"},
+        {"id": "note", "type": "add_note", "text": "{{ contact.name }}", "next": "enter"},
+        {"id": "enter", "type": "add_to_segment", "segment": "loyal", "next": "exit"},
+        {"id": "exit", "type": "remove_from_segment", "segment": "loyal", "next": "order"},
         {"id": "order", "type": "get_order", "param": "cart", "store_as": "cart", "next": "start"},
         {"id": "start", "type": "start_process", "process": "other", "params": {"a": 1}, "next": "stop"},
         {"id": "stop", "type": "stop_process", "process": "other", "reason": "enough", "next": "over"},
@@ -360,3 +362,7 @@ def test_a_step_that_is_not_there_is_named_beside_a_wrong_shape() -> None:
     with pytest.raises(DocumentInvalid) as refused:
         parse(document)
     assert [problem.pointer for problem in refused.value.problems] == ["/steps/0/for", "/steps/1/next"]
+        {"type": "field_changed", "field": "city", "from": None, "to": "Brno"}, {"type": "note_added"},
+        {"type": "segment_entered", "segment": "loyal"}, {"type": "segment_left", "segment": "loyal", "does": "stop"},
+        {"type": "page_visited", "url": "*.example.com/cart/*?step=*", "max_age": "1h"},
+        {"type": "order", "state": "cancelled", "does": "stop"},

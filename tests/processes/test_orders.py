@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processes.orders import OrderItem, read_order
+from processes.orders import OrderItem, order_state, read_order
 from processes.values import Json
 
 
-@pytest.mark.parametrize("name", ["number", "orderNumber", "order_number", "orderId", "order_id", "id"])
+@pytest.mark.parametrize(
+    "name", ["number", "orderNumber", "order_number", "orderId", "order_id", "id", "order"]
+)
 @pytest.mark.parametrize("value", ["A-7", 7])
 def test_the_number_goes_by_many_names(name: str, value: Any) -> None:
     order = read_order({name: value}, None)
@@ -85,8 +87,52 @@ def test_the_total_is_the_orders_else_the_sum_of_its_items(params: dict[str, Any
     assert order.total == total
 
 
+def test_an_order_that_is_an_object_is_read_and_what_it_lacks_stands_beside_it() -> None:
+    order = read_order(
+        {"order": {"number": "A-7", "total": 9}, "state": "delivered", "total": 5, "currency": "CZK"}, "K"
+    )
+    assert order is not None
+    assert (order.number, order.total, order.currency, order.status) == ("A-7", 9, "CZK", "delivered")
+
+
+@pytest.mark.parametrize(
+    ("params", "state"),
+    [
+        ({"state": "in_progress"}, "in_progress"),
+        ({"state": " IN PROGRESS "}, "in_progress"),
+        ({"state": "In-Progress"}, "in_progress"),
+        ({"state": "canceled"}, "cancelled"),
+        ({"status": "DELIVERED"}, "delivered"),
+        ({"state": "delivered", "status": "paid"}, "delivered"),
+        ({"order": {"status": "INITIALIZED"}}, "initialized"),
+        ({"order": {"status": "paid"}, "state": "delivered"}, "delivered"),
+        ({"state": "returned"}, "returned"),
+        ({"state": ["delivered"]}, None),
+        ({"state": True}, None),
+        ({}, None),
+    ],
+)
+def test_the_state_goes_by_our_words(params: dict[str, Any], state: str | None) -> None:
+    assert order_state(params) == state
+
+
 names = st.sampled_from(
-    ["number", "id", "items", "lines", "name", "sku", "quantity", "price", "total", "amount", "status", "url"]
+    [
+        "order",
+        "state",
+        "number",
+        "id",
+        "items",
+        "lines",
+        "name",
+        "sku",
+        "quantity",
+        "price",
+        "total",
+        "amount",
+        "status",
+        "url",
+    ]
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -97,6 +143,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(names, JSON, max_size=6), st.none() | st.text(max_size=5))
 def test_no_params_make_the_reading_fail(params: dict[str, Any], key: str | None) -> None:
+    order_state(params)
     order = read_order(params, key)
     if order is not None:
         order.model_dump_json()

@@ -12,7 +12,8 @@ from tests.processes.test_definition import EVERYTHING
 AROUND = Surroundings(
     templates={"good": None, "bad": "subject, line 1: unknown filter"},
     lists=frozenset({"news", "vips"}),
-    segments=frozenset({"loyal"}),
+    segments=frozenset({"loyal", "rich"}),
+    ruled_segments=frozenset({"rich"}),
     processes=frozenset({"other"}),
     check_text=lambda text: "unexpected end" if "{{" in text and "}}" not in text else None,
 )
@@ -40,6 +41,11 @@ def condition(rule: dict[str, Any]) -> dict[str, Any]:
         (steps({"id": "s", "type": "unsubscribe", "list": "old"}), "/steps/0/list", "there is no list «old»"),
         (steps({"id": "s", "type": "move", "from": "old", "to": "news"}), "/steps/0/from", "no list «old»"),
         (steps({"id": "s", "type": "move", "from": "news", "to": "old"}), "/steps/0/to", "no list «old»"),
+        (steps({"id": "s", "type": "add_to_segment", "segment": "gone"}), "/steps/0/segment", "no segment «gone»"),
+        (
+            steps({"id": "s", "type": "remove_from_segment", "segment": "rich"}), "/steps/0/segment",
+            "segment «rich» has a rule: only one made by hand can be entered and left",
+        ),
         (steps({"id": "s", "type": "start_process", "process": "gone"}), "/steps/0/process", "no process «gone»"),
         (steps({"id": "s", "type": "stop_process", "process": "gone"}), "/steps/0/process", "no process «gone»"),
         (condition({"segment": "gone"}), "/steps/0/branches/1/when", "there is no segment «gone»"),
@@ -84,6 +90,7 @@ def test_what_is_missing_or_does_not_work_is_named_with_its_place(
     [
         process(list="news"),
         steps({**MAIL, "template": "good"}),
+        steps({"id": "s", "type": "add_to_segment", "segment": "loyal"}),
         steps({"id": "s", "type": "start_process", "process": "other"}),
         steps({"id": "s", "type": "stop_process", "process": "p"}),
         condition({"segment": "loyal"}),
@@ -99,7 +106,7 @@ def test_what_is_there_and_works_is_no_problem(document: dict[str, Any]) -> None
 def test_everything_that_is_missing_is_said_at_once() -> None:
     found = problems(parse(EVERYTHING), Surroundings())
     assert [p.pointer for p in found] == [
-        "/list", "/triggers/2/list", "/triggers/3/list", "/steps/1/template", "/steps/10/list",
-        "/steps/11/list", "/steps/12/from", "/steps/12/to", "/steps/16/process", "/steps/17/process",
-        "/steps/0/branches/0/when",
+        "/list", "/triggers/2/list", "/triggers/3/list", "/triggers/9/segment", "/triggers/10/segment",
+        "/steps/1/template", "/steps/10/list", "/steps/11/list", "/steps/12/from", "/steps/12/to",
+        "/steps/15/segment", "/steps/16/segment", "/steps/18/process", "/steps/19/process", "/steps/0/branches/0/when",
     ]  # fmt: skip

@@ -82,6 +82,18 @@ async def make_segment(engine: Engine, key: str, rule: dict[str, Any] | None) ->
         await bump(connection)
 
 
+async def change_segment(engine: Engine, key: str, rule: dict[str, Any] | None) -> None:
+    """Give a segment another rule, or none."""
+    async with engine.services.database.write() as connection:
+        await connection.execute(update(rows.segments).where(rows.segments.c.key == key).values(rule=rule))
+        await bump(connection)
+
+
+async def members(engine: Engine, segment: str) -> list[Any]:
+    """The rows of a segment's members by hand."""
+    return await engine.rows(rows.segment_members, rows.segment_members.c.segment_key == segment)
+
+
 async def messages(engine: Engine, instance: str) -> list[Any]:
     """The ledger rows of an instance, by the time of their claim."""
     found = await engine.rows(rows.messages, rows.messages.c.instance_id == instance)
