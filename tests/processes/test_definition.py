@@ -275,6 +275,10 @@ EVERYTHING = process(
         {"type": "event", "event": "order.cancelled", "does": "stop"},
         {"type": "list_subscribed", "list": "news"}, {"type": "list_unsubscribed", "list": "news", "does": "stop"},
         {"type": "tag_added", "tag": "vip"}, {"type": "tag_removed", "tag": "vip"}, {"type": "api"},
+        {"type": "field_changed", "field": "city", "from": None, "to": "Brno"}, {"type": "note_added"},
+        {"type": "segment_entered", "segment": "loyal"}, {"type": "segment_left", "segment": "loyal", "does": "stop"},
+        {"type": "page_visited", "url": "*.example.com/cart/*?step=*", "max_age": "1h"},
+        {"type": "order", "state": "cancelled", "does": "stop"},
     ],
     steps=[
         {
@@ -362,7 +366,3 @@ def test_a_step_that_is_not_there_is_named_beside_a_wrong_shape() -> None:
     with pytest.raises(DocumentInvalid) as refused:
         parse(document)
     assert [problem.pointer for problem in refused.value.problems] == ["/steps/0/for", "/steps/1/next"]
-        {"type": "field_changed", "field": "city", "from": None, "to": "Brno"}, {"type": "note_added"},
-        {"type": "segment_entered", "segment": "loyal"}, {"type": "segment_left", "segment": "loyal", "does": "stop"},
-        {"type": "page_visited", "url": "*.example.com/cart/*?step=*", "max_age": "1h"},
-        {"type": "order", "state": "cancelled", "does": "stop"},
