@@ -30,6 +30,7 @@ from intake.admission import Admission
 from intake.changes import Changes
 from intake.dispatch import Dispatcher
 from intake.service import Intake
+from intake.tracking import Tracking
 from settings import Settings
 from store.catalog import CatalogCache
 from store.database import Database
@@ -93,6 +94,7 @@ class Services:
     changes: Changes
     dispatcher: Dispatcher
     intake: Intake
+    tracking: Tracking
     links: LinkSigner
     smtp: SmtpPool
     mailer: MailChannel
@@ -126,6 +128,7 @@ class Services:
     async def close(self) -> None:
         """Let what is under way finish, then close every connection."""
         await self.intake.close()
+        await self.tracking.close()
         await self.dispatcher.close()
         await self.mailer.close()
         await self.smtp.close()
@@ -147,6 +150,7 @@ async def connect_services(
     database = Database.connect(settings.database_url, pool_size=settings.database_pool_size)
     catalog = CatalogCache()
     admission = Admission(catalog)
+    changes = Changes(admission, catalog)
     smtp = _smtp(settings)
     dispatcher = Dispatcher(
         temporal,
@@ -161,9 +165,10 @@ async def connect_services(
         catalog=catalog,
         client=temporal,
         admission=admission,
-        changes=Changes(admission, catalog),
+        changes=changes,
         dispatcher=dispatcher,
         intake=Intake(database, admission, dispatcher, temporal),
+        tracking=Tracking(database, admission, changes, dispatcher),
         links=LinkSigner(settings.signing_key.get_secret_value(), _plain(*settings.signing_keys_previous)),
         smtp=smtp,
         mailer=_mailer(settings, smtp),

@@ -34,6 +34,7 @@ from liquid.loader import TemplateSource as LoadedSource
 from mjml import mjml2html
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from channels import merge_tags
 from channels.absolute import relative_addresses
 from channels.errors import TemplateFailed
 from channels.liquid_filters import local_date, local_time, money
@@ -159,8 +160,9 @@ def render_text(source: str, context: Mapping[str, Json]) -> str:
 
 def check(source: TemplateSource, partials: Partials = no_partials) -> list[TemplateProblem]:
     """Everything that can be found wrong in a template without a recipient: each syntax error, each unknown
-    tag, filter and partial, each link and image that is not absolute, and MJML that does not compile when rendered
-    with no values. An empty list means that it can be published, or be a partial of others.
+    tag, filter and partial, each link and image that is not absolute, each merge tag that names no tag, and MJML that
+    does not compile when rendered with no values. An empty list means that it can be published, or be a partial of
+    others.
     """
     problems = [
         problem for part, text in source.parts() for problem in _syntax_problems(part, text, partials)
@@ -170,6 +172,10 @@ def check(source: TemplateSource, partials: Partials = no_partials) -> list[Temp
             problems += [
                 TemplateProblem(part=part, line=line, message=message)
                 for line, message in relative_addresses(text)
+            ]
+            problems += [
+                TemplateProblem(part=part, line=text.count("\n", 0, place) + 1, message=message)
+                for place, message in merge_tags.problems(text)
             ]
     if (
         source.mjml is not None

@@ -1,5 +1,6 @@
 """Event types that Onward itself sends, so that one mechanism triggers everything."""
 
+from collections.abc import Mapping
 from typing import Final
 
 LIST_SUBSCRIBED: Final = "list.subscribed"
@@ -14,9 +15,9 @@ SEGMENT_ENTERED: Final = "segment.entered"
 SEGMENT_LEFT: Final = "segment.left"
 """Params `segment`."""
 MESSAGE_OPENED: Final = "message.opened"
-"""Params `message`, `process`, `step`, `template`."""
+"""Params `message`, `process`, `step`, `template`, `by` (person or machine), and `machine` (which) where it was one."""
 MESSAGE_CLICKED: Final = "message.clicked"
-"""Params as of an open, and `url`."""
+"""Params as of an open, and `url`, and `tags` where the click adds any."""
 MESSAGE_BOUNCED: Final = "message.bounced"
 MESSAGE_COMPLAINED: Final = "message.complained"
 """Params as of an open as far as known, and `channel`, `address`, `reason`."""
@@ -29,6 +30,10 @@ SCHEDULE_DUE: Final = "schedule.due"
 """A date trigger or a daily one has found the contact: params `process`, `trigger`, `date`."""
 PROCESS_REQUESTED: Final = "process.requested"
 """Someone, or a step, asked for a process to start: params `process`, and what they passed."""
+
+PERSON: Final = "person"
+MACHINE: Final = "machine"
+"""Who opened or clicked, as far as can be told: the param `by`."""
 
 BUILTIN: Final[dict[str, tuple[str, str]]] = {
     LIST_SUBSCRIBED: ("Subscribed to a list", "Subscribe/Unsubscribe"),
@@ -66,3 +71,8 @@ CATEGORIES: Final = (
     "Other",
 )
 """The seed's categories (Reteno, step 2), and two for what Onward itself sends."""
+
+
+def by_machine(event_type: str, params: Mapping[str, object]) -> bool:
+    """Whether an event tells of an open or a click that no person made: nothing follows it that was not asked for."""
+    return event_type in {MESSAGE_OPENED, MESSAGE_CLICKED} and params.get("by") == MACHINE

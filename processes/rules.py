@@ -244,7 +244,8 @@ Elapsed = Annotated[
 Path = Annotated[str, StringConstraints(strict=True), AfterValidator(_path)]
 Count = Annotated[StrictInt, Field(ge=0, le=1_000_000)]
 ListStatus = Literal["subscribed", "unsubscribed", "unconfirmed", "bounced", "complained"]
-MessageState = Literal["claimed", "sent", "retrying", "refused", "skipped", "unknown"]
+MessageState = Literal["claimed", "sent", "retrying", "refused", "skipped", "unknown", "opened", "clicked"]
+"""A message's state on the ledger; `opened` and `clicked` are what a person did with it since, whatever its state."""
 
 
 # --- The kinds of rule ----------------------------------------------------------------------------
@@ -472,7 +473,9 @@ class OfMessages(RuleNode):
 
 
 class Messaged(Counted, OfMessages):
-    """Messages to the contact are on the ledger, by the time at which they were claimed."""
+    """Messages to the contact are on the ledger, by the time at which they were claimed; those opened or clicked by the
+    time at which they first were.
+    """
 
 
 AnyRule = (

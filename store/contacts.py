@@ -18,6 +18,8 @@ IDENTITIES = ("external_id", "email", "phone", "token")
 _c = rows.contacts.c
 BRIEF = (_c.id, _c.external_id, _c.email, _c.phone, _c.token, _c.time_zone)
 """What intake needs to know of a contact."""
+LONGEST_MERGE = 10
+"""So many merges of one contact into the next are followed."""
 
 
 class ContactRace(Exception):
@@ -71,6 +73,25 @@ async def resolve(connection: AsyncConnection, reference: str) -> str | None:
     best = max(by_column, key=lambda match: match[:4])
     contact_id: str = best[4].id
     return contact_id
+
+
+async def survivor(connection: AsyncConnection, contact_id: str) -> Any | None:
+    """The contact with this id of ours, or the one that it was merged into: its BRIEF, `language` and `email_state`.
+    None where it was deleted, or never was.
+    """
+    wanted: str | None = contact_id
+    for _ in range(LONGEST_MERGE):
+        row = (
+            await connection.execute(
+                select(*BRIEF, _c.language, _c.email_state, _c.deleted_at, _c.merged_into).where(
+                    _c.id == wanted
+                )
+            )
+        ).one_or_none()
+        if row is None or row.deleted_at is None:
+            return row
+        wanted = row.merged_into
+    return None
 
 
 async def create(connection: AsyncConnection, new: Sequence[dict[str, Any]]) -> None:

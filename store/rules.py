@@ -273,14 +273,19 @@ class _Compiler:
 
     def _messaged(self, rule: Messaged) -> Condition:
         wanted = rule.message
-        conditions = [_messages.c.contact_id == self.scope.contact_id, _messages.c.state == wanted.state]
+        conditions = [_messages.c.contact_id == self.scope.contact_id]
+        counted = _COUNTED_BY.get(wanted.state, _messages.c.claimed_at)
+        if wanted.state in _COUNTED_BY:
+            conditions.append(counted.is_not(None))
+        else:
+            conditions.append(_messages.c.state == wanted.state)
         if wanted.process is not None:
             conditions.append(_messages.c.process_key == wanted.process)
         if wanted.step is not None:
             conditions.append(_messages.c.step == wanted.step)
         since = rule.since(self.scope.now)
         if since is not None:
-            conditions.append(_messages.c.claimed_at >= since)
+            conditions.append(counted >= since)
         return _as_many(_messages, rule.bounds, conditions)
 
 
@@ -295,6 +300,9 @@ _subscriptions = _table(Subscription)
 _segment_members = _table(SegmentMember)
 _events = _table(Event)
 _messages = _table(Message)
+
+_COUNTED_BY = {"opened": _messages.c.opened_at, "clicked": _messages.c.clicked_at}
+"""The time of what a person did with a message; every other state is the ledger's own."""
 
 
 def _one_of(rows: FromClause, *conditions: Condition) -> Condition:

@@ -10,7 +10,9 @@ from activities.base import Held, require
 from activities.delivery import Claim, DeliveryStep, Outgoing, Skip, message_id
 from activities.scene import Scene
 from channels.errors import RecipientRefused
+from channels.links import Sent
 from channels.mail import Draft, Mail
+from channels.message_links import MessageLinks
 from channels.templates import TemplateSource, partials_of, render
 from processes.steps.send_email import SendEmail
 from store import contacts, rows
@@ -30,15 +32,13 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
         """As long as the provider does; with the risk taken, for ever."""
         return None if step.if_unknown == "resend" else self.tools.mailer.remembers
 
-    async def bad_address(self, scene: Scene, refusal: RecipientRefused) -> None:
+    async def bad_address(self, scene: Scene, address: str, refusal: RecipientRefused) -> None:
         """Mark the contact's address as bounced."""
-        await contacts.set_email_state(
-            scene.connection, scene.contact_id, "bounced", str(refusal), scene.now
-        )
+        await contacts.set_email_state(scene.connection, scene.contact_id, "bounced", str(refusal), scene.now)
 
     async def prepare(self, step: SendEmail, scene: Scene) -> Outgoing | Skip:
         """Why it must not go, or the composed message."""
-        require(self.tools, self.channel)
+        require(self.tools, self.channel, self.tools.mailer)
         recipient: str | None = scene.row.contact_email
         reason = await self._obstacle(scene)
         if reason is not None or recipient is None:
@@ -47,10 +47,20 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
         if template is None:
             raise Held(f"there is no template «{step.template}»")
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
-        unsubscribe = self._unsubscribe_url(scene, own_id)
-        context = {**scene.context(), "unsubscribe_url": unsubscribe}
-        rendered = render(TemplateSource.of(template), context, partials_of(scene.view.templates))
         mail = self.tools.mail
+        links = MessageLinks(self.tools.links, mail.public_url, Sent(own_id, scene.contact_id, step.template))
+        marketing = scene.definition.purpose != "transactional"
+        unsubscribe = links.unsubscribe(scene.definition.list_key) if marketing else None
+        context = {
+            **scene.context(),
+            "unsubscribe_url": unsubscribe,
+            "preferences_url": links.preferences(),
+        }
+        rendered = links.tracked(
+            render(TemplateSource.of(template), context, partials_of(scene.view.templates)),
+            opens=step.track.opens,
+            clicks=step.track.clicks,
+        )
         sender = step.sender or template.sender or mail.sender
         draft = Draft(
             message_id=f"{own_id}@{mail.domain}",
@@ -90,12 +100,6 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
                 )
             ).scalar()
         return None if status == "subscribed" else f"not subscribed to the list {list_key}"
-
-    def _unsubscribe_url(self, scene: Scene, own_id: str) -> str | None:
-        if scene.definition.purpose == "transactional":
-            return None
-        token = self.tools.links.sign_unsubscribe(scene.contact_id, scene.definition.list_key, own_id)
-        return f"{self.tools.mail.public_url}/t/unsubscribe/{token}"
 
 
 def _sent_at(scene: Scene) -> datetime:

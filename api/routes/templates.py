@@ -17,6 +17,7 @@ from api.errors import Conflict, Unavailable
 from api.models import Body, Name
 from channels.errors import MessageRefused, OutcomeUnknown, RecipientRefused, SenderRefused, TryLater
 from channels.mail import Draft, Mail
+from channels.message_links import untracked
 from channels.templates import TemplateSource, check, partials_of, render
 from intake.refusals import Missing
 from processes.problems import DocumentInvalid, Problem
@@ -155,7 +156,7 @@ async def preview(key: KeyPath, services: ServicesDep, body: PreviewWanted | Non
         row = await _row(connection, key)
         context = {**wanted.data, **await _context(connection, wanted)}
         partials = partials_of((await services.catalog.view(connection)).templates)
-    rendered = render(TemplateSource.of(row), context, partials)
+    rendered = untracked(render(TemplateSource.of(row), context, partials))
     return Preview(subject=rendered.subject, html=rendered.html, text=rendered.text)
 
 
@@ -168,9 +169,10 @@ async def send_test(key: KeyPath, body: TestWanted, services: ServicesDep) -> Te
     """
     async with services.database.read() as connection:
         row = await _row(connection, key)
-        context = {**body.data, **await _context(connection, body), "unsubscribe_url": "#test"}
+        links = {"unsubscribe_url": "#test", "preferences_url": "#test"}
+        context = {**body.data, **await _context(connection, body), **links}
         partials = partials_of((await services.catalog.view(connection)).templates)
-    rendered = render(TemplateSource.of(row), context, partials)
+    rendered = untracked(render(TemplateSource.of(row), context, partials))
     rendered = rendered.model_copy(update={"subject": f"[Test] {rendered.subject}"})
     mail, own_id = services.settings, f"test{secrets.token_hex(12)}"
     draft = Draft(

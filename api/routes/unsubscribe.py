@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Response
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import ServicesDep
@@ -18,7 +17,7 @@ from intake.effects import Effects
 from intake.events import new_event_id
 from intake.service import retried
 from runtime import Services
-from store import contacts, rows
+from store import contacts
 
 router = APIRouter(tags=["unsubscribe"])
 
@@ -65,7 +64,7 @@ async def unsubscribe(token: str, services: ServicesDep) -> Response:
 async def _apply(services: Services, connection: AsyncConnection, link: Unsubscribe) -> Effects:
     now = datetime.now(UTC)
     source = f"unsubscribe link of message {link.message_id}"
-    found = await _contact(connection, link.contact_id)
+    found = await contacts.survivor(connection, link.contact_id)
     if found is None:
         return Effects()
     known = (await services.catalog.view(connection)).lists
@@ -78,22 +77,6 @@ async def _apply(services: Services, connection: AsyncConnection, link: Unsubscr
     if found.email_state == "ok":
         await contacts.set_email_state(connection, found.id, UNSUBSCRIBED, source, now)
     return Effects()
-
-
-async def _contact(connection: AsyncConnection, contact_id: str) -> Any | None:
-    """The contact, or the one that it was merged into; None where it was deleted."""
-    c = rows.contacts.c
-    wanted: str | None = contact_id
-    for _ in range(10):
-        row = (
-            await connection.execute(
-                select(c.id, c.email_state, c.deleted_at, c.merged_into).where(c.id == wanted)
-            )
-        ).one_or_none()
-        if row is None or row.deleted_at is None:
-            return row
-        wanted = row.merged_into
-    return None
 
 
 def _page(body: str) -> Response:

@@ -2,13 +2,22 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from processes.steps.base import EffectStep, Needs
+from processes.steps.base import Needs, SendStep
 from processes.values import Key
 
 
-class SendEmail(EffectStep):
+class Track(BaseModel):
+    """What is made known of a message: that it was opened, that its links were clicked."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    opens: StrictBool = True
+    clicks: StrictBool = True
+
+
+class SendEmail(SendStep):
     """Send a template to the contact's address.
 
     `if_unknown` says what to do when a crash or a cut line leaves it unknown whether the server took the message:
@@ -24,10 +33,11 @@ class SendEmail(EffectStep):
         default=None, max_length=320, description="From; the template's, else the setting's."
     )
     reply_to: str | None = Field(default=None, max_length=320)
+    track: Track = Field(default_factory=Track)
 
     def needs(self) -> Needs:
-        """The template."""
-        return Needs(templates=[("template", self.template)])
+        """The template and the channel."""
+        return Needs(templates=[("template", self.template)], channels=[("type", "email")])
 
     def summary(self) -> str:
         """Which template."""

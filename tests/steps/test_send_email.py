@@ -42,7 +42,7 @@ async def test_an_html_template_gives_html_and_a_text_made_of_it(
     await engine.template("hello", "Hi {{ contact.name }}", "<p>Dear <b>{{ contact.name }}</b></p>")
     message = await the_mail(engine, smtp, contact_extra={"fields": {"name": "Jana & Co"}})
     assert message.subject == "Hi Jana & Co"
-    assert message.text("html").strip() == "<p>Dear <b>Jana &amp; Co</b></p>"
+    assert message.text("html").partition("<img")[0] == "<p>Dear <b>Jana &amp; Co</b></p>"
     assert message.text().strip() == "Dear Jana & Co"
     assert str(message.message["From"]) == "Shop <shop@example.com>"
     assert message.mail_from == "shop@example.com"
@@ -103,7 +103,7 @@ async def test_transactional_mail_has_nothing_to_leave(engine: Engine, smtp: Rec
     message = await the_mail(engine, smtp, purpose="transactional")
     assert message.message["List-Unsubscribe"] is None
     assert message.message["List-Unsubscribe-Post"] is None
-    assert message.text("html").strip() == "<p>[]</p>"
+    assert message.text("html").partition("<img")[0] == "<p>[]</p>"
 
 
 async def test_the_message_id_is_made_of_instance_step_and_visit_and_stays_over_tries(

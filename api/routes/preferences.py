@@ -1,0 +1,94 @@
+"""The preference page: which lists a contact is on, and whether marketing mail may come. A GET changes nothing."""
+
+from datetime import UTC, datetime
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api import pages
+from api.deps import ServicesDep
+from channels import links
+from intake import preferences
+from intake.changes import Origin
+from intake.effects import Effects
+from intake.events import new_event_id
+from intake.service import retried
+from runtime import Services
+from store.database import DatabaseUnavailable
+
+router = APIRouter(include_in_schema=False)
+
+MARKETING = ":marketing"
+"""In the form, the box that is no list: no list's key has a colon."""
+MOST_FIELDS = 1000
+
+
+@router.get("/t/p/{token}")
+async def show(token: str, request: Request, services: ServicesDep) -> Response:
+    """The boxes as they are."""
+    try:
+        link = services.links.read_preferences(token)
+        return await _page(request, services, link, saved=False)
+    except links.BadToken:
+        return pages.link_does_not_work(pages.language_of(request))
+    except (DatabaseUnavailable, PoolTimeout):
+        return pages.try_later(pages.language_of(request))
+
+
+@router.post("/t/p/{token}")
+async def save(token: str, request: Request, services: ServicesDep) -> Response:
+    """Change what was shown and differs. Again: nothing more happens."""
+    try:
+        link = services.links.read_preferences(token)
+        await _save(services, link, await request.body())
+        return await _page(request, services, link, saved=True)
+    except links.BadToken:
+        return pages.link_does_not_work(pages.language_of(request))
+    except (DatabaseUnavailable, PoolTimeout):
+        return pages.try_later(pages.language_of(request))
+
+
+async def _page(request: Request, services: Services, link: links.Preferences, *, saved: bool) -> Response:
+    async with services.database.read() as connection:
+        found = await preferences.read(connection, link.contact_id)
+    if found is None:
+        return pages.link_does_not_work(pages.language_of(request))
+    return pages.preferences(
+        pages.language_of(request, found.language),
+        [(choice.key, choice.name, choice.subscribed) for choice in found.lists],
+        found.marketing,
+        saved=saved,
+    )
+
+
+async def _save(services: Services, link: links.Preferences, body: bytes) -> None:
+    form = _form(body)
+    shown, ticked = form.get("shown", []), set(form.get("list", []))
+    lists = {key: key in ticked for key in shown if key != MARKETING}
+    marketing = "marketing" in form if MARKETING in shown else None
+    source = f"preference page, from message {link.message_id}"
+    origin = Origin(source=source, id=f"preferences/{new_event_id()}")
+    now = datetime.now(UTC)
+
+    async def work(connection: AsyncConnection) -> Effects:
+        return await preferences.choose(
+            connection,
+            services.changes,
+            link.contact_id,
+            lists=lists,
+            marketing=marketing,
+            now=now,
+            origin=origin,
+        )
+
+    await services.dispatcher.send(await retried(services.database, work))
+
+
+def _form(body: bytes) -> dict[str, list[str]]:
+    """The fields of a form as browsers send it; none where it is something else."""
+    try:
+        return parse_qs(body.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS)
+    except ValueError:
+        return {}

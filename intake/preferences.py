@@ -1,0 +1,91 @@
+"""What a contact chooses for itself: the lists that it is on, and whether marketing mail may come at all.
+
+Only lists that the contact is on, was on, or is to confirm are there to choose: a link from a message must open no list
+that the contact was never put on. Who bounced from a list, or complained about it, is not put back by a tick. Nothing
+here knows HTTP.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from intake.changes import SUBSCRIBED, UNSUBSCRIBED, Changes, Origin
+from intake.effects import Effects
+from store import contacts, rows
+
+_CHOOSABLE = (SUBSCRIBED, UNSUBSCRIBED, "unconfirmed")
+_OK = "ok"
+
+_s, _l = rows.subscriptions.c, rows.lists.c
+
+
+@dataclass(frozen=True, slots=True)
+class ListChoice:
+    """A list, and whether the contact is on it."""
+
+    key: str
+    name: str
+    subscribed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What there is to choose. `marketing` is None where the address takes no mail, or complained."""
+
+    contact: str
+    language: str | None
+    lists: tuple[ListChoice, ...]
+    marketing: bool | None
+
+
+async def read(connection: AsyncConnection, contact_id: str) -> Preferences | None:
+    """What the contact with this id of ours, or the one that it was merged into, can choose; None where it is gone."""
+    person = await contacts.survivor(connection, contact_id)
+    if person is None:
+        return None
+    found = await connection.execute(
+        select(_l.key, _l.name, _s.status)
+        .join(rows.subscriptions, _s.list_key == _l.key)
+        .where(_s.contact_id == person.id, _s.status.in_(_CHOOSABLE))
+        .order_by(_l.name, _l.key)
+    )
+    return Preferences(
+        contact=person.id,
+        language=person.language,
+        lists=tuple(ListChoice(row.key, row.name, row.status == SUBSCRIBED) for row in found),
+        marketing={_OK: True, UNSUBSCRIBED: False}.get(person.email_state),
+    )
+
+
+async def choose(
+    connection: AsyncConnection,
+    changes: Changes,
+    contact_id: str,
+    *,
+    lists: Mapping[str, bool],
+    marketing: bool | None,
+    now: datetime,
+    origin: Origin,
+) -> Effects:
+    """Write what is chosen and differs from what is; what is not there to choose is passed over. Raises nothing for a
+    contact that is no more.
+    """
+    effects = Effects()
+    before = await read(connection, contact_id)
+    if before is None or not await contacts.lock(connection, [before.contact]):
+        return effects
+    before = await read(connection, before.contact) or before
+    for choice in before.lists:
+        wanted = lists.get(choice.key, choice.subscribed)
+        if wanted != choice.subscribed:
+            status = SUBSCRIBED if wanted else UNSUBSCRIBED
+            own = Origin(origin.source, f"{origin.id}/{choice.key}")
+            _, more = await changes.set_subscription(connection, before.contact, choice.key, status, now, own)
+            effects.add(more)
+    if marketing is not None and before.marketing is not None and marketing != before.marketing:
+        state, reason = (_OK, None) if marketing else (UNSUBSCRIBED, origin.source)
+        await contacts.set_email_state(connection, before.contact, state, reason, now)
+    return effects
