@@ -6,10 +6,12 @@ Unlike webhooks, these go to addresses out of our settings: private ones are all
 """
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -98,6 +100,7 @@ class HttpClient:
             timeout=httpx.Timeout(timeout, connect=timeout / 2),
             follow_redirects=False,
             trust_env=False,
+            verify=_trusted(),
             auth=auth,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             headers={
@@ -152,6 +155,12 @@ class HttpClient:
         except (TimeoutError, httpx.HTTPError):
             return None
         return bytes(content)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The usual authorities; read once, since that takes longer than many a call."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def failure(name: str, reply: HttpReply, text: str | None = None) -> DeliveryError:
