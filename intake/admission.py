@@ -33,7 +33,7 @@ from store.catalog import CatalogCache, CatalogView, ProcessView, bump
 
 UNFINISHED = "unfinished"
 MAX_PROCESSES_IN_A_ROW = 10
-"""So many processes may lead to one another, each by what a step of the one before did; the next is not started."""
+"""An event that more processes led to, each by what a step of the one before did, starts nothing."""
 
 _i = rows.instances.c
 
