@@ -29,6 +29,7 @@ from channels.webhook import WebhookSender
 from intake.admission import Admission
 from intake.changes import Changes
 from intake.dispatch import Dispatcher
+from intake.scans import Scans
 from intake.service import Intake
 from intake.tracking import Tracking
 from settings import Settings
@@ -123,6 +124,7 @@ class Services:
             sms=self.sms,
             messenger=self.messenger,
             unconfigured=settings.unconfigured,
+            scans=Scans(self.database, self.catalog, self.admission, self.dispatcher),
         )
 
     async def close(self) -> None:

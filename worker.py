@@ -1,4 +1,5 @@
-"""The worker: runs instances, their activities, and the sweeper. `python worker.py` or `onward worker`.
+"""The worker: runs instances, their activities, and beside them the sweeper and the keeper of schedules.
+`python worker.py` or `onward worker`.
 
 SIGTERM stops polling, lets running sends finish (`ONWARD_WORKER_GRACEFUL_SHUTDOWN` seconds), and leaves.
 """
@@ -17,6 +18,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.base import Tools
 from activities.registry import all_activities
+from intake.schedules import Schedules
 from intake.sweeper import Sweeper
 from runtime import Services, configure_logs, connect_services, leave
 from settings import Settings
@@ -86,16 +88,23 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
         services.client,
         seconds=settings.sweep_seconds,
     )
+    schedules = Schedules(
+        services.database, services.catalog, services.client, task_queue=settings.temporal_task_queue
+    )
     async with make_worker(services.client, services.tools(), settings):
         log.info("worker_ready", task_queue=settings.temporal_task_queue, address=settings.temporal_address)
-        sweeping = asyncio.create_task(sweeper.run())
+        beside = [
+            asyncio.create_task(sweeper.run()),
+            asyncio.create_task(schedules.run(settings.sweep_seconds)),
+        ]
         try:
             await stop.wait()
             log.info("worker_stopping", seconds=settings.worker_graceful_shutdown)
         finally:
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
+            for task in beside:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
 
 async def main(settings: Settings) -> None:

@@ -27,6 +27,7 @@ from channels.webhook import WebhookSender
 from intake.changes import Changes
 from intake.dispatch import Dispatcher
 from intake.effects import Effects
+from intake.scans import Scans
 from intake.service import retried
 from processes.instructions import End, Hold, Instruction, StepCall
 from processes.steps import EffectStep
@@ -69,6 +70,7 @@ class Tools:
     messenger: Channel[MessengerMessage] | None
     unconfigured: Mapping[str, str | None]
     """By channel, the setting that is missing before it can be used, or None."""
+    scans: Scans
 
 
 class Held(Exception):

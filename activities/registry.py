@@ -11,6 +11,7 @@ from typing import Any
 import activities.steps
 from activities.base import StepActivity, Tools, as_activity
 from activities.lifecycle import Lifecycle
+from activities.scan import Scan
 from processes.steps import STEP_KINDS
 
 
@@ -35,6 +36,7 @@ def all_activities(tools: Tools) -> list[Callable[..., Any]]:
         lifecycle.begin,
         lifecycle.decide,
         lifecycle.close,
+        Scan(tools).scan,
         *(as_activity(activity_class(tools)) for activity_class in step_activities().values()),
     ]
 

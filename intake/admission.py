@@ -22,12 +22,19 @@ from intake.items import Candidate, Item, stop_triggers
 from intake.lateness import OutOfOrder
 from intake.waiting import Rules, WaitingInstances
 from processes import names
-from processes.builtin_events import BUILTIN, CONTACT_CHANGED, PROCESS_REQUESTED, SENT_BY_OTHERS
+from processes.builtin_events import (
+    BUILTIN,
+    CONTACT_CHANGED,
+    PROCESS_REQUESTED,
+    SCHEDULE_DUE,
+    SENT_BY_OTHERS,
+)
 from processes.clock import add
 from processes.problems import Problem, pointer
 from processes.recurrence import WhenFinished
 from processes.rules import Rule
 from processes.triggers import ApiTrigger, ReportedTrigger, Trigger
+from processes.triggers.schedules import scheduled
 from store import contacts, rows
 from store.catalog import CatalogCache, CatalogView, ProcessView, bump
 
@@ -270,12 +277,18 @@ class _Transaction:
     def _listeners(self, item: Item) -> Iterator[tuple[ProcessView, Trigger]]:
         for listening in self._view.listeners.get(item.event.type, ()):
             yield listening.process, listening.trigger
-        if item.event.type != PROCESS_REQUESTED:
+        if item.event.type not in {PROCESS_REQUESTED, SCHEDULE_DUE}:
             return
         key = str(item.event.params.get("process"))
         process = self._view.processes.get(key)
         if process is None:
             item.result.decisions.append(Decision(process=key, decision="skipped", reason="no such process"))
+            return
+        if item.event.type == SCHEDULE_DUE:
+            label = item.event.params.get("trigger")
+            yield from (
+                (process, found) for name, found in scheduled(process.definition.triggers) if name == label
+            )
             return
         own = [t for t in process.definition.triggers if isinstance(t, ApiTrigger)]
         for trigger in own or [ApiTrigger(type="api")]:
@@ -301,7 +314,9 @@ class _Transaction:
         reference = names.contact_reference(item.contact.id, item.contact.external_id)
         forced = item.event.forced
         plain = not forced and process.definition.recurrence.mode == "once"
-        instance = names.instance_id(process.key, reference, key, None if plain else item.event.id)
+        instance = names.instance_id(
+            process.key, reference, key, None if plain else item.event.label or item.event.id
+        )
         if item.event.instance is not None:
             instance = item.event.instance
         return Candidate(item, process, key, instance, forced)

@@ -110,8 +110,8 @@ class ProcessDefinition(BaseModel):
     def rules(self) -> Iterator[tuple[str, Rule]]:
         """Every rule with its place."""
         for index, trigger in enumerate(self.triggers):
-            if trigger.filter is not None:
-                yield f"/triggers/{index}/filter", trigger.filter
+            for place, rule in trigger.rules():
+                yield f"/triggers/{index}/{place}", rule
         for index, step in enumerate(self.steps):
             for place, rule in step.rules():
                 yield f"/steps/{index}/{place}", rule

@@ -12,6 +12,7 @@ from processes.problems import Problem
 from processes.rules import references
 from processes.steps import Needs
 from processes.triggers import Trigger
+from processes.triggers.schedules import DUE_PARAMS, ScheduledTrigger
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,12 @@ class Surroundings:
 
 def problems(definition: ProcessDefinition, around: Surroundings) -> list[Problem]:
     """Everything that is wrong with a definition of the right shape; empty where it can be published."""
-    return [*_references(definition, around), *_rules(definition, around), *_texts(definition, around)]
+    return [
+        *_references(definition, around),
+        *_rules(definition, around),
+        *_texts(definition, around),
+        *_keys(definition),
+    ]
 
 
 def _references(definition: ProcessDefinition, around: Surroundings) -> Iterator[Problem]:
@@ -83,6 +89,18 @@ def _needed(
             yield Problem(
                 pointer=f"{where}/{place}",
                 message=f"the channel «{channel}» is not configured: set {setting}",
+            )
+
+
+def _keys(definition: ProcessDefinition) -> Iterator[Problem]:
+    """An instance key that the event of a trigger never has keeps everyone out."""
+    if definition.instance_key in {None, *(f"params.{name}" for name in DUE_PARAMS)}:
+        return
+    for index, trigger in enumerate(definition.triggers):
+        if isinstance(trigger, ScheduledTrigger):
+            yield Problem(
+                pointer=f"/triggers/{index}",
+                message=f"it would start nobody: what time starts has no {definition.instance_key}",
             )
 
 

@@ -1,5 +1,6 @@
 """Deterministic code only. `WORKFLOWS` is what a worker registers."""
 
 from workflows.process_instance import ProcessInstance
+from workflows.trigger_scan import TriggerScan
 
-WORKFLOWS = [ProcessInstance]
+WORKFLOWS = [ProcessInstance, TriggerScan]

@@ -3,7 +3,7 @@
 A new kind is one model in a module of this folder; it is found by being here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -35,6 +35,11 @@ class TriggerBase(BaseModel):
         """
         _, exact = self.listens_to()
         return all(params.get(name) == value for name, value in exact.items())
+
+    def rules(self) -> Iterator[tuple[str, Rule]]:
+        """Every rule in the trigger with its place."""
+        if self.filter is not None:
+            yield "filter", self.filter
 
     def needs(self) -> Needs:
         """What must exist for this trigger to work."""

@@ -1,0 +1,225 @@
+"""The Temporal Schedules of processes: one for each process that has scheduled triggers, whose scans it starts.
+
+A process's row is changed first, and its schedule follows: every worker compares what there should be with what there
+is, at its start, when a process has changed, and now and then. So a change of a process neither waits for Temporal nor
+fails with it, and what somebody did to a schedule by hand is put right. Two workers that do this at once do the same.
+
+A schedule only says when to look. Who has come due since the last look is the scan's to find, so a tick that is left
+out, because Temporal was away or a scan still runs, loses nobody.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleState,
+    ScheduleUpdate,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from processes.scanning import SCAN_WORKFLOW, ScanRequest
+from processes.triggers.schedules import TICK, scheduled
+from store.catalog import CatalogCache
+from store.database import Database, DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
+
+MISSING, DIFFERS, LEFT = "missing", "differs", "left"
+LOOK_AGAIN_SECONDS = 600.0
+CALL_TIMEOUT = timedelta(seconds=10)
+CATCH_UP = timedelta(days=1)
+"""Ticks that Temporal missed are made up for by one scan at once, not only at the next tick."""
+NOTE = "Kept by Onward's workers. Pause the process, not this."
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What there should be for a process."""
+
+    id: str
+    process: str
+    name: str
+    ticks: tuple[timedelta, ...]
+    paused: bool
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A schedule that is not as it should be: `missing`, `differs`, or `left` where there should be none."""
+
+    kind: str
+    id: str
+    says: str
+    wanted: Wanted | None = None
+
+
+class Schedules:
+    """Keeps the schedules of a task queue's processes as they should be."""
+
+    def __init__(self, database: Database, catalog: CatalogCache, client: Client, *, task_queue: str) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._client = client
+        self._task_queue = task_queue
+        self._prefix = f"{SCAN_WORKFLOW}:{task_queue}/"
+        self._kept: Mapping[str, Wanted] | None = None
+        self._looked = 0.0
+
+    def id(self, process: str) -> str:
+        """The id of a process's schedule; those of its scans begin with it. No instance's can: a key has no colon."""
+        return self._prefix + process
+
+    async def run(self, seconds: float) -> None:
+        """Look every so many seconds, until cancelled. What fails is logged and tried again."""
+        while True:
+            try:
+                await self.keep()
+            except (DatabaseUnavailable, RPCError, RuntimeError, TimeoutError) as error:
+                log.warning("schedules_not_kept", error=str(error))
+            except Exception:
+                log.exception("schedules_not_kept")
+            await asyncio.sleep(seconds)
+
+    async def keep(self) -> list[Difference]:
+        """Mend what differs, where a process has changed since the last time, or that was long ago."""
+        wanted = await self._wanted()
+        if wanted == self._kept and time.monotonic() - self._looked < LOOK_AGAIN_SECONDS:
+            return []
+        found = [difference async for difference in self._compare(wanted)]
+        for difference in found:
+            await self.mend(difference)
+        self._kept, self._looked = wanted, time.monotonic()
+        return found
+
+    async def differences(self) -> Sequence[Difference]:
+        """Everything that is not as it should be. Raises DatabaseUnavailable and RPCError."""
+        return [difference async for difference in self._compare(await self._wanted())]
+
+    async def mend(self, difference: Difference) -> None:
+        """Make, change or remove a schedule. Safe to repeat, and at once."""
+        log.info("schedule_mended", schedule=difference.id, was=difference.kind)
+        if difference.wanted is None:
+            await self._remove(difference.id)
+        elif difference.kind == MISSING:
+            await self._make(difference.wanted)
+        else:
+            await self._change(difference.wanted)
+
+    async def _wanted(self) -> dict[str, Wanted]:
+        async with self._database.read() as connection:
+            view = await self._catalog.view(connection)
+        found: dict[str, Wanted] = {}
+        for process in view.processes.values():
+            triggers = scheduled(process.definition.triggers)
+            if not triggers or process.status not in {"active", "paused"}:
+                continue
+            schedule_id = self.id(process.key)
+            found[schedule_id] = Wanted(
+                schedule_id,
+                process.key,
+                process.definition.name,
+                tuple(sorted({tick for _, trigger in triggers for tick in trigger.ticks()})),
+                process.status == "paused",
+            )
+        return found
+
+    async def _compare(self, wanted: Mapping[str, Wanted]) -> AsyncIterator[Difference]:
+        for one in wanted.values():
+            difference = await self._look_at(one)
+            if difference is not None:
+                yield difference
+        # What visibility does not list yet, this worker may have made itself.
+        there = set(self._kept or ()) | await self._listed()
+        for schedule_id in sorted(there - wanted.keys()):
+            yield Difference(LEFT, schedule_id, "no process wants it")
+
+    async def _listed(self) -> set[str]:
+        schedules = await self._client.list_schedules(rpc_timeout=CALL_TIMEOUT)
+        return {one.id async for one in schedules if one.id.startswith(self._prefix)}
+
+    async def _look_at(self, wanted: Wanted) -> Difference | None:
+        try:
+            found = await self._client.get_schedule_handle(wanted.id).describe(rpc_timeout=CALL_TIMEOUT)
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            return Difference(MISSING, wanted.id, f"process {wanted.process} has none", wanted)
+        says = await self._differs(found.schedule, wanted)
+        return None if says is None else Difference(DIFFERS, wanted.id, says, wanted)
+
+    async def _differs(self, found: Schedule, wanted: Wanted) -> str | None:
+        if found.state.paused != wanted.paused:
+            return f"it is {_word(found.state.paused)}, its process is {_word(wanted.paused)}"
+        should = self._schedule(wanted)
+        if _times(found.spec) != _times(should.spec):
+            return "it looks at other times"
+        if found.policy != should.policy or found.state.limited_actions:
+            return "it has other rules"
+        action = found.action
+        if not isinstance(action, ScheduleActionStartWorkflow):
+            return "it starts no workflow"
+        starts = (action.workflow, action.id, action.task_queue)
+        if starts != (SCAN_WORKFLOW, wanted.id, self._task_queue):
+            return f"it starts {' '.join(starts)}"
+        (request,) = await self._client.data_converter.decode(list(action.args), [ScanRequest]) or [None]
+        return None if request == ScanRequest(process=wanted.process) else "it looks after something else"
+
+    def _schedule(self, wanted: Wanted) -> Schedule:
+        return Schedule(
+            action=ScheduleActionStartWorkflow(
+                SCAN_WORKFLOW,
+                ScanRequest(process=wanted.process),
+                id=wanted.id,
+                task_queue=self._task_queue,
+                static_summary=f"{wanted.name}: who has come due",
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(TICK, tick) for tick in wanted.ticks]),
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP),
+            state=ScheduleState(note=NOTE, paused=wanted.paused),
+        )
+
+    async def _make(self, wanted: Wanted) -> None:
+        try:
+            await self._client.create_schedule(
+                wanted.id,
+                self._schedule(wanted),
+                trigger_immediately=not wanted.paused,
+                rpc_timeout=CALL_TIMEOUT,
+            )
+        except ScheduleAlreadyRunningError:
+            await self._change(wanted)
+
+    async def _change(self, wanted: Wanted) -> None:
+        """A schedule that goes on looks at once: a tick may have passed since its process did."""
+        handle = self._client.get_schedule_handle(wanted.id)
+        await handle.update(lambda _: ScheduleUpdate(self._schedule(wanted)), rpc_timeout=CALL_TIMEOUT)
+        if not wanted.paused:
+            await handle.trigger(rpc_timeout=CALL_TIMEOUT)
+
+    async def _remove(self, schedule_id: str) -> None:
+        try:
+            await self._client.get_schedule_handle(schedule_id).delete(rpc_timeout=CALL_TIMEOUT)
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+
+
+def _times(spec: ScheduleSpec) -> tuple[object, ...]:
+    intervals = {(one.every, one.offset or timedelta()) for one in spec.intervals}
+    return intervals, list(spec.calendars), list(spec.skip), spec.start_at, spec.end_at, spec.jitter
+
+
+def _word(paused: bool) -> str:
+    return "paused" if paused else "active"

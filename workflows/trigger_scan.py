@@ -1,0 +1,77 @@
+"""The workflow that a process's schedule starts: one look at which contacts have come due (T6, T7).
+
+It hands the moment at which it began to the activity, page after page, and returns that moment: the next scan begins
+there, however long this one took and however many were left out. Nothing is decided here.
+"""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from processes.scanning import SCAN, SCAN_WORKFLOW, ScanCall, ScanProgress, ScanRequest, ScanResult
+
+CALL_TIMEOUT = timedelta(minutes=30)
+PULSE_TIMEOUT = timedelta(seconds=30)
+RETRIES = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=1)
+)
+CALLS_IN_A_RUN = 100
+
+
+@workflow.defn(name=SCAN_WORKFLOW)
+class TriggerScan:
+    """One scan of a process's scheduled triggers."""
+
+    @workflow.run
+    async def run(self, request: ScanRequest) -> ScanResult:
+        """Look until everyone was looked at. Fails, when that is done, where some could not be looked after."""
+        if request.until is None:
+            request = self._begun(request)
+        calls = 0
+        while True:
+            progress = await self._look(request)
+            if progress.done:
+                return self._over(request, progress)
+            request = request.model_copy(update={"progress": progress})
+            calls += 1
+            if calls >= CALLS_IN_A_RUN:
+                workflow.continue_as_new(request)
+
+    def _begun(self, request: ScanRequest) -> ScanRequest:
+        """From where the last scan ended; a moment that is not over yet is none to begin at."""
+        now, last = workflow.now(), workflow.get_last_completion_result(ScanResult)
+        since = last.until if last is not None and last.until <= now else None
+        return request.model_copy(update={"until": now} | ({"since": since} if since is not None else {}))
+
+    async def _look(self, request: ScanRequest) -> ScanProgress:
+        workflow.set_current_details(_words(request.progress or ScanProgress()))
+        call = request.model_dump(include={"process", "since", "until", "progress"}, exclude_unset=True)
+        return await workflow.execute_activity(
+            SCAN,
+            ScanCall.model_validate(call),
+            result_type=ScanProgress,
+            start_to_close_timeout=CALL_TIMEOUT,
+            heartbeat_timeout=PULSE_TIMEOUT,
+            retry_policy=RETRIES,
+            summary=f"until {request.until:%d %b %H:%M:%S} UTC",
+        )
+
+    def _over(self, request: ScanRequest, progress: ScanProgress) -> ScanResult:
+        workflow.set_current_details(_words(progress))
+        problems = list(progress.problems)
+        if progress.failed:
+            problems.append(f"{progress.failed} contacts could not be let in: the worker's log says why")
+        if problems:
+            raise ApplicationError("; ".join(problems), type="ScanIncomplete", non_retryable=True)
+        counts = progress.model_dump(include={"found", "started", "skipped", "repeated"})
+        return ScanResult.model_validate({"until": request.until, **counts})
+
+
+def _words(progress: ScanProgress) -> str:
+    return (
+        f"{progress.found} came due: {progress.started} started, {progress.skipped} skipped, "
+        f"{progress.repeated} known already, {progress.failed} failed"
+    )
