@@ -24,7 +24,7 @@ def blocks(name: str) -> list[Any]:
 
 EXAMPLES = [
     pytest.param(block, id=f"{name}-{number}")
-    for name in ("processes.md", "steps.md")
+    for name in ("processes.md", "steps.md", "tracking.md")
     for number, block in enumerate(blocks(name), 1)
 ]
 

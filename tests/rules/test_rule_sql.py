@@ -109,6 +109,8 @@ def _message(person: str, number: int, values: dict[str, Any]) -> dict[str, Any]
         "process_key": "welcome",
         "state": "sent",
         "claimed_at": NOW - timedelta(days=1),
+        "opened_at": None,
+        "clicked_at": None,
     }
     fixed = {"id": f"{person}-{number}", "instance_id": person, "visit": number, "contact_id": person}
     return fixed | {"channel": "email", "recipient": "a@example.com"} | defaults | values
@@ -543,6 +545,39 @@ async def test_messages_are_counted_on_the_ledger(database: Database) -> None:
     assert await ask(database, *(rule for rule, _ in rules)) == [expected for _, expected in rules]
 
 
+async def test_messages_opened_and_clicked_are_counted_by_the_time_of_the_first_time(
+    database: Database,
+) -> None:
+    days = timedelta(days=1)
+    sent: list[dict[str, Any]] = [
+        {},
+        {"process_key": "sale", "claimed_at": NOW - 60 * days, "opened_at": NOW - 5 * days},
+        {"claimed_at": NOW - 60 * days, "opened_at": NOW - 50 * days, "clicked_at": NOW - 40 * days},
+        {"state": "unknown", "opened_at": NOW - 2 * days},
+    ]
+    await store(database, Person("ann", messages=sent), Person("bob", messages=[{}]))
+    rules: list[tuple[dict[str, Any], bool]] = [
+        ({"message": {"state": "opened"}, "at_least": 3}, True),
+        ({"message": {"state": "opened"}, "at_least": 4}, False),
+        ({"message": {"state": "opened", "process": "sale"}, "within": "30d"}, True),
+        ({"message": {"state": "opened", "process": "sale"}, "within": "4d"}, False),
+        ({"message": {"state": "opened"}, "within": "30d", "at_most": 2}, True),
+        ({"message": {"state": "clicked"}}, True),
+        ({"message": {"state": "clicked"}, "within": "30d"}, False),
+        ({"message": {"state": "clicked"}, "within": "30d", "at_most": 0}, True),
+        ({"not": {"message": {"state": "clicked", "process": "sale"}}}, True),
+    ]
+    assert await ask(database, *(rule for rule, _ in rules)) == [expected for _, expected in rules]
+    bobs = await ask(
+        database,
+        {"message": {"state": "opened"}},
+        {"not": {"message": {"state": "opened"}}},
+        {"message": {"state": "clicked"}, "at_most": 0},
+        contact="bob",
+    )
+    assert bobs == [False, True, True]
+
+
 async def test_segments_by_rule_and_by_hand(database: Database) -> None:
     await store(
         database,
@@ -656,6 +691,8 @@ def random_people() -> list[Person]:
                 {
                     "state": draw.choice(["sent", "refused"]),
                     "claimed_at": NOW - timedelta(days=draw.randrange(60)),
+                    "opened_at": draw.choice([None, NOW - timedelta(days=draw.randrange(60))]),
+                    "clicked_at": draw.choice([None, NOW - timedelta(days=draw.randrange(60))]),
                 }
                 for _ in range(draw.randrange(3))
             ],
@@ -722,7 +759,14 @@ LEAF = st.one_of(
     ),
     st.builds(counted, st.builds(lambda where: {"happened": "e", "where": where}, WHERE), BOUNDS, WITHIN),
     st.builds(counted, st.just({"happened": "f"}), BOUNDS, WITHIN),
-    st.builds(counted, st.sampled_from([{"message": {}}, {"message": {"state": "refused"}}]), BOUNDS, WITHIN),
+    st.builds(
+        counted,
+        st.sampled_from(
+            [{"message": {}}, *({"message": {"state": state}} for state in ("refused", "opened", "clicked"))]
+        ),
+        BOUNDS,
+        WITHIN,
+    ),
 )
 
 
@@ -751,6 +795,9 @@ def plain(rule: dict[str, Any], person: Person, event: dict[str, Any] | None) ->
             return plain_count(rule, times)
         case {"message": {**wanted}}:
             state = wanted.get("state", "sent")
+            if state in {"opened", "clicked"}:
+                times = [one[f"{state}_at"] for one in person.messages]
+                return plain_count(rule, [at for at in times if at is not None])
             return plain_count(rule, [one["claimed_at"] for one in person.messages if one["state"] == state])
         case {"contact": path}:
             columns = {"email": None, "language": None, **person.columns}
