@@ -22,6 +22,13 @@ def is_refused(consent: Mapping[str, Any], channel: str) -> bool:
     return isinstance(said, dict) and said.get("granted") is False
 
 
+async def consents_of(connection: AsyncConnection, contact_id: str) -> dict[str, Any]:
+    """What the contact said, by channel; nothing of a contact that is not there."""
+    found = await connection.execute(select(_c.consent).where(_c.id == contact_id))
+    consent: dict[str, Any] = found.scalar() or {}
+    return consent
+
+
 async def set_consent(
     connection: AsyncConnection, contact_id: str, channel: str, *, granted: bool, now: datetime, source: str
 ) -> dict[str, Any] | None:

@@ -39,17 +39,12 @@ async def put(
     now: datetime,
 ) -> None:
     """Reach the contact here from now on, and nobody else: a browser in which another person logs in is theirs."""
-    await connection.execute(
-        delete(rows.endpoints).where(
-            _e.channel == channel, _e.address == address, _e.contact_id != contact_id
-        )
-    )
     statement = rows.upsert(connection, rows.endpoints)
-    values = {"details": details, "state": OK, "reason": None, "added_at": now}
+    values = {"contact_id": contact_id, "details": details, "state": OK, "reason": None, "added_at": now}
     await connection.execute(
-        statement.values(
-            contact_id=contact_id, channel=channel, address=address, **values
-        ).on_conflict_do_update(index_elements=["contact_id", "channel", "address"], set_=values)
+        statement.values(channel=channel, address=address, **values).on_conflict_do_update(
+            index_elements=["channel", "address"], set_=values
+        )
     )
 
 

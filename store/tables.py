@@ -380,7 +380,7 @@ class Endpoint(SQLModel, table=True):
     __tablename__: ClassVar[str] = "endpoints"
     __table_args__ = (
         PrimaryKeyConstraint("contact_id", "channel", "address"),
-        Index("ix_endpoints_address", "channel", "address"),
+        Index("uq_endpoints_address", "channel", "address", unique=True),
     )
     contact_id: str = Field(sa_column=Column(ForeignKey("contacts.id"), nullable=False))
     channel: str = Field(sa_column=Column(String, nullable=False))

@@ -16,7 +16,7 @@ from intake.refusals import Missing
 from intake.service import retried
 from processes.values import Json
 from store import contacts, endpoints
-from store.consents import ConsentChannel, set_consent
+from store.consents import ConsentChannel, consents_of, set_consent
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
 
@@ -97,6 +97,14 @@ async def delete_endpoint(
     if not await retried(services.database, work):
         raise Missing("endpoint", address)
     return Response(status_code=204)
+
+
+@router.get("/{ref}/consents", summary="What a contact allows", responses=problems(404))
+async def list_consents(contact_id: ContactDep, services: ServicesDep) -> dict[str, Consent]:
+    """By channel. Who said nothing has refused nothing."""
+    async with services.database.read() as connection:
+        said = await consents_of(connection, contact_id)
+    return {name: Consent.model_validate(one) for name, one in said.items()}
 
 
 @router.put(

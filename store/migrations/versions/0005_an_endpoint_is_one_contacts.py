@@ -1,4 +1,4 @@
-"""an endpoint is found by its address"""
+"""an endpoint is one contact's"""
 
 from alembic import op
 
@@ -11,10 +11,10 @@ depends_on = None
 def upgrade() -> None:
     """To this revision."""
     with op.batch_alter_table("endpoints", schema=None) as batch_op:
-        batch_op.create_index("ix_endpoints_address", ["channel", "address"], unique=False)
+        batch_op.create_index("uq_endpoints_address", ["channel", "address"], unique=True)
 
 
 def downgrade() -> None:
     """Back to the revision before."""
     with op.batch_alter_table("endpoints", schema=None) as batch_op:
-        batch_op.drop_index("ix_endpoints_address")
+        batch_op.drop_index("uq_endpoints_address")
