@@ -5,6 +5,7 @@ something is not as it should be, it says what and ends with an error.
 import asyncio
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -13,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 from rich.console import Console
@@ -32,6 +33,9 @@ EXAMPLES = CLI.with_name("examples")
 FILES = ("order-confirmation.yaml", "welcome.yaml", "abandoned-cart.yaml", "click-followup.yaml")
 CONTACT = "22222"
 ADDRESS = "jane.doe@example.com"
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0"
+LEARN_MORE = "https://shop.example.com/learn-more"
+NO_SCANNER = timedelta(seconds=2.5)
 ALL_SECONDS = 55.0
 WAIT_SECONDS = 15.0
 POLL_SECONDS = 0.05
@@ -134,10 +138,10 @@ class _Story:
         await self._apply_examples()
         await self._nobody_yet()
         await self._order_is_confirmed()
-        await self._subscriber_is_welcomed()
+        welcome = await self._subscriber_is_welcomed()
         cart = await self._cart_is_waited_for()
         await self._order_stops_the_cart(cart)
-        await self._click_is_followed_up()
+        await self._click_is_followed_up(welcome)
         await self._what_came_of_it(cart)
 
     async def _apply_examples(self) -> None:
@@ -192,14 +196,14 @@ class _Story:
         await self._ended(instance, "completed", WorkflowExecutionStatus.COMPLETED)
         await self._show_tags({"customer"})
 
-    async def _subscriber_is_welcomed(self) -> None:
+    async def _subscriber_is_welcomed(self) -> Mail:
         self._title(
             "A subscription to the newsletter: the welcome series, once",
             f'PUT /v1/contacts/{CONTACT}/lists/newsletter {{"status": "subscribed"}}',
         )
         await self._put(f"/contacts/{CONTACT}/lists/newsletter", {"status": "subscribed"})
         await self._show_lists("newsletter", "subscribed")
-        await self._mail("Welcome")
+        mail = await self._mail("Welcome")
         instance = f"welcome/{CONTACT}"
         found = await self._in_state(instance, "waiting")
         self._comes_next(found, timedelta(days=2))
@@ -212,6 +216,7 @@ class _Story:
         detail = response.json()["detail"]
         _check("once" in detail, f"the refusal does not name the recurrence: {detail}")
         self._line(f"409 {escape(detail)}")
+        return mail
 
     async def _cart_is_waited_for(self) -> str:
         self._title("Three abandoned carts in one hour: one reminder", "POST /v1/events, three times")
@@ -258,29 +263,31 @@ class _Story:
         await self._in_state(f"welcome/{CONTACT}", "waiting")
         self._line(f"welcome/{CONTACT} still waits for its second message.")
 
-    async def _click_is_followed_up(self) -> None:
-        self._title("A click on «Learn more»: the segment Opened, and the details", "POST /v1/events")
-        body = {
-            "type": "message_clicked",
-            "id": "click",
-            "contact": {"id": CONTACT},
-            "params": {
-                "link": "https://shop.example.com/learn-more?offer=spring",
-                "offer": "spring",
-                "title": "Spring harvest",
-                "price": 19,
-            },
-        }
-        self._body(body)
-        decisions = self._decisions(await self._post("/events", body))
+    async def _click_is_followed_up(self, welcome: Mail) -> None:
+        link = _tracked_link(welcome)
+        path = urlsplit(link).path
+        self._title(
+            "A click on «Learn more» in the welcome: the segment Opened, and the details", f"GET {path[:40]}…"
+        )
+        # Who clicks at once after the send is taken for a scanner of mail.
+        await asyncio.sleep((welcome.received_at + NO_SCANNER - datetime.now(UTC)).total_seconds())
+        answer = await self._http.get(link, headers={"User-Agent": BROWSER})
+        location = answer.headers.get("location", "")
+        _check(location.startswith(LEARN_MORE), f"the link led to {location or answer.status_code}")
+        self._line(f"{answer.status_code} {escape(location)}")
+        decisions = self._show_decisions(await _eventually(self._click_told, "the event of the click"))
         instance = _instance_of(decisions, "click-followup", "started")
-        await self._mail("More about Spring harvest")
+        await self._mail("More about the spring harvest")
         await self._ended(instance, "completed", WorkflowExecutionStatus.COMPLETED)
         visits = (await self._get(f"/instances/{quote(instance)}"))["visits"]
         branch = next((v["result"] for v in visits if v["step"] == "segment"), None) or {}
         _check(branch.get("to") == "details", f"the contact was not found in the segment Opened: {branch}")
         self._line(f"condition: {escape(str(branch.get('branch')))}")
         await self._show_tags({"customer", "opened-offer"})
+
+    async def _click_told(self) -> list[Mapping[str, Any]] | None:
+        events = (await self._get("/events?type=message.clicked"))["items"]
+        return events[0]["decisions"] if events else None
 
     async def _what_came_of_it(self, cart: str) -> None:
         self._title("The contact, after", f"GET /v1/contacts/{CONTACT}, …/lists, …/instances")
@@ -400,8 +407,10 @@ class _Story:
         self._console.print(text, soft_wrap=True, highlight=False)
 
     def _decisions(self, reply: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        decisions: list[Mapping[str, Any]] = reply["decisions"]
         self._line(f"{escape(str(reply['status']))}; contact {reply['contact_status']}; process by process:")
+        return self._show_decisions(reply["decisions"])
+
+    def _show_decisions(self, decisions: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         for decision in decisions:
             words = " ".join(str(decision[n]) for n in ("instance", "reason") if decision.get(n))
             self._line(f"  {decision['process']}: [bold]{decision['decision']}[/bold] {escape(words)}")
@@ -419,6 +428,14 @@ class _Story:
 
     async def _put(self, path: str, body: Mapping[str, Any]) -> Any:
         return _answer(await self._http.put(path, json=body))
+
+
+def _tracked_link(mail: Mail) -> str:
+    """Where the first link of a message leads that tells of clicks."""
+    found = re.search(r'href="([^"]+/t/c/[^"]+)"', mail.body("html") or "")
+    if found is None:
+        raise Unexpected(f"«{mail.subject}» has no link that tells of clicks")
+    return found[1]
 
 
 def _answer(response: httpx.Response) -> Any:

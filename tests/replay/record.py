@@ -87,9 +87,9 @@ async def abandoned_cart(engine: Engine) -> str:
 async def click_followup(engine: Engine) -> str:
     """A click on an offer."""
     await set_up(engine, "click-followup")
-    params = {"link": "https://shop.example.com/learn-more", "offer": "spring"}
-    await engine.event("message_clicked", id="e3", params=params)
-    return await over(engine, engine.id("click-followup", "spring"))
+    params = {"url": "https://shop.example.com/learn-more?offer=spring", "by": "person"}
+    result = await engine.event("message.clicked", id="e3", params=params)
+    return await over(engine, str(result.decisions[0].instance))
 
 
 async def every_kind(engine: Engine) -> str:
