@@ -9,6 +9,7 @@ from api.lifecycle import process_lifecycle
 from api.metrics import Metrics
 from intake.changes import Origin
 from intake.events import new_event_id
+from intake.imports import Imports
 from intake.people import People
 from intake.processes import ProcessLifecycle
 from intake.refusals import Missing
@@ -29,6 +30,7 @@ class Parts:
     starts: Starts
     stops: Stops
     people: People
+    imports: Imports
     metrics: Metrics
 
     @classmethod
@@ -42,6 +44,7 @@ class Parts:
             ),
             stops=Stops(services.database, services.dispatcher),
             people=People(services.database, services.changes, services.dispatcher),
+            imports=Imports(services.database, services.catalog, services.changes, services.dispatcher),
             metrics=Metrics(),
         )
 

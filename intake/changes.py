@@ -376,7 +376,7 @@ class Changes:
             source=origin.source,
             depth=origin.depth,
         )
-        return await self._tell_all(connection, [event], now)
+        return await self.tell(connection, [event], now)
 
     async def _tell_differences(
         self,
@@ -398,11 +398,12 @@ class Changes:
             )
             for params in differences(before, after)
         ]
-        return await self._tell_all(connection, events, now)
+        return await self.tell(connection, events, now)
 
-    async def _tell_all(
+    async def tell(
         self, connection: AsyncConnection, events: Sequence[IncomingEvent], now: datetime
     ) -> Effects:
+        """Take in the built-in events of changes that were made, as far as anybody listens to them."""
         if not events:
             return Effects()
         view = await self._catalog.view(connection)

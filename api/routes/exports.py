@@ -1,0 +1,47 @@
+"""Contacts out as CSV (C5)."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from api.deps import ServicesDep
+from api.documentation import problems
+from intake.export import export_contacts
+from processes.values import Key
+from store.reading import ContactFilter
+
+router = APIRouter(prefix="/v1/contacts", tags=["contacts"])
+
+BYTE_ORDER_MARK = "\ufeff"
+
+
+@router.get(
+    "/export",
+    summary="Contacts as CSV",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {}}}, **problems(404)},
+)
+async def export(
+    services: ServicesDep,
+    segment: Annotated[Key | None, Query(description="In this segment now.")] = None,
+    tag: Annotated[str | None, Query(max_length=100, description="With this tag.")] = None,
+    list_key: Annotated[Key | None, Query(alias="list", description="Subscribed to this list.")] = None,
+    excel: Annotated[bool, Query(description="Begin with a byte order mark: Excel wants one.")] = False,
+) -> StreamingResponse:
+    """The newest first, of any number. An import of it gives the same contacts back."""
+    wanted = ContactFilter(segment=segment, tag=tag, list_key=list_key)
+    pieces = await export_contacts(services.database, services.catalog, wanted, datetime.now(UTC))
+    return StreamingResponse(
+        _marked(pieces) if excel else pieces,
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="contacts.csv"'},
+    )
+
+
+async def _marked(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield BYTE_ORDER_MARK
+    async for piece in pieces:
+        yield piece

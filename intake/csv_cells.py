@@ -1,0 +1,142 @@
+"""Single cells of CSV: values written so that no spreadsheet takes one for a formula, and read back as they were."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Literal
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from processes.values import Json, Key, Tag
+
+Kind = Literal["text", "number", "boolean", "date", "json"]
+"""What a cell holds."""
+
+FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
+"""What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection); the wide forms count as well."""
+SEPARATORS = re.compile(r"[;,]")
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_DOTTED_DAY = re.compile(r"([0-9]{1,2})\. ?([0-9]{1,2})\. ?([0-9]{4})")
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_TAG: TypeAdapter[str] = TypeAdapter(Tag)
+_KEY: TypeAdapter[str] = TypeAdapter(Key)
+
+
+def defused(cell: str) -> str:
+    """The cell with an apostrophe in front where it could be a formula, or where it looks like a defused one."""
+    return "'" + cell if cell[:1] in FORMULA_STARTS or _looks_defused(cell) else cell
+
+
+def restored(cell: str) -> str:
+    """What `defused` was given."""
+    return cell[1:] if _looks_defused(cell) else cell
+
+
+def _looks_defused(cell: str) -> bool:
+    return cell[:1] == "'" and (cell[1:2] in FORMULA_STARTS or cell[1:2] == "'")
+
+
+def write_value(value: Json, kind: Kind) -> str:
+    """A field's value as a cell of that kind. A missing value (null) is an empty cell."""
+    if value is None:
+        return ""
+    if kind == "text" and isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode()
+
+
+def read_value(cell: str, kind: Kind) -> Json:
+    """What a cell says. Raises ValueError with what it should look like."""
+    text = cell.strip()
+    match kind:
+        case "text":
+            return cell
+        case "number":
+            return _number(text)
+        case "boolean":
+            if text.lower() not in _BOOLEANS:
+                raise ValueError("must be true or false (yes, no, 1, 0)")
+            return _BOOLEANS[text.lower()]
+        case "date":
+            return _day(text)
+    try:
+        value: Json = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise ValueError('must be JSON: a text stands in quotes, as "Brno"') from None
+    return value
+
+
+def write_tags(tags: Sequence[str]) -> str:
+    """Tags with commas between; a JSON list where one of them holds a comma itself."""
+    joined = ", ".join(tags)
+    return joined if read_tags_or_none(joined) == list(tags) else orjson.dumps(list(tags)).decode()
+
+
+def read_tags(cell: str) -> list[str]:
+    """Tags between commas or semicolons, or a JSON list of texts. Raises ValueError."""
+    parts: list[object] = list(SEPARATORS.split(cell))
+    if cell.strip().startswith("["):
+        try:
+            parts = orjson.loads(cell)
+        except orjson.JSONDecodeError:
+            raise ValueError('is not a JSON list, such as ["vip", "brno"]') from None
+    found: list[str] = []
+    for part in parts:
+        if isinstance(part, str) and not part.strip():
+            continue
+        try:
+            found.append(_TAG.validate_python(part, strict=True))
+        except ValidationError:
+            raise ValueError("a tag has 1 to 100 characters") from None
+        if not found[-1].isprintable():
+            raise ValueError("a tag has no control characters")
+    return found
+
+
+def read_tags_or_none(cell: str) -> list[str] | None:
+    """The same, and None where the cell cannot be read."""
+    try:
+        return read_tags(cell)
+    except ValueError:
+        return None
+
+
+def write_lists(statuses: Mapping[str, str]) -> str:
+    """`news:subscribed, shop:unsubscribed`."""
+    return ", ".join(f"{key}:{status}" for key, status in sorted(statuses.items()))
+
+
+def read_lists(cell: str, statuses: Sequence[str]) -> dict[str, str]:
+    """Lists between commas or semicolons, each with a colon and its status, or alone: subscribed. Raises ValueError."""
+    found: dict[str, str] = {}
+    for part in filter(None, map(str.strip, SEPARATORS.split(cell))):
+        key, _, status = (piece.strip() for piece in part.partition(":"))
+        try:
+            _KEY.validate_python(key)
+        except ValidationError:
+            raise ValueError(f"«{key}» is no list's key") from None
+        if status and status not in statuses:
+            raise ValueError(f"«{status}» is no status: {', '.join(statuses)}")
+        found[key] = status or "subscribed"
+    return found
+
+
+def _number(text: str) -> int | float:
+    if _INTEGER.fullmatch(text) and len(text) <= 20 and -(2**63) <= int(text) < 2**63:
+        return int(text)
+    if _DECIMAL.fullmatch(text) and math.isfinite(value := float(text)):
+        return value
+    raise ValueError("must be a number, such as 12 or 12.5")
+
+
+def _day(text: str) -> str:
+    try:
+        if dotted := _DOTTED_DAY.fullmatch(text):
+            return date(int(dotted[3]), int(dotted[2]), int(dotted[1])).isoformat()
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError("must be a date, such as 1990-03-15 or 15.3.1990") from None
