@@ -40,6 +40,7 @@ HOLD_AFTER_ATTEMPTS = 5
 """An error that nobody foresaw is retried this often, then the instance holds and shows it."""
 
 S = TypeVar("S", bound=EffectStep)
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,12 @@ class Held(Exception):
         self.detail = detail
 
 
-def require(tools: Tools, channel: str) -> None:
-    """Hold the instance, and say which setting is missing, where a channel is not configured."""
-    missing = tools.unconfigured[channel]
-    if missing is not None:
-        raise Held(f"the channel «{channel}» is not configured: set {missing}")
+def require(tools: Tools, name: str, channel: C | None) -> C:
+    """The channel, where it is configured. Raises Held, with the setting that is missing, where it is not."""
+    missing = tools.unconfigured.get(name)
+    if channel is None or missing is not None:
+        raise Held(f"the channel «{name}» is not configured: set {missing or 'its settings'}")
+    return channel
 
 
 async def guarded(

@@ -126,8 +126,10 @@ class DeliveryStep(StepActivity[S]):
         """
         return None
 
-    async def bad_address(self, scene: Scene, refusal: RecipientRefused) -> None:
-        """Write that the address works no more, in the transaction that closes the message."""
+    async def bad_address(self, scene: Scene, address: str, refusal: RecipientRefused) -> None:
+        """Write that the address works no more, in the transaction that closes the message. `address` is empty
+        where the message could not even be prepared for it.
+        """
 
     async def after(self, step: S, scene: Scene, answer: dict[str, Any]) -> None:
         """Write what the answer changes, in the transaction that closes the message."""
@@ -282,7 +284,7 @@ class DeliveryStep(StepActivity[S]):
                 row = self._ledger_row(scene, recipient or "", None, state, detail, scene.now)
                 await connection.execute(insert(rows.messages).values({**row, "closed_at": scene.now}))
             if isinstance(refusal, RecipientRefused) and refusal.mailbox_is_bad:
-                await self.bad_address(scene, refusal)
+                await self.bad_address(scene, recipient or "", refusal)
             step: Any = scene.step
             if answer is not None:
                 await self.after(step, scene, answer)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from processes.planning import Act, Answer, Arrival, Pass
 from processes.rules import Rule
 from processes.values import StepId
+from processes.windows import DeliveryWindow
 
 Next = Annotated[
     StepId | None, Field(default=None, description="The step that follows; none: the process is complete.")
@@ -96,3 +97,11 @@ class EffectStep(StepBase):
     def summary(self) -> str | None:
         """A line for the Temporal Web UI, beside the activity's name; none where the step's id says it all."""
         return None
+
+
+class SendStep(EffectStep):
+    """A step that writes to a person."""
+
+    window: DeliveryWindow | None = Field(
+        default=None, description="When it may be sent; the process's window where it is not given."
+    )

@@ -312,7 +312,15 @@ EVERYTHING = process(
         {"id": "exit", "type": "remove_from_segment", "segment": "loyal", "next": "order"},
         {"id": "order", "type": "get_order", "param": "cart", "store_as": "cart", "next": "start"},
         {"id": "start", "type": "start_process", "process": "other", "params": {"a": 1}, "next": "stop"},
-        {"id": "stop", "type": "stop_process", "process": "other", "reason": "enough", "next": "over"},
+        {"id": "stop", "type": "stop_process", "process": "other", "reason": "enough", "next": "sms"},
+        {
+            "id": "sms", "type": "send_sms", "text": "Hi {{ contact.name }}", "sender": "Shop", "if_unknown": "resend",
+            "window": {"from": "09:00", "to": "20:00"}, "next": "chat",
+        },
+        {
+            "id": "chat", "type": "send_messenger", "text": "Hi", "messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT",
+            "next": "over",
+        },
         {"id": "over", "type": "end", "outcome": "done"},
     ],
 )  # fmt: skip

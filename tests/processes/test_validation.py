@@ -15,6 +15,7 @@ AROUND = Surroundings(
     segments=frozenset({"loyal", "rich"}),
     ruled_segments=frozenset({"rich"}),
     processes=frozenset({"other"}),
+    channels={"email": None, "sms": "ONWARD_SMS_PROVIDER"},
     check_text=lambda text: "unexpected end" if "{{" in text and "}}" not in text else None,
 )
 MAIL = {"id": "m", "type": "send_email"}
@@ -60,6 +61,14 @@ def condition(rule: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             steps({"id": "n", "type": "add_note", "text": "Hi {{ contact.name"}), "/steps/0/text",
+            "the text does not render: unexpected end",
+        ),
+        (
+            steps({"id": "s", "type": "send_sms", "text": "Hi"}), "/steps/0/type",
+            "the channel «sms» is not configured: set ONWARD_SMS_PROVIDER",
+        ),
+        (
+            steps({"id": "s", "type": "send_messenger", "text": "Hi {{ contact.name"}), "/steps/0/text",
             "the text does not render: unexpected end",
         ),
         (
