@@ -106,7 +106,7 @@ class _Paper(FPDF):
         self.set_creation_date(_EPOCH)
         self.set_title(subject)
         for style in sorted(styles):
-            self.add_font(_FONT, style, _file(style))  # type: ignore[arg-type]
+            self.add_font(_FONT, style, _file(style))
         self.set_margins(_LEFT, _TOP, _RIGHT)
         self.c_margin = 0
         self.set_auto_page_break(True, _BOTTOM)

@@ -79,8 +79,8 @@ class LetterProvider:
         timeout: seconds for one letter.
     """
 
-    remembers: timedelta | None = timedelta(hours=24)
-    """How long an API must know a key again: what is usual, and what `docs/channels.md` asks for."""
+    remembers: timedelta | None = timedelta(hours=23)
+    """An API must know a key again for 24 hours, as `docs/channels.md` asks; the last try may take its time."""
 
     def __init__(self, url: str, token: str | None, timeout: float) -> None:
         self._url = url

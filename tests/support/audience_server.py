@@ -45,7 +45,7 @@ class AudienceServer(ProviderServer):
             else:
                 self.members[found[2]].pop(known_by, None)
         self.taken.append({"method": found[1], "audience": found[2], **payload})
-        body = {
+        body: dict[str, Any] = {
             "audience_id": found[2],
             "session_id": str(len(self.taken)),
             "num_received": len(payload["data"]),
