@@ -13,14 +13,17 @@ from temporalio.contrib.pydantic import PydanticPayloadConverter, ToJsonOptions
 from temporalio.converter import DataConverter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
-from activities.base import MailSettings, Tools
+from activities.base import LetterSettings, MailSettings, Tools
 from activities.scene import Stage
+from channels.audiences import AudienceChange, CustomAudiences
 from channels.graph import GraphApi
 from channels.http_sms import HttpSms
+from channels.letters import LetterFolder, LetterProvider, PrintedLetter
 from channels.links import LinkSigner
 from channels.mail import MailChannel, SmtpMail
 from channels.messenger import Messenger, MessengerMessage
 from channels.protocol import Channel
+from channels.push import Notification, WebPush
 from channels.resend import ResendMail
 from channels.sms import Sms
 from channels.smtp import SmtpPool
@@ -101,6 +104,9 @@ class Services:
     mailer: MailChannel
     sms: Channel[Sms] | None
     messenger: Channel[MessengerMessage] | None
+    push: Channel[Notification] | None
+    audiences: Channel[AudienceChange] | None
+    letters: Channel[PrintedLetter] | None
     webhooks: WebhookSender
 
     def tools(self) -> Tools:
@@ -123,6 +129,10 @@ class Services:
             webhook_secrets=_plain(settings.webhook_secret, *settings.webhook_secrets_previous),
             sms=self.sms,
             messenger=self.messenger,
+            push=self.push,
+            audiences=self.audiences,
+            letters=self.letters,
+            letter=LetterSettings(sender=settings.letter_sender or "", country=settings.letter_country),
             unconfigured=settings.unconfigured,
             scans=Scans(self.database, self.catalog, self.admission, self.dispatcher),
         )
@@ -134,7 +144,7 @@ class Services:
         await self.dispatcher.close()
         await self.mailer.close()
         await self.smtp.close()
-        for channel in (self.sms, self.messenger):
+        for channel in (self.sms, self.messenger, self.push, self.audiences, self.letters):
             if channel is not None:
                 await channel.close()
         await self.webhooks.close()
@@ -176,6 +186,9 @@ async def connect_services(
         mailer=_mailer(settings, smtp),
         sms=_sms(settings),
         messenger=_messenger(settings),
+        push=_push(settings),
+        audiences=_audiences(settings),
+        letters=_letters(settings),
         webhooks=WebhookSender(settings.webhook_timeout, settings.webhook_allow_private),
     )
 
@@ -226,15 +239,38 @@ def _sms(settings: Settings) -> Channel[Sms] | None:
 
 def _messenger(settings: Settings) -> Channel[MessengerMessage] | None:
     token = settings.messenger_page_token
-    if token is None:
+    return None if token is None else Messenger(_graph(settings, token))
+
+
+def _audiences(settings: Settings) -> Channel[AudienceChange] | None:
+    token = settings.meta_ads_token
+    return None if token is None else CustomAudiences(_graph(settings, token))
+
+
+def _graph(settings: Settings, token: SecretStr) -> GraphApi:
+    return GraphApi(
+        str(settings.meta_graph_url),
+        settings.meta_graph_version,
+        token.get_secret_value(),
+        settings.provider_timeout,
+    )
+
+
+def _push(settings: Settings) -> Channel[Notification] | None:
+    key, subject = settings.push_private_key, settings.push_subject
+    if key is None or subject is None:
         return None
-    return Messenger(
-        GraphApi(
-            str(settings.meta_graph_url),
-            settings.meta_graph_version,
-            token.get_secret_value(),
-            settings.provider_timeout,
-        )
+    return WebPush(key.get_secret_value(), subject, settings.provider_timeout, settings.webhook_allow_private)
+
+
+def _letters(settings: Settings) -> Channel[PrintedLetter] | None:
+    if settings.letter_folder is not None:
+        return LetterFolder(settings.letter_folder)
+    if settings.letter_url is None:
+        return None
+    token = settings.letter_token
+    return LetterProvider(
+        str(settings.letter_url), token.get_secret_value() if token else None, settings.provider_timeout
     )
 
 

@@ -95,9 +95,29 @@ class Settings(BaseSettings):
     """The Graph API's version."""
     messenger_page_token: SecretStr | None = None
     """The page's access token, for Messenger."""
+    meta_ads_token: SecretStr | None = None
+    """A system user's access token with `ads_management`, for Custom Audiences."""
 
     provider_timeout: Seconds = 20.0
     """Seconds that the API of a provider (Resend, an SMS provider, Meta) gets for an answer."""
+
+    # Web push
+    push_private_key: SecretStr | None = None
+    """Our VAPID key; `python -m channels.push` makes one. Browsers are subscribed with its public half."""
+    push_subject: str | None = Field(default=None, pattern="^(mailto:|https://).+")
+    """Where a push service reaches whoever runs this: `mailto:…` or `https://…`."""
+
+    # Letters
+    letter_folder: Path | None = None
+    """The folder that letters are written to as PDF, for a printer's software to take. Or the next one."""
+    letter_url: AnyHttpUrl | None = None
+    """Where letters are posted as PDF. See `docs/channels.md`."""
+    letter_token: SecretStr | None = None
+    """The bearer token for that address."""
+    letter_sender: str | None = Field(default=None, min_length=1, max_length=120)
+    """The sender's name and address on one line, above the recipient's in the window."""
+    letter_country: str | None = Field(default=None, pattern="^[A-Z]{2}$")
+    """The country that letters are posted in (`CZ`): within it, none stands in the address."""
 
     # The API
     api_host: str = "127.0.0.1"
@@ -177,6 +197,14 @@ class Settings(BaseSettings):
             raise ValueError("ONWARD_SMS_HTTP_BODY needs {to} and {text} in its texts")
         return self
 
+    @model_validator(mode="after")
+    def _letters_go_one_way(self) -> Self:
+        if self.letter_folder is not None and self.letter_url is not None:
+            raise ValueError(
+                "ONWARD_LETTER_FOLDER and ONWARD_LETTER_URL: letters go one way, set one of them"
+            )
+        return self
+
     @property
     def unconfigured(self) -> dict[str, str | None]:
         """By channel, the variable that must be set before a step can use it; None where all is there."""
@@ -184,6 +212,12 @@ class Settings(BaseSettings):
             "email": {"resend_api_key": self.resend_api_key} if self.mail_provider == "resend" else {},
             "sms": {"sms_provider": self.sms_provider, **self._needed_for_sms()},
             "messenger": {"messenger_page_token": self.messenger_page_token},
+            "audience": {"meta_ads_token": self.meta_ads_token},
+            "push": {"push_private_key": self.push_private_key, "push_subject": self.push_subject},
+            "letter": {
+                "letter_folder": self.letter_folder or self.letter_url,
+                "letter_sender": self.letter_sender,
+            },
         }
         return {
             channel: next((f"ONWARD_{name}".upper() for name, value in values.items() if not value), None)

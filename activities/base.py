@@ -17,11 +17,14 @@ from temporalio.exceptions import ApplicationError
 from activities import metrics
 from activities.pulse import with_pulse
 from activities.scene import InstanceOver, InstanceUnknown, Scene, Stage, own_instance
+from channels.audiences import AudienceChange
 from channels.errors import TemplateFailed
+from channels.letters import PrintedLetter
 from channels.links import LinkSigner
 from channels.mail import MailChannel
 from channels.messenger import MessengerMessage
 from channels.protocol import Channel
+from channels.push import Notification
 from channels.sms import Sms
 from channels.webhook import WebhookSender
 from intake.changes import Changes
@@ -53,6 +56,14 @@ class MailSettings:
 
 
 @dataclass(frozen=True)
+class LetterSettings:
+    """What stands on letters: the sender on one line, and the country within which none stands in an address."""
+
+    sender: str
+    country: str | None
+
+
+@dataclass(frozen=True)
 class Tools:
     """Everything that activities work with."""
 
@@ -69,6 +80,10 @@ class Tools:
     """What webhooks without a secret of their own are signed with, the newest first."""
     sms: Channel[Sms] | None
     messenger: Channel[MessengerMessage] | None
+    push: Channel[Notification] | None
+    audiences: Channel[AudienceChange] | None
+    letters: Channel[PrintedLetter] | None
+    letter: LetterSettings
     unconfigured: Mapping[str, str | None]
     """By channel, the setting that is missing before it can be used, or None."""
     scans: Scans
