@@ -113,9 +113,17 @@ def test_what_is_there_and_works_is_no_problem(document: dict[str, Any]) -> None
 
 
 def test_everything_that_is_missing_is_said_at_once() -> None:
-    found = problems(parse(EVERYTHING), Surroundings())
-    assert [p.pointer for p in found] == [
+    definition = parse(EVERYTHING)
+    ids = {f"/steps/{index}": f"/steps/{step.id}" for index, step in enumerate(definition.steps)}
+    pointers = [problem.pointer for problem in problems(definition, Surroundings())]
+    heads = ["/".join(pointer.split("/")[:3]) for pointer in pointers]
+    places = [
+        ids.get(head, head) + pointer[len(head) :] for head, pointer in zip(heads, pointers, strict=True)
+    ]
+    assert {
         "/list", "/triggers/2/list", "/triggers/3/list", "/triggers/9/segment", "/triggers/10/segment",
-        "/steps/1/template", "/steps/10/list", "/steps/11/list", "/steps/12/from", "/steps/12/to",
-        "/steps/15/segment", "/steps/16/segment", "/steps/18/process", "/steps/19/process", "/steps/0/branches/0/when",
-    ]  # fmt: skip
+        "/steps/mail/template", "/steps/join/list", "/steps/leave/list", "/steps/move/from", "/steps/move/to",
+        "/steps/enter/segment", "/steps/exit/segment", "/steps/start/process", "/steps/stop/process",
+        "/steps/ask/branches/0/when",
+    } <= set(places)  # fmt: skip
+    assert len(set(places)) == len(places)
