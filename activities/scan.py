@@ -41,6 +41,7 @@ class Scan:
         """With heartbeats that carry the progress, also while one page takes long."""
         heard = call.progress
         loop = asyncio.get_running_loop()
+        handle: asyncio.TimerHandle | None = None
 
         def tell(progress: ScanProgress) -> None:
             nonlocal heard

@@ -60,3 +60,14 @@ def due_at(key: str, moment: datetime) -> dict[str, Any]:
             {"id": "one", "type": "send_email", "template": "one"},
         ],
     )
+
+
+BIRTHDAY: dict[str, Any] = {
+    "key": "birthday",
+    "name": "Birthday",
+    "recurrence": "when_finished",
+    "time_zone": "Europe/Prague",
+    "triggers": [{"type": "date", "field": "birthday", "every_year": True, "at": "09:00"}],
+    "steps": [{"id": "hello", "type": "send_email", "template": "one"}],
+}
+"""Starts those whose day it is."""

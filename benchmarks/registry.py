@@ -3,7 +3,19 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from benchmarks import actions, cache, growth, intake, journeys, mail, runners, server, sleepers, storage
+from benchmarks import (
+    actions,
+    cache,
+    growth,
+    intake,
+    journeys,
+    mail,
+    runners,
+    scan,
+    server,
+    sleepers,
+    storage,
+)
 from benchmarks.options import Options
 from benchmarks.stage import Bench
 from benchmarks.tables import Table
@@ -33,6 +45,14 @@ BENCHMARKS = {
         Benchmark("actions", "Temporal Cloud's billable actions of a journey", actions.run, 20, rounds=1),
         Benchmark(
             "server", "what the Temporal server does for a journey", server.run, 60, rounds=1, counted=True
+        ),
+        Benchmark(
+            "scan",
+            "a scan of many contacts, a fiftieth of whom have a birthday",
+            scan.run,
+            100_000,
+            rounds=3,
+            long=True,
         ),
         Benchmark("sandbox", "sandboxed against plain workflow runner", runners.sandbox, 300),
         Benchmark("workers", "one worker process against two", runners.workers, 300),

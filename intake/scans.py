@@ -96,20 +96,20 @@ class Scans:
         dispatcher: Dispatcher,
         *,
         page: int = PAGE,
+        pages: int = PAGES_AT_ONCE,
     ) -> None:
-        """`page` is the number of contacts in a page."""
+        """`page` is the number of contacts in a page, `pages` how many of those `look` does at once."""
         self._database = database
         self._catalog = catalog
         self._admission = admission
         self._dispatcher = dispatcher
         self._page = page
+        self._pages = pages
 
-    async def look(
-        self, call: ScanCall, tell: Callable[[ScanProgress], None], *, pages: int = PAGES_AT_ONCE
-    ) -> ScanProgress:
-        """Go on with a scan for so many pages; `tell` hears of each. Raises DatabaseUnavailable."""
+    async def look(self, call: ScanCall, tell: Callable[[ScanProgress], None]) -> ScanProgress:
+        """Go on with a scan for some pages; `tell` hears of each. Raises DatabaseUnavailable."""
         progress, search = call.progress or ScanProgress(), None
-        for _ in range(pages):
+        for _ in range(self._pages):
             async with self._database.read() as connection:
                 standing = await due.standing(connection, call.process)
                 if standing is not None and progress.active_since is None:

@@ -64,6 +64,11 @@ class Difference:
     says: str
     wanted: Wanted | None = None
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is none."""
+        return self.kind == MISSING
+
 
 class Schedules:
     """Keeps the schedules of a task queue's processes as they should be."""
@@ -80,6 +85,10 @@ class Schedules:
     def id(self, process: str) -> str:
         """The id of a process's schedule; those of its scans begin with it. No instance's can: a key has no colon."""
         return self._prefix + process
+
+    def process_of(self, schedule_id: str) -> str:
+        """The process that a schedule of this task queue is for."""
+        return schedule_id.removeprefix(self._prefix)
 
     async def run(self, seconds: float) -> None:
         """Look every so many seconds, until cancelled. What fails is logged and tried again."""
@@ -112,7 +121,7 @@ class Schedules:
         log.info("schedule_mended", schedule=difference.id, was=difference.kind)
         if difference.wanted is None:
             await self._remove(difference.id)
-        elif difference.kind == MISSING:
+        elif difference.is_missing:
             await self._make(difference.wanted)
         else:
             await self._change(difference.wanted)

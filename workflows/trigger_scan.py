@@ -37,7 +37,7 @@ class TriggerScan:
                 return self._over(request, progress)
             request = request.model_copy(update={"progress": progress})
             calls += 1
-            if calls >= CALLS_IN_A_RUN:
+            if calls >= CALLS_IN_A_RUN or workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(request)
 
     def _begun(self, request: ScanRequest) -> ScanRequest:
@@ -49,7 +49,7 @@ class TriggerScan:
     async def _look(self, request: ScanRequest) -> ScanProgress:
         workflow.set_current_details(_words(request.progress or ScanProgress()))
         call = request.model_dump(include={"process", "since", "until", "progress"}, exclude_unset=True)
-        return await workflow.execute_activity(
+        progress: ScanProgress = await workflow.execute_activity(
             SCAN,
             ScanCall.model_validate(call),
             result_type=ScanProgress,
@@ -58,6 +58,7 @@ class TriggerScan:
             retry_policy=RETRIES,
             summary=f"until {request.until:%d %b %H:%M:%S} UTC",
         )
+        return progress
 
     def _over(self, request: ScanRequest, progress: ScanProgress) -> ScanResult:
         workflow.set_current_details(_words(progress))

@@ -14,6 +14,7 @@ from intake.doctor.instances import OpenInstances
 from intake.doctor.ledger import OpenMessages
 from intake.doctor.leftovers import ForgottenHolds, OpenFlags, Outbox, UnheardEvents, WaitsLeft
 from intake.doctor.places import Places
+from intake.doctor.schedules import ProcessSchedules
 from intake.doctor.workflows import RunningWorkflows
 
 
@@ -34,6 +35,7 @@ class Doctor:
             Outbox(context),
             ForgottenHolds(context),
             WaitsLeft(context),
+            ProcessSchedules(context),
         ]
         self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
 

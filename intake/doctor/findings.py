@@ -104,6 +104,11 @@ UNHEARD = Kind(
 )
 WAIT_LEFT = Kind("wait-left", "Waits for an event without an open instance", fix="they are deleted")
 OPEN_FLAG = Kind("open-flag", "Instances whose `open` disagrees with their state", fix="`open` is set right")
+SCHEDULE = Kind(
+    "schedule",
+    "Schedules that are not as their process says",
+    fix="they are made, changed or removed; nobody is let in twice by it",
+)
 WHOLESALE = Kind(
     "wholesale",
     "Most of one store is unknown to the other: those were not mended",

@@ -11,6 +11,7 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from processes.instructions import CLOSE, DECIDE
+from processes.scanning import SCAN
 from processes.steps import STEP_KINDS
 from runtime import DATA_CONVERTER
 from workflows import WORKFLOWS
@@ -81,7 +82,7 @@ def test_the_histories_hold_every_example_every_activity_and_every_turn_of_the_w
         for event in of_type(history, "ACTIVITY_TASK_SCHEDULED")
     }
     acting = {kind for kind, model in STEP_KINDS.items() if model.acts}
-    assert activities == acting | {DECIDE, CLOSE}
+    assert activities == acting | {DECIDE, CLOSE, SCAN}
     for kind in (
         "MARKER_RECORDED", "TIMER_FIRED", "TIMER_CANCELED", "WORKFLOW_EXECUTION_SIGNALED",
         "WORKFLOW_EXECUTION_CANCELED", "WORKFLOW_EXECUTION_COMPLETED", "WORKFLOW_EXECUTION_FAILED",

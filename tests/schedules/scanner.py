@@ -16,7 +16,7 @@ from runtime import Services
 from store import contacts, definitions, rows
 from store.catalog import bump
 
-BIRTHDAY = {"type": "date", "field": "birthday", "every_year": True, "at": "09:00"}
+BIRTHDAY: dict[str, Any] = {"type": "date", "field": "birthday", "every_year": True, "at": "09:00"}
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 _e, _i = rows.events.c, rows.instances.c
 
@@ -107,16 +107,16 @@ class Scanner:
         """What a scan's activity is called with."""
         return ScanCall(process=key, until=until, since=since)
 
-    def scans(self, page: int = 200) -> Scans:
-        """Scans with pages of a size."""
+    def scans(self, page: int = 200, pages: int = 1000) -> Scans:
+        """Scans with so many pages at once, of a size."""
         parts = self.services
-        return Scans(parts.database, parts.catalog, parts.admission, parts.dispatcher, page=page)
+        return Scans(parts.database, parts.catalog, parts.admission, parts.dispatcher, page=page, pages=pages)
 
     async def scan(
         self, until: datetime, since: datetime | None = None, *, key: str = "p", page: int = 200
     ) -> ScanProgress:
         """One whole scan."""
-        progress = await self.scans(page).look(self.call(until, since, key), self.told.append, pages=1000)
+        progress = await self.scans(page).look(self.call(until, since, key), self.told.append)
         assert progress.done
         return progress
 

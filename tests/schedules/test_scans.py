@@ -1,11 +1,14 @@
 """Scans: who is let in by a date, a day or a cron expression, and that nobody is twice, at times handed in."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from temporalio.testing import ActivityEnvironment
 
+from activities.scan import Scan
 from intake.admission import Admission
 from processes.scanning import ScanProgress
 from processes.triggers.schedules import DateTrigger
@@ -62,7 +65,8 @@ async def test_sql_finds_all_who_are_meant_however_their_date_is_written(scanner
     people = {f"n{number}": value for number, value in enumerate([*written, *others])}
     await scanner.people({name: {"birthday": value} for name, value in people.items()})
     await scanner.people({"without": {}})
-    for number, change in enumerate(({}, {"every_year": False}, {"offset": "1 month"})):
+    changes: list[dict[str, Any]] = [{}, {"every_year": False}, {"offset": "1 month"}]
+    for number, change in enumerate(changes):
         key, document = f"p{number}", {**BIRTHDAY, **change}
         trigger = DateTrigger.model_validate(document)
         await scanner.publish(document, key=key)
@@ -100,15 +104,33 @@ async def test_a_scan_goes_on_from_any_page_that_it_had_reached(scanner: Scanner
     people = {f"n{number:02}": {"birthday": BORN} for number in range(20)}
     await scanner.people({**people, **{f"x{number:02}": {"birthday": "1990-01-01"} for number in range(20)}})
     await scanner.publish(BIRTHDAY, {**BIRTHDAY, "field": "name_day"})
-    scans, call = scanner.scans(page=3), scanner.call(MORNING, MORNING - QUARTER)
+    call = scanner.call(MORNING, MORNING - QUARTER)
     heard: list[ScanProgress] = []
-    await scans.look(call, heard.append, pages=4)
+    await scanner.scans(page=3, pages=4).look(call, heard.append)
     assert len(await scanner.started()) == 12
     for progress in (None, heard[0], heard[2]):
-        rest = await scans.look(call.model_copy(update={"progress": progress}), heard.append, pages=100)
+        rest = await scanner.scans(page=3).look(call.model_copy(update={"progress": progress}), heard.append)
         assert rest.done
     assert sorted(await scanner.names()) == sorted(people)
     assert len(await scanner.started()) == 20
+
+
+async def test_another_attempt_goes_on_from_what_the_last_one_told(scanner: Scanner) -> None:
+    await scanner.people({f"n{number}": {"birthday": BORN} for number in range(6)})
+    await scanner.publish(BIRTHDAY)
+    tools, call = scanner.services.tools(), scanner.call(MORNING, MORNING - QUARTER)
+    first = Scan(replace(tools, scans=scanner.scans(page=2, pages=2)))
+    told: list[Any] = []
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = lambda *details: told.extend(details)
+    await environment.run(first.scan, call)
+    assert [progress.started for progress in told] == [2, 4]
+    environment.info = replace(
+        environment.info, heartbeat_details=[told[0].model_dump(mode="json")], attempt=2
+    )
+    rest = await environment.run(Scan(tools).scan, call)
+    assert (rest.found, rest.started, rest.repeated, rest.done) == (6, 4, 2, True)
+    assert len(await scanner.started()) == 6
 
 
 async def test_a_process_activated_at_noon_does_not_make_up_for_its_morning(scanner: Scanner) -> None:
@@ -136,13 +158,14 @@ async def test_what_came_due_in_a_pause_lets_nobody_in_then_or_later(scanner: Sc
 async def test_a_pause_in_the_middle_of_a_scan_ends_it(scanner: Scanner) -> None:
     await scanner.people({f"n{number}": {"birthday": BORN} for number in range(6)})
     await scanner.publish(BIRTHDAY)
-    scans, call = scanner.scans(page=2), scanner.call(MORNING, MORNING - QUARTER)
-    begun = await scans.look(call, scanner.told.append, pages=1)
+    call = scanner.call(MORNING, MORNING - QUARTER)
+    begun = await scanner.scans(page=2, pages=1).look(call, scanner.told.append)
+    rest = call.model_copy(update={"progress": begun})
     await scanner.set_status("paused", MORNING)
-    ended = await scans.look(call.model_copy(update={"progress": begun}), scanner.told.append, pages=9)
+    ended = await scanner.scans(page=2).look(rest, scanner.told.append)
     assert (begun.started, ended.started, ended.done) == (2, 2, True)
     await scanner.set_status("active", MORNING + QUARTER)
-    ended = await scans.look(call.model_copy(update={"progress": begun}), scanner.told.append, pages=9)
+    ended = await scanner.scans(page=2).look(rest, scanner.told.append)
     assert (ended.started, ended.done) == (2, True)
 
 

@@ -1,0 +1,101 @@
+"""Records the histories of scans, and of the examples that time starts: `python -m tests.replay.record_scans`.
+
+As `tests.replay.record` does for everything else; what is said there holds here.
+"""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from intake.scans import Scans
+from processes.scanning import SCAN_WORKFLOW, ScanCall, ScanRequest
+from tests.replay.record import FEW_EVENTS, closed, engine_of_its_own, finish, over, set_up
+from tests.schedules.scanner import Scanner
+from tests.support.engine import Engine
+from tests.support.people import meet
+from worker import make_worker
+
+PEOPLE = 14
+PRAGUE = ZoneInfo("Europe/Prague")
+DAY = timedelta(days=1)
+
+
+def tomorrow(at: time) -> datetime:
+    """That local time of tomorrow in Prague."""
+    return datetime.combine(datetime.now(PRAGUE).date() + DAY, at, PRAGUE).astimezone(UTC)
+
+
+async def birthday(engine: Engine) -> str:
+    """A birthday, and the reminder of its present ten days later."""
+    nine = tomorrow(time(9))
+    await set_up(engine, "birthday")
+    await meet(engine, fields={"birthday": f"1990-{nine:%m-%d}"})
+    await come_due(engine, "birthday", nine)
+    return await over(engine, engine.id("birthday", f"date.birthday.{nine:%Y-%m-%d}"))
+
+
+async def date_reminder(engine: Engine) -> str:
+    """A date that stays as it is: both reminders."""
+    ten = tomorrow(time(10))
+    await set_up(engine, "date-reminder")
+    await meet(engine, fields={"subscription_ends": ends(ten).isoformat()})
+    await come_due(engine, "date-reminder", ten)
+    return await over(engine, reminder_of(engine, ten))
+
+
+def ends(moment: datetime) -> date:
+    """The date three weeks after a moment."""
+    return moment.date() + 21 * DAY
+
+
+def reminder_of(engine: Engine, moment: datetime) -> str:
+    """The instance that reminds of the date three weeks after a moment."""
+    return engine.id("date-reminder", f"date.subscription_ends.-P21D.once.{moment:%Y-%m-%d}")
+
+
+async def come_due(engine: Engine, process: str, moment: datetime) -> None:
+    """A scan at a moment that is to come; whom it lets in skips time."""
+    async with engine.skipping():
+        call = ScanCall(process=process, since=moment - DAY / 24, until=moment)
+        scanned = await engine.services.tools().scans.look(call, lambda _: None)
+    assert scanned.started == 1, scanned
+
+
+async def trigger_scan(engine: Engine) -> str:
+    """A scan that finds its people on several pages."""
+    moment = datetime.now(UTC) - timedelta(hours=1)
+    scanner = Scanner(engine.services)
+    people = {str(22222 + number): {"ends": f"{moment:%Y-%m-%d}"} for number in range(PEOPLE)}
+    await scanner.people(people)
+    await scanner.publish(
+        {"type": "date", "field": "ends", "at": f"{moment:%H:%M}", "zone": "UTC"},
+        since=moment - timedelta(days=1),
+    )
+    parts = engine.services
+    small = Scans(parts.database, parts.catalog, parts.admission, parts.dispatcher, page=2, pages=1)
+    queue = f"{parts.settings.temporal_task_queue}-scans"
+    settings = parts.settings.model_copy(update={"temporal_task_queue": queue})
+    async with make_worker(parts.client, replace(parts.tools(), scans=small), settings):
+        await parts.client.start_workflow(
+            SCAN_WORKFLOW, ScanRequest(process="p"), id="TriggerScan:onward/p", task_queue=queue
+        )
+        return await closed(engine, "TriggerScan:onward/p")
+
+
+async def trigger_scan_continued(engine: Engine) -> str:
+    """The same where the server suggests early to continue as new."""
+    return await trigger_scan(engine)
+
+
+async def record() -> None:
+    """Record all, each on an engine of its own."""
+    for journey in (birthday, date_reminder, trigger_scan):
+        async with engine_of_its_own() as engine:
+            await finish(engine, journey)
+    async with engine_of_its_own(limit__historyCount__suggestContinueAsNew=str(FEW_EVENTS)) as engine:
+        await finish(engine, trigger_scan_continued)
+
+
+if __name__ == "__main__":
+    asyncio.run(record())
