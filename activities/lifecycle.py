@@ -31,7 +31,6 @@ from processes.instructions import (
     Perform,
     StepCall,
 )
-from processes.planning import Plan
 from processes.values import Json, Key
 from store import contacts, rows
 from store.database import DatabaseUnavailable
@@ -208,24 +207,23 @@ class Lifecycle:
             came = await connection.execute(
                 select(w.event_id).where(w.instance_id == instance).with_for_update()
             )
-            over, plan = await self._leave(scene, call.model_copy(update={"event": came.scalar()}))
-            await self._tools.stage.record(scene, plan, over, after_wait=True)
+            planning = planner.leave(
+                scene.definition,
+                call.step,
+                call.visit,
+                came.scalar(),
+                scene.situation,
+                scene.row.loops or {},
+                scene.limit,
+            )
+            over, plan = await self._tools.stage.plan(scene, planning)
+            if over is None:
+                await self._tools.stage.stay(scene, plan)
+            else:
+                await self._tools.stage.record(scene, plan, over.result, begun=True)
             return plan.next
 
         return await retried(self._tools.database, work)
-
-    async def _leave(self, scene: Scene, call: StepCall) -> tuple[dict[str, Any], Plan]:
-        left: list[dict[str, Any]] = []
-
-        def planning() -> planner.Planning:
-            over, plan = yield from planner.leave(
-                scene.definition, call.step, call.visit, call.event, scene.situation, scene.row.loops or {}
-            )
-            left.append(over.result)
-            return plan
-
-        plan = await self._tools.stage.plan(scene, planning())
-        return left[0], plan
 
 
 def _labels(scene: Scene) -> dict[str, Any]:

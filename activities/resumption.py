@@ -8,6 +8,7 @@ as the ledger's rules say. Whether the old workflow is really gone is not judged
 from sqlalchemy import func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.goals import read_goals
 from activities.scene import STOPPING
 from processes import planner
 from processes.instructions import DECIDE, Begin, End, Hold, Instruction, Perform
@@ -66,6 +67,8 @@ async def resume(
     if await _event_came(connection, instance, row.step, row.visit):
         return Perform(do="perform", step=row.step, visit=row.visit, activity=DECIDE)
     definition = await catalog.definition(connection, row.process_key, row.version)
+    if definition.by_id[row.step].waits and (await read_goals(connection, instance)).came:
+        return Perform(do="perform", step=row.step, visit=row.visit, activity=DECIDE)
     zone = (
         await connection.execute(select(_c.time_zone).where(_c.id == row.contact_id))
     ).scalar() or definition.time_zone

@@ -5,10 +5,10 @@ may act. `finish` records the visit together with what comes next, so that an ac
 same and does nothing twice. One transaction holds the effect's own rows and these.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from pydantic import TypeAdapter
@@ -16,19 +16,22 @@ from sqlalchemy import bindparam, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
+from activities.goals import GoalsSoFar, read_goals, write_goals
 from intake.admission import EventRace
 from intake.changes import Origin
 from intake.effects import Effects
 from processes import planner
+from processes.clock import describe
 from processes.definition import ProcessDefinition
+from processes.goals import GOAL
 from processes.instructions import End, Hold, Instruction, Perform, StepCall, Wait
-from processes.planner import Planning
-from processes.planning import Passed, Plan, Situation
+from processes.planning import LookBack, Passed, Plan, Question, Situation
 from processes.steps import StepBase
 from processes.values import Json
-from store import rows
+from store import contacts, rows
 from store.catalog import CatalogCache, CatalogView
-from store.messages import abandon
+from store.messages import abandon, withdraw
+from store.past import event_before
 from store.rules import evaluate
 
 _i, _c, _p, _e, _v, _m = (
@@ -41,11 +44,15 @@ _i, _c, _p, _e, _v, _m = (
 )
 
 _INSTRUCTION: TypeAdapter[Instruction] = TypeAdapter(Instruction)
+T = TypeVar("T")
 
 ENTER_TRIES = 4
 BEFORE_THE_FIRST_STEP = ""
 PAUSED = "paused"
 STOPPING = "stopping"
+HELD = "held"
+"""In a visit's result: what kept it from acting, each with `by` and `until`."""
+LONGEST_HELD = 20
 
 _CONTACT_COLUMNS = (
     "external_id",
@@ -82,12 +89,13 @@ _ENTER = (
         _e.type.label("event_type"),
         _e.key.label("event_key"),
         _e.params.label("event_params"),
+        _e.depth.label("event_depth"),
         _v.next.label("done"),
+        _v.result.label("visit_result"),
         _m.id.label("message_id"),
         _m.state.label("message_state"),
         _m.attempts.label("message_attempts"),
         _m.claimed_at.label("message_claimed_at"),
-        _e.depth.label("event_depth"),
         select(rows.catalog.c.stamp).where(rows.catalog.c.id == 1).scalar_subquery().label("stamp"),
     )
     .select_from(rows.instances)
@@ -130,6 +138,7 @@ class Scene:
     definition: ProcessDefinition
     view: CatalogView
     effects: Effects = field(default_factory=Effects)
+    goals: GoalsSoFar = field(default_factory=GoalsSoFar)
     new_data: dict[str, Json] | None = None
     new_fields: dict[str, Json] | None = None
     new_zone: str | None = None
@@ -168,6 +177,18 @@ class Scene:
         return fields
 
     @property
+    def held(self) -> list[Any]:
+        """What kept this visit from acting so far, and until when."""
+        so_far: Mapping[str, Any] = self.row.visit_result or {}
+        return list(so_far.get(HELD, ()))
+
+    @property
+    def limit(self) -> datetime | None:
+        """Until when the wait of this visit may last (UTC), as it was recorded when it began."""
+        until = (self.row.visit_result or {}).get("until")
+        return datetime.fromisoformat(until) if until is not None else None
+
+    @property
     def situation(self) -> Situation:
         """What the planner may look at."""
         return Situation(
@@ -175,6 +196,9 @@ class Scene:
             zone=self.new_zone or self.row.contact_time_zone or self.definition.time_zone,
             fields={**self.fields, "created_at": self.row.contact_created_at.isoformat()},
             event=self.row.event_params or {},
+            contact=self.contact_id,
+            reached=self.goals.reached,
+            came=self.goals.came,
         )
 
     @property
@@ -285,7 +309,24 @@ class Stage:
             ).scalar_one()
             if still != "active":
                 return await self.hold(scene, PAUSED, f"the process is {still}")
-        return None
+        return await self._go_for_goals(scene, lock=lock) if scene.definition.goals else None
+
+    async def _go_for_goals(self, scene: Scene, *, lock: bool) -> Instruction | None:
+        """Leave this step undone for a goal that was met; None where none was. A message that may have left already
+        is closed first, by its own step.
+        """
+        scene.goals = await read_goals(scene.connection, scene.instance, lock=lock)
+        if scene.call.step == BEFORE_THE_FIRST_STEP or scene.row.message_state == "claimed":
+            return None
+        plan = await self.plan(scene, planner.jump(scene.definition, scene.situation, scene.row.loops or {}))
+        if plan is None:
+            return None
+        if not lock:
+            raise NeedsLock
+        if scene.row.message_id is not None:
+            await withdraw(scene.connection, scene.row.message_id, "a goal was met", scene.now)
+        await self.record(scene, plan, {GOAL: plan.goals[-1]}, begun=True)
+        return plan.next
 
     async def hold(self, scene: Scene, reason: str, detail: str) -> Hold:
         """Hold the instance here, and say why where people look."""
@@ -327,38 +368,108 @@ class Stage:
         await abandon(connection, instance, now)
 
     async def finish(self, scene: Scene, result: dict[str, Any] | None, *, to: str | None) -> Instruction:
-        """Record the visit and what comes next: the step `to`, or the end of the process."""
+        """Record the visit and what comes next: the step `to`, or where a goal leads, or the end of the process."""
+        if scene.definition.goals:
+            scene.goals = await read_goals(scene.connection, scene.instance)
         plan = await self.plan(
             scene, planner.arrive(scene.definition, to, scene.situation, scene.row.loops or {})
         )
-        await self.record(scene, plan, result)
+        begun = scene.row.visit_result is not None
+        held = {HELD: scene.held} if scene.held else {}
+        await self.record(scene, plan, {**(result or {}), **held}, begun=begun)
         return plan.next
 
-    async def plan(self, scene: Scene, planning: Planning) -> Plan:
+    async def put_off(self, scene: Scene, until: datetime, by: str) -> Instruction:
+        """The step may not act before `until` (UTC), because of `by`: it waits, and is tried again then. What holds it
+        is kept with the visit and shown with the instance.
+        """
+        call = scene.call
+        words = f"Held by {by} · until {describe(until, scene.situation.zone, scene.now)}"
+        placed = await scene.connection.execute(
+            update(rows.instances)
+            .where(_i.id == scene.instance, _i.open)
+            .values(
+                state=_unless_stopping("waiting"),
+                reason=case((_i.state == STOPPING, _i.reason), else_=words),
+                step=call.step,
+                visit=call.visit,
+                due_at=until,
+                updated_at=scene.now,
+            )
+        )
+        if placed.rowcount == 0:
+            raise InstanceOver(scene.instance)
+        held = {"by": by, "until": until.isoformat()}
+        so_far = [*(one for one in scene.held if one != held), held][-LONGEST_HELD:]
+        await self.note(scene.connection, scene, {HELD: so_far})
+        return planner.put_off(scene.definition, call.step, call.visit, until, words)
+
+    async def note(self, connection: AsyncConnection, scene: Scene, done: Mapping[str, Any]) -> None:
+        """Keep with a visit that goes on what it did so far: the next try finds it in the visit's result."""
+        result = {**(scene.row.visit_result or {}), **done}
+        call = scene.call
+        visit = _visit(scene, Passed(call.step, call.visit, scene.step.kind, result), None)
+        statement = rows.upsert(connection, rows.visits)
+        await connection.execute(
+            statement.values(visit).on_conflict_do_update(
+                index_elements=["instance_id", "step", "visit"],
+                set_={"result": statement.excluded.result},
+                where=_v.next.is_(None),
+            )
+        )
+
+    async def stay(self, scene: Scene, plan: Plan) -> None:
+        """Write that a wait goes on: its visit is not over."""
+        placed = await scene.connection.execute(
+            update(rows.instances).where(_i.id == scene.instance, _i.open).values(self._place(scene, plan))
+        )
+        if placed.rowcount == 0:
+            raise InstanceOver(scene.instance)
+
+    async def plan(self, scene: Scene, planning: Generator[Question, Any, T]) -> T:
         """Run the planner, answering its questions from the facts of this transaction."""
         try:
-            rules = next(planning)
+            question = next(planning)
             while True:
-                answers = await evaluate(
-                    scene.connection,
-                    rules,
-                    contact_id=scene.contact_id,
-                    event=scene.row.event_params or {},
-                    now=scene.now,
-                    segments=scene.view.segments,
-                )
-                rules = planning.send(answers)
+                question = planning.send(await self._answer(scene, question))
         except StopIteration as finished:
-            plan: Plan = finished.value
-            return plan
+            planned: T = finished.value
+            return planned
+
+    async def _answer(self, scene: Scene, question: Question) -> list[bool] | str | None:
+        row, definition = scene.row, scene.definition
+        if isinstance(question, LookBack):
+            await contacts.lock(
+                scene.connection, [scene.contact_id]
+            )  # an event that is coming in waits, or is seen
+            return await event_before(
+                scene.connection,
+                question,
+                instance=scene.instance,
+                contact_id=scene.contact_id,
+                began_with=row.event_id,
+                accepts=lambda key, params: definition.key_of(key, params) == row.instance_key,
+                now=scene.now,
+                segments=scene.view.segments,
+            )
+        return await evaluate(
+            scene.connection,
+            question,
+            contact_id=scene.contact_id,
+            event=row.event_params or {},
+            now=scene.now,
+            segments=scene.view.segments,
+        )
 
     async def record(
-        self, scene: Scene, plan: Plan, result: dict[str, Any] | None, *, after_wait: bool = False
+        self, scene: Scene, plan: Plan, result: dict[str, Any] | None, *, begun: bool = False
     ) -> None:
-        """Write the visit, what was passed after it, and where the instance stands now."""
+        """Write the visit, what was passed after it, and where the instance stands now. `begun`: the visit was
+        written when it began to wait.
+        """
         call = scene.call
         visit = _visit(scene, Passed(call.step, call.visit, scene.step.kind, result or {}), plan.next)
-        if after_wait:
+        if begun:
             statement = rows.upsert(scene.connection, rows.visits)
             written = await scene.connection.execute(
                 statement.values(visit)
@@ -397,12 +508,13 @@ class Stage:
         ).first()
         if placed is None:
             raise InstanceOver(scene.instance)
-        visits += [_visit(scene, passed, None) for passed in plan.passed]
+        visits += [_visit(scene, passed, None) for passed in plan.passed if passed.kind != GOAL]
+        await write_goals(scene.connection, [_visit(scene, p, None) for p in plan.passed if p.kind == GOAL])
         following = plan.next
         if isinstance(following, End) and placed.outcome != following.outcome:
             plan.next = End(do="end", outcome=placed.outcome)
         if isinstance(following, Wait):
-            until: dict[str, Any] = {"until": following.until.isoformat()}
+            until: dict[str, Any] = {"until": (plan.limit or following.until).isoformat()}
             kind = scene.definition.by_id[following.step].kind
             visits.append(_visit(scene, Passed(following.step, following.visit, kind, until), None))
             if following.event is not None:
@@ -445,8 +557,8 @@ class Stage:
                 }
             case Perform():
                 values |= {"state": _unless_stopping("running"), "step": step, "visit": visit}
-        if scene.row.state == "holding":
-            values["reason"] = None
+        if scene.row.reason is not None:
+            values["reason"] = case((_i.state == STOPPING, _i.reason), else_=None)
         if plan.loops != (scene.row.loops or {}):
             values["loops"] = plan.loops
         if scene.new_data is not None:

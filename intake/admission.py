@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intake.effects import Effects, Start, lease, stop_instances
 from intake.entries import Entries
 from intake.events import Decision, EventResult, IncomingEvent
+from intake.goals import Goals
 from intake.identification import Identification
 from intake.items import Candidate, Item, stop_triggers
 from intake.lateness import OutOfOrder
@@ -28,6 +29,7 @@ from processes.builtin_events import (
     PROCESS_REQUESTED,
     SCHEDULE_DUE,
     SENT_BY_OTHERS,
+    by_machine,
 )
 from processes.clock import add
 from processes.problems import Problem, pointer
@@ -77,6 +79,7 @@ class _Transaction:
         self._decided: list[Item] = []
         self._rules = Rules(connection, view, now)
         self._waiting = WaitingInstances(connection, catalog, self._rules, now)
+        self._goals = Goals(connection, catalog, view, self._rules, now)
 
     async def run(self, events: Sequence[IncomingEvent]) -> tuple[list[EventResult], Effects]:
         items = [
@@ -96,6 +99,7 @@ class _Transaction:
             await self._decide(wave)
             self._decided += wave
         await self._store(fresh)
+        self._effects.outbox += await self._waiting.look_again(fresh, self._view)
         for item in items:
             item.result = self._as_first(item)
         return [item.result for item in items], self._effects
@@ -224,23 +228,31 @@ class _Transaction:
                         c.item is item and c.process.key == process.key for c in starts
                     ):
                         starts.append(candidate)
-        continued = await self._waiting.continue_with(
-            [item for item in wave if item.contact is not None], self._view.awaited
-        )
-        self._effects.outbox += continued
+        known = [
+            item
+            for item in wave
+            if item.contact is not None and not by_machine(item.event.type, item.event.params)
+        ]
+        self._effects.outbox += await self._goals.met_by(known)
+        self._effects.outbox += await self._waiting.continue_with(known, self._view.awaited)
         if starts:
             order = OutOfOrder(self._connection, self._view, self._now)
             await self._start(await self._subscribed(await order.keep(starts, self._decided)))
 
     async def _lock_contacts(self, wave: list[Item]) -> None:
-        """A start and what stops it, taken in by two transactions at once, must see each other."""
+        """A start and what stops it, taken in by two transactions at once, must see each other; so must an event and
+        a wait that looks back for it.
+        """
         ids = {
             item.contact.id
             for item in wave
             if item.contact is not None
-            and any(
-                stop_triggers(listening.process)
-                for listening in self._view.listeners.get(item.event.type, ())
+            and (
+                item.event.type in self._view.looked_back
+                or any(
+                    stop_triggers(listening.process)
+                    for listening in self._view.listeners.get(item.event.type, ())
+                )
             )
         }
         if ids and await contacts.lock(self._connection, ids) != ids:

@@ -72,7 +72,9 @@ class Decision(BaseModel):
     """What an event did to one process, and why."""
 
     process: str
-    decision: str = Field(description="started, pending, stopped, continued, skipped or refused")
+    decision: str = Field(
+        description="started, pending, stopped, continued, goal (the reason is its name), skipped or refused"
+    )
     reason: str | None = None
     instance: str | None = None
 

@@ -1,4 +1,4 @@
-"""Instances that wait for an event: which of them an event lets go on, written in the caller's transaction."""
+"""Instances that wait for an event or a rule: which of them an event lets go on, in the caller's transaction."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intake.effects import enqueue
 from intake.events import Decision
 from intake.items import Item
-from processes.instructions import SIGNAL_EVENT
+from processes.instructions import RULE, SIGNAL_EVENT
 from processes.rules import Rule
 from store import rows
 from store.catalog import CatalogCache, CatalogView
 from store.rules import evaluate
 
-_i, _w = rows.instances.c, rows.waits.c
+_e, _i, _w = rows.events.c, rows.instances.c, rows.waits.c
 
 
 class Rules:
@@ -84,6 +84,57 @@ class WaitingInstances:
         rules = [rule for _, rule in definition.by_id[row.step].rules()]
         if rules and not all(await self._rules.hold(item, rules)):
             return []
+        return await self._tell(item, row)
+
+    async def look_again(self, items: Sequence[Item], view: CatalogView) -> list[int]:
+        """The outbox rows of the signals to those whose rule holds now. The events are stored: a rule counts them."""
+        if RULE not in view.awaited:
+            return []
+        last = {
+            item.contact.id: item
+            for item in items
+            if item.contact is not None and item.event.type in view.awaited
+        }
+        if not last:
+            return []
+        waiting = (
+            await self._connection.execute(
+                select(
+                    _w.instance_id, _w.contact_id, _w.event_type, _w.step, _w.visit,
+                    _i.process_key, _i.version, _e.params.label("began_with"),
+                )
+                .join(rows.instances, _i.id == _w.instance_id)
+                .outerjoin(rows.events, _e.id == _i.event_id)
+                .where(_w.contact_id.in_(last), _w.event_type == RULE, _i.state == "waiting")
+            )
+        ).all()  # fmt: skip
+        outbox = []
+        for row in waiting:
+            outbox += await self._look(last[row.contact_id], row, view)
+        return outbox
+
+    async def _look(self, item: Item, row: Any, view: CatalogView) -> list[int]:
+        definition = await self._catalog.definition(self._connection, row.process_key, row.version)
+        holding = await evaluate(
+            self._connection,
+            [rule for _, rule in definition.by_id[row.step].rules()],
+            contact_id=row.contact_id,
+            event=row.began_with or {},
+            now=self._now,
+            segments=view.segments,
+        )
+        if not all(holding):
+            return []
+        outbox = await self._tell(item, row)
+        if outbox:
+            said = [decision.model_dump(exclude_none=True) for decision in item.result.decisions]
+            await self._connection.execute(
+                update(rows.events).where(_e.id == item.event.id).values(outcome=said)
+            )
+        return outbox
+
+    async def _tell(self, item: Item, row: Any) -> list[int]:
+        """Say to the instance that what it waits for has come, unless it was said before."""
         first = await self._connection.execute(
             update(rows.waits)
             .where(_w.instance_id == row.instance_id, _w.event_id.is_(None))
@@ -94,5 +145,5 @@ class WaitingInstances:
         item.result.decisions.append(
             Decision(process=row.process_key, decision="continued", instance=row.instance_id)
         )
-        payload = {"id": item.event.id, "type": item.event.type, "step": row.step, "visit": row.visit}
+        payload = {"id": item.event.id, "type": row.event_type, "step": row.step, "visit": row.visit}
         return await enqueue(self._connection, SIGNAL_EVENT, [row.instance_id], payload, self._now)

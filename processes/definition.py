@@ -11,17 +11,23 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from processes.clock import ZoneName
+from processes.goals import END, Goal
 from processes.problems import DocumentInvalid, Problem, problems_of
 from processes.recurrence import Recurrence
 from processes.rules import Rule
 from processes.steps import Step, StepBase
+from processes.steps.base import MOST_VISITS
 from processes.triggers import Trigger
 from processes.values import Json, Key, StepId, Tag
+from processes.windows import Cap, DeliveryWindow
 
 _STEP: TypeAdapter[StepBase] = TypeAdapter(Step)
 
 MAX_STEPS = 500
 MAX_TRIGGERS = 50
+MAX_GOALS = 20
+MAX_VISITS = 10_000
+"""So often an instance may come to a step of a loop where nothing else is said."""
 
 
 class ProcessDefinition(BaseModel):
@@ -44,6 +50,15 @@ class ProcessDefinition(BaseModel):
         description="Marketing is sent only to who did not object; transactional (an order's confirmation) always.",
     )
     time_zone: ZoneName = Field(default="UTC", description="For contacts that have none of their own.")
+    window: DeliveryWindow | None = Field(
+        default=None, description="When its messages may go; a step's own window comes first."
+    )
+    caps: list[Cap] | None = Field(
+        default=None,
+        max_length=20,
+        description="How many messages a contact may get, whoever sends them; an empty list: any number. The "
+        "settings' where it is not given, but for a transactional process none.",
+    )
     instance_key: str | None = Field(
         default=None,
         pattern=r"^(event\.key|params\.[A-Za-z_][A-Za-z0-9_]{0,63})$",
@@ -55,6 +70,13 @@ class ProcessDefinition(BaseModel):
         default=None, description="The step to begin with; the first in `steps` if not given."
     )
     steps: list[Step] = Field(min_length=1, max_length=MAX_STEPS)
+    goals: list[Goal] = Field(default_factory=list, max_length=MAX_GOALS)
+    max_visits: int = Field(
+        default=MAX_VISITS,
+        ge=1,
+        le=MOST_VISITS,
+        description="How often an instance may come to a step of a loop that does not say so itself.",
+    )
 
     @field_validator("tags")
     @classmethod
@@ -77,23 +99,30 @@ class ProcessDefinition(BaseModel):
 
     @cached_property
     def looping(self) -> frozenset[str]:
-        """The steps that lie on a loop, whose visits must be counted."""
-        return frozenset(step.id for step in self.steps if self._returns(step, _all_exits))
+        """The steps to which an instance can come twice, whose visits must be counted: those on a loop, and those
+        that follow a goal, which may lead back to where the instance has been.
+        """
+        return frozenset(step.id for step in self.steps if self._returns(step, self._ways_on))
+
+    @cached_property
+    def goal_steps(self) -> frozenset[str]:
+        """The steps to which goals lead."""
+        return frozenset(goal.then for goal in self.goals if goal.then != END)
 
     def unwaiting_loop(self) -> str | None:
-        """A step on a loop that can turn without any time passing, or None."""
-        return next((step.id for step in self.steps if self._returns(step, _instant_exits)), None)
+        """A step on a loop that can turn without any time passing, or None. Goals make none: each is met once."""
+        return next((step.id for step in self.steps if self._returns(step, _instant_ways_out)), None)
 
     def reachable(self) -> frozenset[str]:
         """The steps that an instance can come to."""
         seen: set[str] = set()
-        todo = [self.entry]
+        todo = [self.entry, *self.goal_steps]
         while todo:
             here = todo.pop()
             if here in seen or here not in self.by_id:
                 continue
             seen.add(here)
-            todo += [to for _, to in self.by_id[here].exits() if to is not None]
+            todo += [to for _, to in self.by_id[here].ways_out() if to is not None]
         return frozenset(seen)
 
     def key_of(self, event_key: str | None, params: Mapping[str, Json]) -> str | None:
@@ -115,10 +144,19 @@ class ProcessDefinition(BaseModel):
         for index, step in enumerate(self.steps):
             for place, rule in step.rules():
                 yield f"/steps/{index}/{place}", rule
+        for index, goal in enumerate(self.goals):
+            if goal.filter is not None:
+                yield f"/goals/{index}/filter", goal.filter
+            if goal.when is not None:
+                yield f"/goals/{index}/when", goal.when
 
     def document(self) -> dict[str, Any]:
         """The definition as JSON, as it was written: what was not set is left out."""
         return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
+
+    def _ways_on(self, step: StepBase) -> Iterator[str | None]:
+        yield from (to for _, to in step.ways_out())
+        yield from self.goal_steps
 
     def _returns(self, start: StepBase, exits: Callable[[StepBase], Iterable[str | None]]) -> bool:
         seen: set[str] = set()
@@ -133,12 +171,8 @@ class ProcessDefinition(BaseModel):
         return False
 
 
-def _all_exits(step: StepBase) -> Iterator[str | None]:
-    return (to for _, to in step.exits())
-
-
-def _instant_exits(step: StepBase) -> Iterator[str | None]:
-    return step.instant_exits()
+def _instant_ways_out(step: StepBase) -> Iterator[str | None]:
+    return step.instant_ways_out()
 
 
 def parse(document: Any) -> ProcessDefinition:
@@ -172,7 +206,7 @@ def _dangling(document: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _unknown_exits(index: int, step: StepBase, ids: Collection[str]) -> Iterator[Problem]:
-    for place, to in step.exits():
+    for place, to in step.ways_out():
         if to is not None and to not in ids:
             yield Problem(pointer=f"/steps/{index}/{place}", message=f"there is no step «{to}»")
 
@@ -188,6 +222,7 @@ def _graph_problems(definition: ProcessDefinition) -> Iterator[Problem]:
                 pointer=f"/steps/{index}/id", message=f"«{step.id}» is a reserved word, not a step's id"
             )
         yield from _unknown_exits(index, step, definition.by_id)
+    yield from _goal_problems(definition)
     if definition.first is not None and definition.first not in definition.by_id:
         yield Problem(pointer="/first", message=f"there is no step «{definition.first}»")
         return
@@ -204,3 +239,13 @@ def _graph_problems(definition: ProcessDefinition) -> Iterator[Problem]:
             message=f"step «{stuck}» is on a loop without a wait: put a wait into the loop "
             "(one that passes at once where its moment is past or missing does not count)",
         )
+
+
+def _goal_problems(definition: ProcessDefinition) -> Iterator[Problem]:
+    names: set[str] = set()
+    for index, goal in enumerate(definition.goals):
+        if goal.name in names:
+            yield Problem(pointer=f"/goals/{index}/name", message=f"goal «{goal.name}» stands twice")
+        names.add(goal.name)
+        if goal.then != END and goal.then not in definition.by_id:
+            yield Problem(pointer=f"/goals/{index}/then", message=f"there is no step «{goal.then}»")

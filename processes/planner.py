@@ -1,55 +1,64 @@
 """The planner: from where an instance is to what it must do next. Pure; an activity brings the facts.
 
-`arrive` and `leave` are generators: they yield the rules whose truth they need and are sent the answers, and
-return the `Plan`. The preview of a process walks the same generators without any effect.
+`arrive`, `leave` and `jump` are generators: they yield what they need to know (the rules whose truth decides, or which
+event came before) and are sent the answers, and return the `Plan`. The preview of a process walks the same generators
+without any effect.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from datetime import datetime
+from typing import Any
 
 from processes.clock import describe
 from processes.definition import ProcessDefinition
-from processes.instructions import DECIDE, End, Perform, Wait
-from processes.planning import Act, Arrival, Ask, Finish, Pass, Passed, Plan, Situation, Sleep
-from processes.rules import Rule
+from processes.goals import END, GOAL, GOAL_REACHED, Goal, goal_step
+from processes.instructions import ANY_GOAL, DECIDE, End, Perform, Wait
+from processes.planning import (
+    Act,
+    Arrival,
+    Ask,
+    Finish,
+    LookBack,
+    Pass,
+    Passed,
+    Plan,
+    Question,
+    Situation,
+    Sleep,
+)
 from processes.steps import EffectStep, StepBase
-from processes.steps.wait_for_event import WaitForEvent
 
-Planning = Generator[Sequence[Rule], Sequence[bool], Plan]
+TOO_MANY_VISITS = "max_visits"
+"""The outcome of an instance that has come to a step more often than it may, where nothing else is said."""
+
+Planning = Generator[Question, Any, Plan]
+"""What is sent depends on the question: booleans for rules, an event's id or None for a look back."""
 
 
 def arrive(
     definition: ProcessDefinition, step_id: str | None, situation: Situation, loops: Mapping[str, int]
 ) -> Planning:
-    """What follows when an instance comes to `step_id` (None: the process is complete).
+    """What follows when an instance comes to `step_id` (None: the process is complete), unless a goal is met now.
 
     `loops` counts the visits so far of the steps that lie on a loop; the plan holds it with this one's added.
     """
-    counted = dict(loops)
-    passed: list[Passed] = []
-    here = step_id
-    while here is not None:
-        step = definition.by_id[here]
-        visit = 1
-        if here in definition.looping:
-            visit = counted[here] = counted.get(here, 0) + 1
-        arrival = Arrival(situation, visit)
-        answer = step.arrive(arrival)
-        if isinstance(answer, Ask):
-            answers = yield answer.rules
-            answer = step.answered(arrival, answers)
-        match answer:
-            case Act(summary):
-                return Plan(_perform(here, visit, step.kind, summary), passed, counted)
-            case Sleep():
-                return Plan(_wait(definition, step, arrival, answer), passed, counted)
-            case Finish(outcome):
-                passed.append(Passed(here, visit, step.kind, {"outcome": outcome}))
-                return Plan(_end(outcome), passed, counted)
-            case Pass(to, result):
-                passed.append(Passed(here, visit, step.kind, result))
-                here = to
-    return Plan(_end("completed"), passed, counted)
+    plan = yield from jump(definition, situation, loops)
+    if plan is None:
+        plan = yield from _walk(definition, step_id, situation, dict(loops), [])
+    return plan
+
+
+def jump(
+    definition: ProcessDefinition, situation: Situation, loops: Mapping[str, int]
+) -> Generator[Question, Any, Plan | None]:
+    """Where the goals lead that are met now and were not before; None where there is none."""
+    met = yield from _met(definition, situation)
+    if not met:
+        return None
+    passed = [Passed(goal_step(goal.name), 1, GOAL, _reached(goal, situation)) for goal in met]
+    if met[-1].then == END:
+        return Plan(_end(GOAL_REACHED), passed, dict(loops))
+    return (yield from _walk(definition, met[-1].then, situation, dict(loops), passed))
 
 
 def leave(
@@ -59,9 +68,19 @@ def leave(
     event: str | None,
     situation: Situation,
     loops: Mapping[str, int],
-) -> Generator[Sequence[Rule], Sequence[bool], tuple[Pass, Plan]]:
-    """What follows when the wait at `step_id` is over, by the event with this id or by time (None)."""
-    over = definition.by_id[step_id].leave(Arrival(situation, visit), event)
+    limit: datetime | None = None,
+) -> Generator[Question, Any, tuple[Pass | None, Plan]]:
+    """What follows when the wait at `step_id` is over, by the event with this id or by time (None).
+
+    `limit` is until when the wait may last. Nothing is passed (None) where the instance goes on waiting.
+    """
+    step = definition.by_id[step_id]
+    arrival = Arrival(situation, visit, definition.key, limit)
+    over: Pass | Ask | Sleep = step.leave(arrival, event)
+    if isinstance(over, Ask):
+        over = step.looked(arrival, (yield over.rules))
+    if isinstance(over, Sleep):
+        return None, Plan(_wait(definition, step, arrival, over), [], dict(loops), over.limit)
     plan = yield from arrive(definition, over.to, situation, loops)
     return over, plan
 
@@ -79,8 +98,82 @@ def resume(
     if until is None:
         return _perform(step_id, visit, DECIDE, None)
     summary = f"Wait · until {describe(until, situation.zone, situation.now)}"
-    sleep = Sleep(until, summary, step.event if isinstance(step, WaitForEvent) else None)
-    return _wait(definition, step, Arrival(situation, visit), sleep)
+    sleep = Sleep(until, summary, step.awaits)
+    return _wait(definition, step, Arrival(situation, visit, definition.key), sleep)
+
+
+def put_off(definition: ProcessDefinition, step_id: str, visit: int, until: datetime, words: str) -> Wait:
+    """The instruction to try an effect again later: it may not be before `until` (UTC); `words` say why."""
+    step = definition.by_id[step_id]
+    then = _perform(step_id, visit, step.kind, step.summary() if isinstance(step, EffectStep) else None)
+    wait = Wait(do="wait", step=step_id, until=until, summary=f"{words} · step {step_id}", then=then)
+    more: dict[str, object] = {"visit": visit} if visit != 1 else {}
+    return wait.model_copy(update=more | ({"event": ANY_GOAL} if definition.goals else {}))
+
+
+def _walk(
+    definition: ProcessDefinition,
+    step_id: str | None,
+    situation: Situation,
+    counted: dict[str, int],
+    passed: list[Passed],
+) -> Planning:
+    here = step_id
+    while here is not None:
+        step = definition.by_id[here]
+        visit = 1
+        if here in definition.looping:
+            visit = counted[here] = counted.get(here, 0) + 1
+        arrival = Arrival(situation, visit, definition.key)
+        match (yield from _answer(definition, step, arrival)):
+            case Act(summary):
+                return Plan(_perform(here, visit, step.kind, summary), passed, counted)
+            case Sleep() as sleep:
+                return Plan(_wait(definition, step, arrival, sleep), passed, counted, sleep.limit)
+            case Finish(outcome, result):
+                passed.append(Passed(here, visit, step.kind, {**result, "outcome": outcome}))
+                return Plan(_end(outcome), passed, counted)
+            case Pass(to, result):
+                passed.append(Passed(here, visit, step.kind, result))
+                here = to
+    return Plan(_end("completed"), passed, counted)
+
+
+def _answer(
+    definition: ProcessDefinition, step: StepBase, arrival: Arrival
+) -> Generator[Question, Any, Act | Sleep | Finish | Pass]:
+    """What the step says to an arrival once it knows all that it asks; its limit of visits comes first."""
+    most = step.max_visits or definition.max_visits
+    if arrival.visit > most:
+        beyond = {"max_visits": most}
+        if step.on_max_visits is None:
+            return Finish(TOO_MANY_VISITS, beyond)
+        return Pass(step.on_max_visits, {**beyond, "to": step.on_max_visits})
+    answer = step.arrive(arrival)
+    while isinstance(answer, Ask | LookBack):
+        if isinstance(answer, Ask):
+            answer = step.answered(arrival, (yield answer.rules))
+        else:
+            answer = step.found(arrival, (yield answer))
+    return answer
+
+
+def _met(definition: ProcessDefinition, situation: Situation) -> Generator[Question, Any, list[Goal]]:
+    """The goals that are met now, in their order; after one that ends the instance none counts."""
+    missing = [goal for goal in definition.goals if goal.name not in situation.reached]
+    rules = [goal.when for goal in missing if goal.when is not None]
+    answers = iter((yield rules) if rules else ())
+    met: list[Goal] = []
+    for goal in missing:
+        is_met = goal.name in situation.came if goal.when is None else next(answers)
+        if is_met and not (met and met[-1].then == END):
+            met.append(goal)
+    return met
+
+
+def _reached(goal: Goal, situation: Situation) -> dict[str, Any]:
+    by = {"rule": True} if goal.when is not None else {"event": situation.came[goal.name]}
+    return {**by, "to": goal.then}
 
 
 def _wait(definition: ProcessDefinition, step: StepBase, arrival: Arrival, sleep: Sleep) -> Wait:
@@ -92,13 +185,15 @@ def _wait(definition: ProcessDefinition, step: StepBase, arrival: Arrival, sleep
         then=_after(definition, step, arrival, sleep),
     )
     more = {"visit": arrival.visit} if arrival.visit != 1 else {}
-    return wait.model_copy(update=more | ({"event": sleep.event} if sleep.event is not None else {}))
+    event = sleep.event or (ANY_GOAL if definition.goals else None)
+    return wait.model_copy(update=more | ({"event": event} if event is not None else {}))
 
 
 def _after(definition: ProcessDefinition, step: StepBase, arrival: Arrival, sleep: Sleep) -> Perform:
     """What runs when the wait is over: the next effect at once where nothing is to be decided before it."""
-    if sleep.event is None:
-        follower = definition.by_id.get(step.leave(arrival, None).to or "")
+    if sleep.event is None and not definition.goals:
+        over = step.leave(arrival, None)
+        follower = definition.by_id.get(over.to or "") if isinstance(over, Pass) else None
         if isinstance(follower, EffectStep) and follower.id not in definition.looping:
             return _perform(follower.id, 1, follower.kind, follower.summary())
     return _perform(step.id, arrival.visit, DECIDE, None)

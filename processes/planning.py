@@ -3,11 +3,12 @@
 Pure values. The planner (`processes/planner.py`) puts them together; an activity brings the facts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from processes.goals import GOAL, goal_step
 from processes.instructions import End, Perform, Wait
 from processes.rules import Rule
 from processes.values import Json
@@ -18,21 +19,31 @@ class Situation:
     """What a decision may look at, read in the transaction that records it.
 
     `now` is the workflow's clock (UTC); `zone` is the contact's, or the process's where the contact has none;
-    `fields` are the contact's own; `event` is the params of the event that started the instance.
+    `fields` are the contact's own; `event` is the params of the event that started the instance; `contact` is
+    our id. `reached` are the goals that this instance has met and acted on; `came` are those whose event has come
+    since, with that event's id.
     """
 
     now: datetime
     zone: str
     fields: Mapping[str, Json] = field(default_factory=dict)
     event: Mapping[str, Json] = field(default_factory=dict)
+    contact: str = ""
+    reached: frozenset[str] = frozenset()
+    came: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An instance arrives at a step, for the `visit`-th time."""
+    """An instance arrives at a step of a process (its key) for the `visit`-th time, or leaves it.
+
+    `limit` (UTC) is until when the wait here may last, as it was recorded on the arrival.
+    """
 
     situation: Situation
     visit: int
+    process: str
+    limit: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,19 @@ class Ask:
     """The step cannot say before it knows which of these rules hold."""
 
     rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LookBack:
+    """The step cannot say before it knows whether an event of a type has come already: the oldest since an instant
+    (UTC) that meets the filter and has the instance's key. The event that started the instance does not count, nor
+    one that an earlier visit of the step has taken.
+    """
+
+    step: str
+    event: str
+    since: datetime
+    filter: Rule | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +76,15 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Wait until an instant (UTC), or for an event of a type that comes first."""
+    """Wait until an instant (UTC), or for an event of a type that comes first.
+
+    `limit` is the end of a wait that looks again before it, at `until`.
+    """
 
     until: datetime
     summary: str
     event: str | None = None
+    limit: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +92,7 @@ class Finish:
     """The instance ends here."""
 
     outcome: str
+    result: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +102,9 @@ class Act:
     summary: str | None = None
 
 
-Answer = Ask | Pass | Sleep | Finish | Act
+Answer = Ask | LookBack | Pass | Sleep | Finish | Act
+Question = Sequence[Rule] | LookBack
+"""What the planner asks: which rules hold (a list of booleans), or which event there is (its id, or None)."""
 
 
 @dataclass(slots=True)
@@ -88,11 +119,17 @@ class Passed:
 
 @dataclass(slots=True)
 class Plan:
-    """What comes next, and what was passed on the way there."""
+    """What comes next, and what was passed on the way there. `limit` is the end of a wait that looks again."""
 
     next: Perform | Wait | End
     passed: list[Passed]
     loops: dict[str, int]
+    limit: datetime | None = None
+
+    @property
+    def goals(self) -> list[str]:
+        """The names of the goals that led here."""
+        return [passed.step.removeprefix(goal_step("")) for passed in self.passed if passed.kind == GOAL]
 
     @property
     def position(self) -> tuple[str | None, int]:

@@ -19,8 +19,6 @@ MIDNIGHT: Final = time(0)
 
 Channel = Literal["email", "sms", "messenger", "push", "letter"]
 """The channels on which a person gets messages."""
-LOUD_CHANNELS: Final = frozenset({"email", "sms", "messenger", "push"})
-"""Those whose messages come at the very moment: windows hold them. A letter comes days later."""
 
 
 def _zone(value: str) -> str:

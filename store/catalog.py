@@ -4,7 +4,7 @@ Kept parsed in memory for as long as the catalog's stamp stands still; each tran
 it makes anyway, so a change is seen by the next transaction of every process.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -14,8 +14,11 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from processes.definition import ProcessDefinition
+from processes.hearing import heard_by
+from processes.instructions import RULE
 from processes.rules import Rule, parse_rule
 from processes.steps.wait_for_event import WaitForEvent
+from processes.steps.wait_for_rule import WaitForRule
 from processes.triggers import Trigger
 from processes.values import Json
 from store import rows
@@ -72,6 +75,11 @@ class CatalogView:
     processes: Mapping[str, ProcessView] = field(default_factory=dict)
     listeners: Mapping[str, tuple[Listening, ...]] = field(default_factory=dict)
     awaited: frozenset[str] = frozenset()
+    """The event types that an instance of any version may wait for; RULE where one may wait for a rule."""
+    looked_back: frozenset[str] = frozenset()
+    """Those of them that may have come before they are waited for."""
+    goals: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """The keys of the processes that have a goal by an event, in any version, under its type."""
     event_types: Mapping[str, EventTypeView] = field(default_factory=dict)
     templates: Mapping[str, TemplateView] = field(default_factory=dict)
     lists: frozenset[str] = frozenset()
@@ -79,8 +87,10 @@ class CatalogView:
 
     def hears(self, event_type: str, params: Mapping[str, Json]) -> bool:
         """Whether a trigger means such an event, or an instance may wait for its type."""
-        return event_type in self.awaited or any(
-            listening.trigger.matches(params) for listening in self.listeners.get(event_type, ())
+        return (
+            event_type in self.awaited
+            or event_type in self.goals
+            or any(listening.trigger.matches(params) for listening in self.listeners.get(event_type, ()))
         )
 
 
@@ -153,27 +163,51 @@ async def _load(connection: AsyncConnection, stamp: int) -> CatalogView:
             event_type, _ = trigger.listens_to()
             if event_type:
                 listeners.setdefault(event_type, []).append(Listening(process, trigger))
-    versions = await connection.execute(select(v.c.process_key, v.c.version, v.c.definition))
-    awaited = {
-        step.event
-        for row in versions
-        for step in parse_stored(row.process_key, row.version, row.definition).steps
-        if isinstance(step, WaitForEvent)
-    }
+    versions = [
+        parse_stored(row.process_key, row.version, row.definition)
+        for row in await connection.execute(select(v.c.process_key, v.c.version, v.c.definition))
+    ]
     types = await connection.execute(select(rows.event_types))
     templates = await connection.execute(select(rows.templates))
     segments = await connection.execute(select(rows.segments.c.key, rows.segments.c.rule))
     lists = await connection.execute(select(rows.lists.c.key))
+    rules = {r.key: None if r.rule is None else parse_rule(r.rule) for r in segments}
     return CatalogView(
         stamp=stamp,
         processes=processes,
         listeners={key: tuple(found) for key, found in listeners.items()},
-        awaited=frozenset(awaited),
+        awaited=_awaited(versions, rules),
+        looked_back=frozenset(
+            step.event
+            for version in versions
+            for step in version.steps
+            if isinstance(step, WaitForEvent) and step.look_back is not None
+        ),
+        goals=_goals(versions),
         event_types={r.key: EventTypeView(r.key, r.params_schema, r.creates_contacts) for r in types},
         templates={
             r.key: TemplateView(r.key, r.revision, r.subject, r.mjml, r.html, r.text, r.sender, r.reply_to)
             for r in templates
         },
         lists=frozenset(r.key for r in lists),
-        segments={r.key: None if r.rule is None else parse_rule(r.rule) for r in segments},
+        segments=rules,
     )
+
+
+def _awaited(versions: Iterable[ProcessDefinition], segments: Mapping[str, Rule | None]) -> frozenset[str]:
+    found: set[str] = set()
+    for step in (step for version in versions for step in version.steps):
+        if isinstance(step, WaitForEvent):
+            found.add(step.event)
+        elif isinstance(step, WaitForRule):
+            found |= {RULE, *heard_by(step.when, segments)}
+    return frozenset(found)
+
+
+def _goals(versions: Iterable[ProcessDefinition]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for version in versions:
+        for goal in version.goals:
+            if goal.event is not None:
+                found.setdefault(goal.event, set()).add(version.key)
+    return {event_type: frozenset(keys) for event_type, keys in found.items()}

@@ -9,7 +9,10 @@ from store import rows
 
 _m = rows.messages.c
 
-REACHED = ("claimed", "sent", "unknown", "complained")
+SOFT_BOUNCED, BOUNCED, COMPLAINED = "soft_bounced", "bounced", "complained"
+CAME_BACK = (SOFT_BOUNCED, BOUNCED, COMPLAINED)
+"""The states of messages that came back; no send overwrites them."""
+REACHED = ("claimed", "sent", "unknown", COMPLAINED)
 """The states of messages that a contact has got, or may have."""
 
 
@@ -27,6 +30,15 @@ async def newest(
         .limit(number)
     )
     return list(found.scalars())
+
+
+async def withdraw(connection: AsyncConnection, message: str, why: str, now: datetime) -> None:
+    """Close a message that waited for a next try and will have none."""
+    await connection.execute(
+        update(rows.messages)
+        .where(_m.id == message, _m.state == "retrying")
+        .values(state="withdrawn", detail=why, closed_at=now)
+    )
 
 
 async def abandon(connection: AsyncConnection, instance: str, now: datetime) -> None:

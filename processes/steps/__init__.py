@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Union
 
 from pydantic import Field
 
-from processes.steps.base import EffectStep, Needs, StepBase
+from processes.steps.base import EffectStep, Needs, SendStep, StepBase
 
 _BASE = "base"
 
@@ -31,4 +31,4 @@ if TYPE_CHECKING:
 else:
     Step = Annotated[Union[tuple(STEP_KINDS.values())], Field(discriminator="type")]  # noqa: UP007
 
-__all__ = ["STEP_KINDS", "EffectStep", "Needs", "Step", "StepBase"]
+__all__ = ["STEP_KINDS", "EffectStep", "Needs", "SendStep", "Step", "StepBase"]

@@ -8,10 +8,12 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from processes.planning import Act, Answer, Arrival, Pass
+from processes.planning import Act, Answer, Arrival, Ask, Pass, Sleep
 from processes.rules import Rule
 from processes.values import StepId
 from processes.windows import DeliveryWindow
+
+MOST_VISITS = 1_000_000
 
 Next = Annotated[
     StepId | None, Field(default=None, description="The step that follows; none: the process is complete.")
@@ -41,6 +43,32 @@ class StepBase(BaseModel):
 
     id: StepId
     name: str | None = Field(default=None, max_length=200)
+    max_visits: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_VISITS,
+        description="On a loop; the process's limit where it is not given.",
+    )
+    on_max_visits: StepId | None = Field(
+        default=None, description="Where one visit more leads; none: the instance ends as `max_visits`."
+    )
+
+    @property
+    def awaits(self) -> str | None:
+        """The type of the event that may end a wait here, or what stands for it (RULE)."""
+        return None
+
+    def ways_out(self) -> Iterator[tuple[str, str | None]]:
+        """Every exit, and where too many visits lead."""
+        yield from self.exits()
+        if self.on_max_visits is not None:
+            yield "on_max_visits", self.on_max_visits
+
+    def instant_ways_out(self) -> Iterator[str | None]:
+        """Every instant exit, and where too many visits lead: that takes no time either."""
+        yield from self.instant_exits()
+        if self.on_max_visits is not None:
+            yield self.on_max_visits
 
     def exits(self) -> Iterator[tuple[str, str | None]]:
         """Every way out: the place in the step that names it, and the step named (None: complete)."""
@@ -54,13 +82,21 @@ class StepBase(BaseModel):
         """What happens when an instance arrives."""
         raise NotImplementedError
 
-    def answered(self, arrival: Arrival, answers: Sequence[bool]) -> Pass:
+    def answered(self, arrival: Arrival, answers: Sequence[bool]) -> Answer:
         """What follows once the rules asked for are known."""
         raise NotImplementedError(f"{self.kind} asks nothing")
 
-    def leave(self, arrival: Arrival, event: str | None) -> Pass:
+    def found(self, arrival: Arrival, event: str | None) -> Answer:
+        """What follows once it is known which event (its id) came before the arrival."""
+        raise NotImplementedError(f"{self.kind} does not look back")
+
+    def leave(self, arrival: Arrival, event: str | None) -> Pass | Ask:
         """What follows when the wait here is over, by time or by the event with this id."""
         raise NotImplementedError(f"{self.kind} does not wait")
+
+    def looked(self, arrival: Arrival, answers: Sequence[bool]) -> Pass | Sleep:
+        """What follows at the end of a wait once the rules asked for are known: on, or asleep again."""
+        raise NotImplementedError(f"{self.kind} asks nothing when it is left")
 
     def needs(self) -> Needs:
         """What must exist for this step to work."""

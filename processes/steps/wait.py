@@ -1,15 +1,17 @@
-"""Wait (S4): for a duration, until a moment, until a weekday and local time, or until a contact's date."""
+"""Wait (S4): for a duration, until a moment, a weekday and local time, a contact's date, or a date of the event."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from processes.clock import (
+    WEEKDAYS,
     Duration,
     LocalTime,
     SignedDuration,
+    Weekday,
     ZoneName,
     add,
     date_moment,
@@ -20,12 +22,10 @@ from processes.clock import (
     parse_day,
     parse_moment,
 )
-from processes.planning import Answer, Arrival, Finish, Pass, Sleep
+from processes.planning import Answer, Arrival, Finish, Pass, Situation, Sleep
+from processes.rules import Path, is_index
 from processes.steps.base import Next, StepBase
-from processes.values import FieldName, StepId
-
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-WEEKDAYS: tuple[str, ...] = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+from processes.values import FieldName, Json, StepId
 
 
 class WeekdayTime(BaseModel):
@@ -52,8 +52,38 @@ class ContactDate(BaseModel):
     if_missing: Literal["continue", "end"] | StepId = "continue"
 
 
+class EventDate(BaseModel):
+    """A date, or a date and time, in a param of the event that started the instance, with an offset.
+
+    With `at`, its day counts as written, at this local time, as with a contact's date; without, its own time counts
+    (local in the zone where it says no offset, 00:00 where it is a day only).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    param: Path = Field(examples=["appointment", "order.delivery"])
+    offset: SignedDuration = SignedDuration()
+    at: LocalTime | None = None
+    if_missing: Literal["continue", "end"] | StepId = "continue"
+
+    def moment(self, params: Mapping[str, Json], zone: str) -> datetime | None:
+        """The moment (UTC), or None where the event has no such date."""
+        value: Json = dict(params)
+        for part in self.param.split("."):
+            if isinstance(value, list) and is_index(part) and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                value = value.get(part) if isinstance(value, dict) else None
+        day = parse_day(value)
+        if day is None or not has_year(day):
+            return None
+        if self.at is not None:
+            return date_moment(day, self.offset, self.at, zone)
+        return add(parse_moment(str(value), zone), self.offset, zone)
+
+
 class Wait(StepBase):
-    """Wait for exactly one of `for`, `until`, `weekday`, `date`.
+    """Wait for exactly one of `for`, `until`, `weekday`, `date`, `event_date`.
 
     Days, weeks and months are calendar time in the zone (the same local time of day); hours and less are elapsed
     time. `if_past` says what to do when the moment is past already: `continue`, `end`, or a step's id.
@@ -67,6 +97,7 @@ class Wait(StepBase):
     until: str | None = Field(default=None, max_length=40, examples=["2026-12-24T09:00"])
     weekday: WeekdayTime | None = None
     date: ContactDate | None = None
+    event_date: EventDate | None = None
     zone: ZoneName | None = Field(default=None, description="IANA name; the contact's where it is not given.")
     if_past: Literal["continue", "end"] | StepId = "continue"
     next: Next = None
@@ -80,12 +111,15 @@ class Wait(StepBase):
                 ("until", self.until),
                 ("weekday", self.weekday),
                 ("date", self.date),
+                ("event_date", self.event_date),
             )
             if value is not None
         ]
         if len(given) != 1:
             listed = " and ".join(f"«{name}»" for name in given) or "none"
-            raise ValueError(f"give exactly one of «for», «until», «weekday» and «date», not {listed}")
+            raise ValueError(
+                f"give exactly one of «for», «until», «weekday», «date» and «event_date», not {listed}"
+            )
         if self.until is not None:
             parse_moment(self.until, self.zone or "UTC")
         return self
@@ -97,21 +131,24 @@ class Wait(StepBase):
             yield "if_past", self.if_past
         if self.date is not None and self.date.if_missing not in {"continue", "end"}:
             yield "date/if_missing", self.date.if_missing
+        if self.event_date is not None and self.event_date.if_missing not in {"continue", "end"}:
+            yield "event_date/if_missing", self.event_date.if_missing
 
     def instant_exits(self) -> Iterator[str | None]:
         """Where what is past or missing leads; a duration, a weekday and an anniversary are never past."""
-        if self.until is not None or (self.date is not None and not self.date.every_year):
+        may_be_past = self.until is not None or self.event_date is not None
+        if may_be_past or (self.date is not None and not self.date.every_year):
             yield self._target(self.if_past)
-        if self.date is not None:
-            yield self._target(self.date.if_missing)
+        for date in (self.date, self.event_date):
+            if date is not None:
+                yield self._target(date.if_missing)
 
     def arrive(self, arrival: Arrival) -> Answer:
         """Sleep until the moment, or do what `if_past` or `if_missing` says."""
         now, zone = arrival.situation.now, self.zone or arrival.situation.zone
         until = self._moment(arrival, zone)
         if until is None:
-            choice, field = (self.date.if_missing, self.date.field) if self.date else ("continue", "none")
-            return self._instead(choice, f"no date in {field}")
+            return self._missing()
         if until == now and (self.weekday is not None or (self.date is not None and self.date.every_year)):
             return Pass(self.next, {"not_waited": "it is that moment now"})
         if until <= now:
@@ -122,6 +159,14 @@ class Wait(StepBase):
     def leave(self, arrival: Arrival, event: str | None) -> Pass:
         """On to what follows."""
         return Pass(self.next, {})
+
+    def _missing(self) -> Answer:
+        if self.event_date is not None:
+            return self._instead(
+                self.event_date.if_missing, f"no date in the event's {self.event_date.param}"
+            )
+        choice, field = (self.date.if_missing, self.date.field) if self.date else ("continue", "none")
+        return self._instead(choice, f"no date in {field}")
 
     def _instead(self, choice: str, why: str) -> Answer:
         if choice == "end":
@@ -142,14 +187,19 @@ class Wait(StepBase):
         if self.weekday is not None:
             days = frozenset(WEEKDAYS.index(day) for day in self.weekday.days)
             return next_weekday(after, days, self.weekday.at, zone)
-        if self.date is None:
-            return None
-        day = parse_day(arrival.situation.fields.get(self.date.field))
-        if day is None or not (self.date.every_year or has_year(day)):
-            return None
         try:
-            if self.date.every_year:
-                return next_anniversary(day, after, self.date.offset, self.date.at, zone)
-            return date_moment(day, self.date.offset, self.date.at, zone)
+            return self._date_moment(after, arrival.situation, zone)
         except ValueError:  # past the calendar's end: systems write 9999-12-31 for "never"
             return None
+
+    def _date_moment(self, after: datetime, situation: Situation, zone: str) -> datetime | None:
+        if self.event_date is not None:
+            return self.event_date.moment(situation.event, zone)
+        if self.date is None:
+            return None
+        day = parse_day(situation.fields.get(self.date.field))
+        if day is None or not (self.date.every_year or has_year(day)):
+            return None
+        if self.date.every_year:
+            return next_anniversary(day, after, self.date.offset, self.date.at, zone)
+        return date_moment(day, self.date.offset, self.date.at, zone)

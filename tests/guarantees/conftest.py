@@ -1,13 +1,11 @@
-"""Parts that the guarantees need beside the common ones: a second process's services, an engine without a worker."""
+"""Parts that the guarantees need beside the common ones: a second process's services."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from intake.sweeper import Sweeper
 from runtime import Services, connect_services
 from settings import Settings
-from tests.support.engine import Engine
 
 
 @pytest.fixture
@@ -16,12 +14,3 @@ async def second(settings: Settings) -> AsyncIterator[Services]:
     services = await connect_services(settings, lazy=False)
     yield services
     await services.close()
-
-
-@pytest.fixture
-def idle(services: Services) -> Engine:
-    """All parts and no worker: what is started stays pending."""
-    return Engine(
-        services,
-        Sweeper(services.database, services.catalog, services.dispatcher, services.client, seconds=0.2),
-    )

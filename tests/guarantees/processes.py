@@ -17,6 +17,8 @@ from tests.support.engine import Engine
 from tests.support.waiting import eventually
 
 LONG_WAIT: dict[str, Any] = {"id": "rest", "type": "wait", "for": "30 days"}
+WAYS = {"next", "else", "outcome", "branches"}
+"""A step with one of these says itself what follows it."""
 TAG: dict[str, Any] = {"id": "tag", "type": "add_tag", "tag": "passed"}
 
 
@@ -51,9 +53,9 @@ def process(
     """A process started by `go`. A step that does not say what follows it is followed by the next one."""
     following = [step["id"] for step in steps[1:]] + [None]
     joined = [
-        step if any(way in step for way in ("next", "else", "outcome")) or then is None else {**step, "next": then}
+        step if WAYS & step.keys() or then is None else {**step, "next": then}
         for step, then in zip(steps, following, strict=True)
-    ]  # fmt: skip
+    ]
     return {
         "key": key,
         "name": key,

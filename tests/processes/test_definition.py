@@ -12,7 +12,9 @@ COND = {"id": "c", "type": "condition"}
 HOOK = {"id": "h", "type": "webhook"}
 MAIL = {"id": "m", "type": "send_email", "template": "t"}
 EVENT = {"type": "event", "event": "e"}
-ONE_WAIT = "give exactly one of «for», «until», «weekday» and «date»"
+ASK = {"id": "w", "type": "wait_for_event", "event": "e", "within": "1d"}
+UNTIL = {"id": "w", "type": "wait_for_rule", "when": {"tag": "x"}, "within": "1d"}
+ONE_WAIT = "give exactly one of «for», «until», «weekday», «date» and «event_date»"
 
 
 def on(trigger: dict[str, Any]) -> dict[str, Any]:
@@ -21,6 +23,17 @@ def on(trigger: dict[str, Any]) -> dict[str, Any]:
 
 def first(step: dict[str, Any]) -> dict[str, Any]:
     return steps(step)
+
+
+def split(*shares: Any, hold_out: Any = None) -> dict[str, Any]:
+    branches = [{"name": f"b{number}", "share": share} for number, share in enumerate(shares)]
+    held = {} if hold_out is None else {"hold_out": {"share": hold_out}}
+    return {"id": "s", "type": "split", "branches": branches, **held}
+
+
+def goal(**changes: Any) -> dict[str, Any]:
+    written = {"name": "g", "event": "e"} | changes
+    return process(goals=[{name: value for name, value in written.items() if value is not None}])
 
 
 BAD: list[tuple[str, Any, str, str]] = [
@@ -147,6 +160,73 @@ BAD: list[tuple[str, Any, str, str]] = [
         "rule with a slip", first({**COND, "branches": [{"when": {"list": "news", "statuss": "subscribed"}}]}),
         "/steps/0/branches/0/when/statuss", "did you mean status?",
     ),
+    (
+        "date of an event without a param", first(wait(event_date={"offset": "-1d"})),
+        "/steps/0/event_date/param", "this field is required",
+    ),
+    (
+        "date of an event in a bad param", first(wait(event_date={"param": "a..b"})),
+        "/steps/0/event_date/param", "names parted by dots",
+    ),
+    (
+        "a missing date of an event leads nowhere", first(wait(event_date={"param": "day", "if_missing": "z"})),
+        "/steps/0/event_date/if_missing", "there is no step «z»",
+    ),
+    ("nothing to look back", first({**ASK, "look_back": "0d"}), "/steps/0/look_back", "'0d' is zero"),
+    ("wait for no rule", first({"id": "w", "type": "wait_for_rule", "within": "1d"}), "/steps/0/when", "required"),
+    (
+        "wait for a rule without a limit", first({"id": "w", "type": "wait_for_rule", "when": {"tag": "x"}}),
+        "/steps/0/within", "this field is required",
+    ),
+    (
+        "a rule looked at too often", first({**UNTIL, "every": "30s"}),
+        "/steps/0", "«every» is 30 seconds; a rule is looked at once a minute at most",
+    ),
+    # Splits
+    ("split into nothing", first({"id": "s", "type": "split", "branches": []}), "/steps/0/branches", "at least 1"),
+    ("shares short of the whole", first(split(0.5, 0.4)), "/steps/0", "the shares sum to 0.9, not to 1"),
+    ("shares past the whole", first(split(0.5, 0.5, hold_out=0.0001)), "/steps/0", "the shares sum to 1.0001, not"),
+    ("a share in per cent", first(split(50, 0.5)), "/steps/0/branches/0/share", "50 is not a share"),
+    ("a negative share", first(split(-0.1, 1)), "/steps/0/branches/0/share", "-0.1 is not a share"),
+    ("a share that is a text", first(split("0.5", 0.5)), "/steps/0/branches/0/share", "'0.5' is not a share"),
+    ("a share that is true", first(split(True)), "/steps/0/branches/0/share", "true is not a share"),
+    ("no number", first(split(float("nan"), 1)), "/steps/0/branches/0/share", "nan is not a share"),
+    ("a third", first(split(1 / 3, 1)), "/steps/0/branches/0/share", "more than four decimal places"),
+    ("a bad share held out", first(split(1, hold_out=2)), "/steps/0/hold_out/share", "2 is not a share"),
+    (
+        "two branches of one name",
+        first({"id": "s", "type": "split", "branches": [{"name": "a", "share": 0.5}] * 2}),
+        "/steps/0", "a name of its own",
+    ),
+    (
+        "a branch called as the hold-out",
+        first({"id": "s", "type": "split", "branches": [{"name": "hold_out", "share": 1}]}),
+        "/steps/0", "none is called «hold_out»",
+    ),
+    (
+        "a branch of a split leads nowhere",
+        first({"id": "s", "type": "split", "branches": [{"name": "a", "share": 1, "next": "z"}]}),
+        "/steps/0/branches/0/next", "there is no step «z»",
+    ),
+    (
+        "the hold-out leads nowhere", first({**split(1), "hold_out": {"share": 0, "next": "z"}}),
+        "/steps/0/hold_out/next", "there is no step «z»",
+    ),
+    # Goals
+    ("goal of nothing", goal(event=None), "/goals/0", "give exactly one of «event» and «when»"),
+    ("goal of two kinds", goal(when={"tag": "x"}), "/goals/0", "give exactly one of «event» and «when»"),
+    (
+        "filter of a rule", goal(event=None, when={"tag": "x"}, filter={"tag": "y"}),
+        "/goals/0", "«filter» is about the event",
+    ),
+    ("goal without a name", goal(name=None), "/goals/0/name", "this field is required"),
+    ("bad name of a goal", goal(name="Done!"), "/goals/0/name", "should match pattern"),
+    ("bad rule of a goal", goal(event=None, when={"tags": "x"}), "/goals/0/when", "needs exactly one of"),
+    ("goal leads nowhere", goal(then="z"), "/goals/0/then", "there is no step «z»"),
+    (
+        "goal twice", process(goals=[{"name": "g", "event": "e"}, {"name": "g", "event": "f"}]),
+        "/goals/1/name", "goal «g» stands twice",
+    ),
     # What other kinds want
     ("no URL", first({**HOOK, "url": "example.com"}), "/steps/0/url", "valid URL"),
     ("URL of another kind", first({**HOOK, "url": "ftp://example.com"}), "/steps/0/url", "'http' or 'https'"),
@@ -192,6 +272,23 @@ BAD: list[tuple[str, Any, str, str]] = [
         "loop whose date may be missing",
         steps(wait(date={"field": "b", "at": "09:00", "every_year": True}, next="a"), tag("a", "w")),
         "/steps/0", "on a loop without a wait",
+    ),
+    (
+        "loop whose date of an event may be past",
+        steps(wait(event_date={"param": "day", "if_missing": "end"}, next="a"), tag("a", "w")), "/steps/0", "a loop",
+    ),
+    ("loop that looks back", steps({**ASK, "look_back": "1d", "next": "a"}, tag("a", "w")), "/steps/0", "a loop"),
+    ("loop whose rule may hold", steps({**UNTIL, "next": "a"}, tag("a", "w")), "/steps/0", "on a loop without a wait"),
+    (
+        "loop by what is too much",
+        steps(wait(**{"for": "1d", "max_visits": 1, "on_max_visits": "a"}), tag("a", "w")),
+        "/steps/0", "on a loop without a wait",
+    ),
+    ("no visit", first({**tag("a"), "max_visits": 0}), "/steps/0/max_visits", "greater than or equal to 1"),
+    ("no visit of all", process(max_visits=0), "/max_visits", "greater than or equal to 1"),
+    (
+        "too many visits lead nowhere", first({**tag("a"), "on_max_visits": "z"}),
+        "/steps/0/on_max_visits", "there is no step «z»",
     ),
     (
         "loop whose date may be past",
@@ -269,7 +366,11 @@ def test_a_good_definition_is_taken(document: dict[str, Any]) -> None:
 
 EVERYTHING = process(
     description="All there is", tags=["a", "b"], list="news", purpose="transactional", time_zone="Europe/Prague",
-    instance_key="params.order", recurrence={"mode": "once_per", "period": "1h 30m"}, first="ask",
+    instance_key="params.order", recurrence={"mode": "once_per", "period": "1h 30m"}, first="ask", max_visits=50,
+    goals=[
+        {"name": "bought", "event": "order.paid", "filter": {"event": "total", "at_least": 5}, "then": "tag"},
+        {"name": "rich", "when": {"contact": "score", "at_least": 9}},
+    ],
     triggers=[
         {"type": "event", "event": "order.created", "filter": {"event": "total", "at_least": 5}, "max_age": "2d"},
         {"type": "event", "event": "order.cancelled", "does": "stop"},
@@ -296,10 +397,23 @@ EVERYTHING = process(
             "date": {"field": "visit", "offset": "-3d", "at": "09:00", "if_missing": "weekday"},
         },
         {"id": "weekday", "type": "wait", "weekday": {"days": ["monday"], "at": "09:00:30"}, "next": "until"},
-        {"id": "until", "type": "wait", "until": "2026-12-24T09:00", "next": "reply"},
+        {"id": "until", "type": "wait", "until": "2026-12-24T09:00", "next": "visit"},
+        {
+            "id": "visit", "type": "wait", "if_past": "continue", "next": "rich",
+            "event_date": {"param": "order.delivery", "offset": "-1d", "at": "09:00", "if_missing": "end"},
+        },
+        {
+            "id": "rich", "type": "wait_for_rule", "when": {"contact": "score", "at_least": 5}, "within": "P7D",
+            "every": "PT2H", "next": "draw", "on_timeout": "over",
+        },
+        {
+            "id": "draw", "type": "split", "hold_out": {"share": 0.1, "next": "over"},
+            "branches": [{"name": "a", "share": 0.45, "next": "reply"}, {"name": "b", "share": 0.45}],
+        },
         {
             "id": "reply", "type": "wait_for_event", "event": "replied", "within": "P2D", "next": "tag",
-            "filter": {"event": "stars", "greater_than": 3},
+            "filter": {"event": "stars", "greater_than": 3}, "look_back": "P1D",
+            "max_visits": 3, "on_max_visits": "tag",
         },
         {"id": "tag", "type": "add_tag", "tag": "x", "next": "untag"},
         {"id": "untag", "type": "remove_tag", "tag": "x", "next": "join"},

@@ -1,6 +1,6 @@
 """The planner: from where an instance is to what comes next, by itself, without a database or a server."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -9,25 +9,22 @@ import pytest
 from processes.definition import parse
 from processes.instructions import DECIDE, End, Perform, Wait
 from processes.planner import arrive, leave
-from processes.planning import Pass, Passed, Plan, Situation
-from processes.rules import Rule
+from processes.planning import Pass, Passed, Plan, Question, Situation
 from tests.processes.documents import steps, tag, wait
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 T = TypeVar("T")
 
 
-def answer(
-    planning: Generator[Sequence[Rule], Sequence[bool], T], *answers: Sequence[bool]
-) -> tuple[T, list[Sequence[Rule]]]:
+def answer(planning: Generator[Question, Any, T], *answers: Any) -> tuple[T, list[Any]]:
     """Run the planner with these answers; gives its result and what it asked."""
-    asked: list[Sequence[Rule]] = []
+    asked: list[Any] = []
     given = iter(answers)
     try:
-        rules = next(planning)
+        question = next(planning)
         while True:
-            asked.append(rules)
-            rules = planning.send(next(given))
+            asked.append(question)
+            question = planning.send(next(given))
     except StopIteration as finished:
         assert not list(given), "the planner asked less than was expected"
         return finished.value, asked
@@ -35,7 +32,7 @@ def answer(
 
 def plan(
     document: dict[str, Any],
-    *answers: Sequence[bool],
+    *answers: Any,
     at: str | None = "",
     loops: Mapping[str, int] | None = None,
 ) -> Plan:
@@ -46,13 +43,15 @@ def plan(
 
 
 def after_wait(
-    document: dict[str, Any], step: str, *answers: Sequence[bool], event: str | None = None, **loops: int
+    document: dict[str, Any], step: str, *answers: Any, event: str | None = None, **loops: int
 ) -> tuple[Pass, Plan]:
     """What follows when the wait at a step is over."""
     definition = parse(document)
     visit = loops.get(step, 1)
     planning = leave(definition, step, visit, event, Situation(NOW, "UTC"), loops)
-    return answer(planning, *answers)[0]
+    over, following = answer(planning, *answers)[0]
+    assert over is not None
+    return over, following
 
 
 def test_a_step_with_an_effect_is_performed_by_the_activity_of_its_kind() -> None:

@@ -13,6 +13,8 @@ from processes.steps import STEP_KINDS
 ROOT = Path(__file__).parent.parent.parent
 ROW = re.compile(r"^\| `(?P<kind>[a-z_]+)` \| (?P<cells>.*) \|$", re.MULTILINE)
 NO_KIND = {"test_registry.py"}
+OF_EVERY_KIND = {"id", "name", "type", "max_visits", "on_max_visits"}
+"""Fields that the page tells above its table."""
 
 
 def rows() -> dict[str, list[str]]:
@@ -36,7 +38,7 @@ def test_a_kind_has_its_model_its_activity_its_tests_and_its_row(kind: str) -> N
     assert does
     assert recorded
     assert source == re.search(r"\((S\d+)\)", import_module(model.__module__).__doc__ or "")[1]  # type: ignore[index]
-    own = {f.alias or name for name, f in model.model_fields.items()} - {"id", "name", "type"}
+    own = {f.alias or name for name, f in model.model_fields.items()} - OF_EVERY_KIND
     assert set(re.findall(r"`([a-z_]+)`", fields)) == own
 
 
