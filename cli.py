@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from console import doctor, instances, parts
+from console import doctor, hygiene, instances, parts
 from console.failures import Failure
 from console.output import report
 from console.processes import process_app
@@ -30,6 +30,8 @@ app.command()(parts.migrate)
 app.command()(doctor.doctor)
 app.add_typer(process_app, name="process")
 app.add_typer(instances.event_app, name="event")
+app.add_typer(hygiene.bounces_app, name="bounces")
+app.add_typer(hygiene.suppressions_app, name="suppressions")
 app.command()(instances.start)
 app.command()(instances.stop)
 app.command()(instances.instances)

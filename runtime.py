@@ -30,6 +30,7 @@ from channels.smtp import SmtpPool
 from channels.twilio import TwilioSms
 from channels.webhook import WebhookSender
 from intake.admission import Admission
+from intake.bounces import Bounces
 from intake.changes import Changes
 from intake.dispatch import Dispatcher
 from intake.scans import Scans
@@ -99,6 +100,7 @@ class Services:
     dispatcher: Dispatcher
     intake: Intake
     tracking: Tracking
+    bounces: Bounces
     links: LinkSigner
     smtp: SmtpPool
     mailer: MailChannel
@@ -135,6 +137,8 @@ class Services:
             letter=LetterSettings(sender=settings.letter_sender or "", country=settings.letter_country),
             unconfigured=settings.unconfigured,
             scans=Scans(self.database, self.catalog, self.admission, self.dispatcher),
+            caps=settings.caps,
+            bounces=self.bounces,
         )
 
     async def close(self) -> None:
@@ -181,6 +185,7 @@ async def connect_services(
         dispatcher=dispatcher,
         intake=Intake(database, admission, dispatcher, temporal),
         tracking=Tracking(database, admission, changes, dispatcher),
+        bounces=Bounces(database, admission, changes, dispatcher),
         links=LinkSigner(settings.signing_key.get_secret_value(), _plain(*settings.signing_keys_previous)),
         smtp=smtp,
         mailer=_mailer(settings, smtp),

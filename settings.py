@@ -10,6 +10,8 @@ from typing import Annotated, Any, Self
 from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from processes.windows import Cap
+
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -22,6 +24,19 @@ def _split(value: object) -> object:
 
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 """Several secrets in one variable, separated by commas."""
+
+
+def _from_json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value) if value.strip() else ()
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from None
+
+
+Caps = Annotated[tuple[Cap, ...], NoDecode, BeforeValidator(_from_json)]
+"""Frequency caps, as a JSON list in one variable."""
 
 
 class Settings(BaseSettings):
@@ -142,6 +157,16 @@ class Settings(BaseSettings):
     webhook_secrets_previous: Secrets = ()
     """Earlier webhook secrets, separated by commas: webhooks are signed with them too, until receivers have the new."""
     webhook_timeout: Seconds = 20.0
+
+    # Hygiene
+    caps: Caps = ()
+    """How many messages a contact may get from processes that name no `caps` of their own, as JSON:
+    `[{"channel": "email", "messages": 3, "per": "1 week", "over": "hold"}]`; see `docs/hygiene.md`.
+    """
+    bounces_secret: SecretStr | None = None
+    """What reports of bounces and complaints are let in with, as a bearer token or as the password of basic auth."""
+    resend_webhook_secret: SecretStr | None = None
+    """The signing secret of Resend's webhook (`whsec_…`): its reports are let in by their signature."""
 
     # The worker
     worker_max_activities: int = 50

@@ -27,6 +27,7 @@ from channels.protocol import Channel
 from channels.push import Notification
 from channels.sms import Sms
 from channels.webhook import WebhookSender
+from intake.bounces import Bounces
 from intake.changes import Changes
 from intake.dispatch import Dispatcher
 from intake.effects import Effects
@@ -34,6 +35,7 @@ from intake.scans import Scans
 from intake.service import retried
 from processes.instructions import End, Hold, Instruction, StepCall
 from processes.steps import EffectStep
+from processes.windows import Cap
 from store.catalog import CatalogCache
 from store.database import Database, DatabaseUnavailable
 
@@ -87,6 +89,9 @@ class Tools:
     unconfigured: Mapping[str, str | None]
     """By channel, the setting that is missing before it can be used, or None."""
     scans: Scans
+    caps: tuple[Cap, ...]
+    """How many messages a contact may get from processes that say nothing of it themselves."""
+    bounces: Bounces
 
 
 class Held(Exception):

@@ -15,13 +15,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
 import structlog
-from sqlalchemy import and_, insert, literal, or_, select, update
+from sqlalchemy import and_, case, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import metrics
 from activities.base import Held, S, StepActivity
+from activities.limits import Obstacle, caps_of, outside_the_window, over_a_cap, suppression, tried_at
 from activities.scene import InstanceOver, NeedsLock, Scene
 from channels.errors import (
     AddressNotAllowed,
@@ -37,7 +38,8 @@ from intake.service import retried
 from processes.instructions import End, Instruction, StepCall
 from store import rows
 from store.database import DatabaseUnavailable
-from store.messages import abandon
+from store.messages import CAME_BACK, abandon
+from store.suppressions import CHANNELS, suppressed
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +86,14 @@ class Skip:
     recipient: str = ""
 
 
+@dataclass
+class _Attempt:
+    """A try to send. `token` marks its claim; `obstacle` is what refused it, where that is known."""
+
+    token: str
+    obstacle: Obstacle | None = None
+
+
 class DeliveryStep(StepActivity[S]):
     """A step that sends something."""
 
@@ -97,6 +107,9 @@ class DeliveryStep(StepActivity[S]):
         step: Any = seen.step
         if seen.row.message_state == CLAIMED and not self._may_repeat(seen, step):
             return await self._close(seen, UNKNOWN, "a worker ended between claim and answer; not sent again")
+        if seen.row.message_state in CAME_BACK:
+            # The worker that sent it ended before it could write that down.
+            return await self._close(seen, SENT, None)
         try:
             prepared = await self.prepare(step, seen)
         except SenderRefused as error:
@@ -105,6 +118,9 @@ class DeliveryStep(StepActivity[S]):
             return await self._close(seen, REFUSED, str(error), refusal=error)
         if isinstance(prepared, Skip):
             return await self._close(seen, SKIPPED, prepared.reason, recipient=prepared.recipient)
+        closed = outside_the_window(step, seen)
+        if closed is not None:
+            return await self._kept_back(seen, prepared, closed)
         with metrics.SENDING.labels(self.channel).time():
             return await self._deliver(seen, step, prepared)
 
@@ -130,6 +146,19 @@ class DeliveryStep(StepActivity[S]):
         """Write that the address works no more, in the transaction that closes the message. `address` is empty
         where the message could not even be prepared for it.
         """
+        effects = await self.tools.bounces.refused(
+            scene.connection,
+            message=self._id(scene),
+            process=scene.row.process_key,
+            step=scene.call.step,
+            contact_id=scene.contact_id,
+            channel=self.channel,
+            address=address,
+            reason=str(refusal),
+            now=scene.now,
+            origin=scene.origin,
+        )
+        scene.effects.add(effects)
 
     async def after(self, step: S, scene: Scene, answer: dict[str, Any]) -> None:
         """Write what the answer changes, in the transaction that closes the message."""
@@ -149,14 +178,16 @@ class DeliveryStep(StepActivity[S]):
             return await self.tools.stage.enter(connection, instance, call)
 
     async def _deliver(self, scene: Scene, step: Any, outgoing: Outgoing) -> Instruction:
-        token = secrets.token_hex(8)
+        attempt = _Attempt(token := secrets.token_hex(8))
 
         async def claim() -> bool:
-            return await self._claim(scene, step, outgoing, token)
+            return await self._claim(scene, step, outgoing, attempt)
 
         try:
             answer = await self.hand_over(step, outgoing, claim)
         except Withdrawn:
+            if attempt.obstacle is not None:
+                return await self._kept_back(scene, outgoing, attempt.obstacle)
             return await self._withdrawn(scene)
         except DatabaseUnavailable as error:  # from the claim, which may stand all the same: nothing was sent
             await self._reopen(scene, outgoing, str(error), token)
@@ -190,46 +221,71 @@ class DeliveryStep(StepActivity[S]):
             )
         return again
 
-    async def _claim(self, scene: Scene, step: Any, outgoing: Outgoing, token: str) -> bool:
-        now = scene.now
+    async def _kept_back(self, scene: Scene, outgoing: Outgoing, obstacle: Obstacle) -> Instruction:
+        """The message may not go now: it is tried again when it may, or not sent at all."""
+        until = obstacle.until
+        if until is None:
+            state = UNKNOWN if scene.row.message_state == CLAIMED else SKIPPED
+            return await self._close(scene, state, obstacle.words, recipient=outgoing.recipient)
+
+        async def put_off(connection: AsyncConnection) -> Instruction:
+            scene.connection = connection
+            return await self.tools.stage.put_off(scene, until, obstacle.words)
+
+        log.info("message_held", message=outgoing.id, by=obstacle.words, until=until.isoformat())
+        return await retried(self.tools.database, put_off)
+
+    async def _claim(self, scene: Scene, step: Any, outgoing: Outgoing, attempt: _Attempt) -> bool:
+        caps = caps_of(self.channel, scene, self.tools.caps)
+        async with self.tools.database.write() as connection:
+            attempt.obstacle = await over_a_cap(connection, self.channel, scene, caps, outgoing.id)
+            if attempt.obstacle is not None:
+                return False
+            if await self._claimed(connection, scene, step, outgoing, attempt.token):
+                return True
+            attempt.obstacle = await suppression(connection, self.channel, outgoing.recipient)
+            return False
+
+    async def _claimed(
+        self, connection: AsyncConnection, scene: Scene, step: Any, outgoing: Outgoing, token: str
+    ) -> bool:
+        """Claim the message, where the instance may act and the address is not suppressed."""
         may_act = (
             select(_i.id)
             .join(rows.processes, _p.key == _i.process_key)
             .where(_i.id == scene.instance, _i.open, _i.state != "stopping", _p.status == "active")
             .with_for_update(of=rows.instances)
         )
-        async with self.tools.database.write() as connection:
-            if scene.row.message_state is None:
-                columns = self._ledger_row(scene, outgoing.recipient, outgoing.subject, CLAIMED, None, now)
-                columns["claim"] = token
-                source = may_act.with_only_columns(
-                    *(
-                        literal(value, rows.messages.c[name].type).label(name)
-                        for name, value in columns.items()
-                    )
+        if self.channel in CHANNELS:
+            may_act = may_act.where(~suppressed(self.channel, outgoing.recipient))
+        if scene.row.message_state is None:
+            columns = self._ledger_row(scene, outgoing.recipient, outgoing.subject, CLAIMED, None, scene.now)
+            columns["claim"] = token
+            source = may_act.with_only_columns(
+                *(literal(value, rows.messages.c[name].type).label(name) for name, value in columns.items())
+            )
+            statement: Any = (
+                rows.upsert(connection, rows.messages)
+                .from_select(list(columns), source)
+                .on_conflict_do_nothing()
+            )
+        else:
+            states = [RETRYING, CLAIMED] if self._may_repeat(scene, step) else [RETRYING]
+            if (await connection.execute(may_act)).first() is None:
+                return False
+            statement = (
+                update(rows.messages)
+                .where(_m.id == outgoing.id, _m.state.in_(states))
+                .values(
+                    state=CLAIMED,
+                    claim=token,
+                    attempts=_m.attempts + 1,
+                    recipient=outgoing.recipient,
+                    detail=None,
                 )
-                statement: Any = (
-                    rows.upsert(connection, rows.messages)
-                    .from_select(list(columns), source)
-                    .on_conflict_do_nothing()
-                )
-            else:
-                states = [RETRYING, CLAIMED] if self._may_repeat(scene, step) else [RETRYING]
-                if (await connection.execute(may_act)).first() is None:
-                    return False
-                statement = (
-                    update(rows.messages)
-                    .where(_m.id == outgoing.id, _m.state.in_(states))
-                    .values(
-                        state=CLAIMED,
-                        claim=token,
-                        attempts=_m.attempts + 1,
-                        recipient=outgoing.recipient,
-                        detail=None,
-                    )
-                )
-            result = await connection.execute(statement)
-            return int(result.rowcount) == 1
+            )
+        result = await connection.execute(statement)
+        return int(result.rowcount) == 1
 
     async def _reopen(self, scene: Scene, outgoing: Outgoing, error: str, token: str) -> None:
         """Nothing was sent: the message waits for its next try, and shows why. A claim that is not this attempt's
@@ -255,7 +311,7 @@ class DeliveryStep(StepActivity[S]):
                 if over:
                     await abandon(connection, scene.instance, scene.now)
 
-        await _as_soon_as_it_can(reopen)
+        await as_soon_as_it_can(reopen)
 
     async def _close(
         self,
@@ -272,12 +328,13 @@ class DeliveryStep(StepActivity[S]):
         async def close(connection: AsyncConnection) -> Instruction:
             scene.connection, scene.effects = connection, Effects()
             claimed = scene.row.message_id is not None or state not in {SKIPPED}
-            values = {"state": state, "detail": detail, "closed_at": scene.now}
             changed = 0
             if claimed:
                 changed = (
                     await connection.execute(
-                        update(rows.messages).where(_m.id == self._id(scene)).values(values)
+                        update(rows.messages)
+                        .where(_m.id == self._id(scene))
+                        .values(_closed(state, detail, scene.now))
                     )
                 ).rowcount
             if not changed:
@@ -294,7 +351,7 @@ class DeliveryStep(StepActivity[S]):
             return await self.tools.stage.finish(scene, result | (answer or {}), to=step.next)
 
         try:
-            instruction = await _as_soon_as_it_can(lambda: retried(self.tools.database, close))
+            instruction = await as_soon_as_it_can(lambda: retried(self.tools.database, close))
         except InstanceOver:
             instruction = await self._close_after_the_end(scene, state, detail)
         metrics.MESSAGES.labels(self.channel, state).inc()
@@ -310,12 +367,12 @@ class DeliveryStep(StepActivity[S]):
                 await connection.execute(
                     update(rows.messages)
                     .where(_m.id == self._id(scene))
-                    .values(state=state, detail=detail, closed_at=scene.now)
+                    .values(_closed(state, detail, scene.now))
                 )
                 outcome = await connection.execute(select(_i.outcome).where(_i.id == scene.instance))
                 return outcome.scalar()
 
-        return End(do="end", outcome=await _as_soon_as_it_can(close) or "stopped")
+        return End(do="end", outcome=await as_soon_as_it_can(close) or "stopped")
 
     def _may_repeat(self, scene: Scene, step: Any) -> bool:
         if not self.repeatable(step):
@@ -351,8 +408,17 @@ def _age(scene: Scene) -> timedelta:
     first: datetime | None = scene.row.message_claimed_at
     if first is None:
         return timedelta(0)
-    info = activity.info()
-    return scene.now + (info.started_time - info.scheduled_time) - first
+    return tried_at(scene) - first
+
+
+def _closed(state: str, detail: str | None, now: datetime) -> dict[str, Any]:
+    """A message's columns when it is closed. A report that it came back may be quicker than the answer: it stays."""
+    came_back = _m.state.in_(CAME_BACK)
+    return {
+        "state": case((came_back, _m.state), else_=state),
+        "detail": case((came_back, _m.detail), else_=detail),
+        "closed_at": now,
+    }
 
 
 def _back_off(retry_after: float | None) -> timedelta:
@@ -361,7 +427,7 @@ def _back_off(retry_after: float | None) -> timedelta:
     return max(waited, timedelta(seconds=retry_after or 0))
 
 
-async def _as_soon_as_it_can(write: Callable[[], Awaitable[T]]) -> T:
+async def as_soon_as_it_can(write: Callable[[], Awaitable[T]]) -> T:
     """Write down what became of a message, however long the database is away: only this attempt knows it.
 
     Raises DatabaseUnavailable shortly before the attempt's own time is over. The next one then finds the claim, and

@@ -8,6 +8,7 @@ from api import documentation, errors
 from api.deps import Parts
 from api.edge import Edge
 from api.routes import (
+    bounces,
     contacts,
     endpoints,
     event_types,
@@ -20,6 +21,7 @@ from api.routes import (
     preferences,
     processes,
     segments,
+    suppressions,
     templates,
     tracking,
     unsubscribe,
@@ -46,6 +48,8 @@ ROUTERS = (
     templates.router,
     processes.router,
     instances.router,
+    suppressions.router,
+    bounces.router,
     health.router,
     unsubscribe.router,
     tracking.router,

@@ -12,6 +12,7 @@ from api.errors import MEDIA_TYPE, ProblemDocument
 _REF = {"$ref": "#/components/schemas/ProblemDocument"}
 _TITLES = {
     400: "The request cannot be read",
+    401: "The secret or the signature is missing or wrong",
     404: "What the address names is not there",
     409: "The present state does not allow this",
     413: "The body is too large",

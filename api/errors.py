@@ -2,6 +2,7 @@
 
     ApiError
     ├── BadRequest         400  the body cannot be read
+    ├── Unauthorized       401  the sender is not known
     ├── NotFound           404
     ├── Conflict           409  the state of the thing does not allow it
     ├── TooLarge           413
@@ -113,6 +114,12 @@ class BadRequest(ApiError):
     """The body cannot be read."""
 
     status, name, title = 400, "unreadable", "The request cannot be read"
+
+
+class Unauthorized(ApiError):
+    """The sender is not known."""
+
+    status, name, title = 401, "unauthorized", "Who sends this is not known"
 
 
 class NotFound(ApiError):

@@ -49,7 +49,9 @@ def _next(row: Any, definition: ProcessDefinition | None) -> NextStep | None:
         return None
     what = step.summary() if isinstance(step, EffectStep) else None
     words = " · ".join(part for part in (step.name or step.kind.replace("_", " "), what) if part)
-    if row.due_at is not None:
+    if row.state == "waiting" and row.reason is not None:
+        words += f" · {row.reason}"
+    elif row.due_at is not None:
         words += f" · until {row.due_at:%d %b %Y %H:%M} UTC"
     elif row.state == "holding":
         words += f" · held: {row.reason}"

@@ -48,6 +48,15 @@ class Api:
         """PUT a JSON body."""
         return self._call("PUT", path, json=body)
 
+    def delete(self, path: str) -> Any:
+        """DELETE."""
+        return self._call("DELETE", path)
+
+    def post_mail(self, path: str, raw: bytes, secret: str) -> Any:
+        """POST a mail as it is, with the secret that lets it in."""
+        headers = {"content-type": "message/rfc822", "authorization": f"Bearer {secret}"}
+        return self._call("POST", path, content=raw, headers=headers)
+
     def _call(self, method: str, path: str, **more: Any) -> Any:
         try:
             response = self._client.request(method, path, **more)

@@ -244,7 +244,19 @@ Elapsed = Annotated[
 Path = Annotated[str, StringConstraints(strict=True), AfterValidator(_path)]
 Count = Annotated[StrictInt, Field(ge=0, le=1_000_000)]
 ListStatus = Literal["subscribed", "unsubscribed", "unconfirmed", "bounced", "complained"]
-MessageState = Literal["claimed", "sent", "retrying", "refused", "skipped", "unknown", "opened", "clicked"]
+MessageState = Literal[
+    "claimed",
+    "sent",
+    "retrying",
+    "refused",
+    "skipped",
+    "unknown",
+    "soft_bounced",
+    "bounced",
+    "complained",
+    "opened",
+    "clicked",
+]
 """A message's state on the ledger; `opened` and `clicked` are what a person did with it since, whatever its state."""
 
 

@@ -9,13 +9,12 @@ from temporalio import activity
 from activities.base import Held, require
 from activities.delivery import Claim, DeliveryStep, Outgoing, Skip, message_id
 from activities.scene import Scene
-from channels.errors import RecipientRefused
 from channels.links import Sent
 from channels.mail import Draft, Mail
 from channels.message_links import MessageLinks
 from channels.templates import TemplateSource, partials_of, render
 from processes.steps.send_email import SendEmail
-from store import contacts, rows
+from store import rows
 
 
 class SendEmailActivity(DeliveryStep[SendEmail]):
@@ -31,10 +30,6 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
     def remembered(self, step: SendEmail) -> timedelta | None:
         """As long as the provider does; with the risk taken, for ever."""
         return None if step.if_unknown == "resend" else self.tools.mailer.remembers
-
-    async def bad_address(self, scene: Scene, address: str, refusal: RecipientRefused) -> None:
-        """Mark the contact's address as bounced."""
-        await contacts.set_email_state(scene.connection, scene.contact_id, "bounced", str(refusal), scene.now)
 
     async def prepare(self, step: SendEmail, scene: Scene) -> Outgoing | Skip:
         """Why it must not go, or the composed message."""

@@ -70,6 +70,7 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "move": {"from": "early", "to": "late"},
     "start_process": {"process": "other"},
     "stop_process": {"process": "bystander"},
+    "block": {"channel": "email", "delete_address": True},
     "get_order": {},
 }
 
@@ -103,6 +104,7 @@ async def at_rest(engine: Engine) -> dict[str, Any]:
         "notes": len(await engine.rows(rows.contact_notes)),
         "lists": [await subscription(engine, name) for name in ("early", "late")],
         "messages": len(await engine.rows(rows.messages)),
+        "suppressed": len(await engine.rows(rows.suppressions)),
         "bystander": (await engine.instance(engine.id("bystander"))).state,
         "others": len(await engine.rows(rows.instances, rows.instances.c.process_key == "other")),
     }
