@@ -366,6 +366,8 @@ def test_a_good_definition_is_taken(document: dict[str, Any]) -> None:
 
 EVERYTHING = process(
     description="All there is", tags=["a", "b"], list="news", purpose="transactional", time_zone="Europe/Prague",
+    window={"from": "09:00", "to": "20:00", "days": ["monday", "friday"], "zone": "Europe/Prague"},
+    caps=[{"messages": 3, "per": "P7D", "channel": "sms", "over": "skip"}],
     instance_key="params.order", recurrence={"mode": "once_per", "period": "1h 30m"}, first="ask", max_visits=50,
     goals=[
         {"name": "bought", "event": "order.paid", "filter": {"event": "total", "at_least": 5}, "then": "tag"},
@@ -386,7 +388,10 @@ EVERYTHING = process(
             "id": "ask", "type": "condition", "name": "Who?", "else": "wait",
             "branches": [{"name": "vip", "when": {"any": [{"tag": "vip"}, {"not": {"list": "news"}}]}, "next": "mail"}],
         },
-        {"id": "mail", "type": "send_email", "template": "t", "if_unknown": "resend", "next": "hook"},
+        {
+            "id": "mail", "type": "send_email", "template": "t", "if_unknown": "resend", "next": "hook",
+            "window": {"from": "21:00", "to": "06:00"},
+        },
         {
             "id": "hook", "type": "webhook", "url": "https://example.com/a?b=c", "secret": "whsec_MTIzNDU2",
             "data": {"a": [1, {"b": None}]}, "if_refused": "hold", "set_fields": True, "next": "wait",
@@ -426,7 +431,11 @@ EVERYTHING = process(
         {"id": "exit", "type": "remove_from_segment", "segment": "loyal", "next": "order"},
         {"id": "order", "type": "get_order", "param": "cart", "store_as": "cart", "next": "start"},
         {"id": "start", "type": "start_process", "process": "other", "params": {"a": 1}, "next": "stop"},
-        {"id": "stop", "type": "stop_process", "process": "other", "reason": "enough", "next": "sms"},
+        {"id": "stop", "type": "stop_process", "process": "other", "reason": "enough", "next": "block"},
+        {
+            "id": "block", "type": "block", "channel": "sms", "reason": "asked for it", "delete_address": True,
+            "next": "sms",
+        },
         {
             "id": "sms", "type": "send_sms", "text": "Hi {{ contact.name }}", "sender": "Shop", "if_unknown": "resend",
             "window": {"from": "09:00", "to": "20:00"}, "next": "chat",
