@@ -3,6 +3,7 @@
 import re
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from api import documentation, errors
 from api.deps import Parts
@@ -20,6 +21,7 @@ from api.routes import (
     lists,
     preferences,
     processes,
+    segment_spec,
     segments,
     suppressions,
     templates,
@@ -28,6 +30,7 @@ from api.routes import (
 )
 from api.routes.events import EventBatch, PlainEvent, SeedEvent
 from api.routes.processes import ProcessDocument
+from api.routes.segment_spec import SegmentBatch, SegmentMessage
 from runtime import Services
 
 DESCRIPTION = """Durable marketing automation on Temporal.
@@ -42,6 +45,7 @@ ROUTERS = (
     contacts.router,
     imports.streamed,
     imports.router,
+    segment_spec.router,
     endpoints.router,
     lists.router,
     segments.router,
@@ -56,6 +60,15 @@ ROUTERS = (
     preferences.router,
 )
 
+MODELS: tuple[type[BaseModel], ...] = (
+    SeedEvent,
+    PlainEvent,
+    EventBatch,
+    ProcessDocument,
+    SegmentMessage,
+    SegmentBatch,
+)
+"""Bodies that routes read by hand."""
 
 STREAMED = re.compile(r"/v1/imports/(?:csv|[^/]+/rows)")
 """Where a body of any size is read piece by piece."""
@@ -76,5 +89,5 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    documentation.install(app, DESCRIPTION, [SeedEvent, PlainEvent, EventBatch, ProcessDocument])
+    documentation.install(app, DESCRIPTION, MODELS)
     return app

@@ -13,6 +13,7 @@ from intake.imports import Imports
 from intake.people import People
 from intake.processes import ProcessLifecycle
 from intake.refusals import Missing
+from intake.segment_spec.service import SegmentSpec
 from intake.starts import Starts
 from intake.stops import Stops
 from runtime import Services
@@ -31,6 +32,7 @@ class Parts:
     stops: Stops
     people: People
     imports: Imports
+    segment_spec: SegmentSpec
     metrics: Metrics
 
     @classmethod
@@ -45,6 +47,13 @@ class Parts:
             stops=Stops(services.database, services.dispatcher),
             people=People(services.database, services.changes, services.dispatcher),
             imports=Imports(services.database, services.catalog, services.changes, services.dispatcher),
+            segment_spec=SegmentSpec(
+                services.database,
+                services.admission,
+                services.changes,
+                services.dispatcher,
+                services.intake,
+            ),
             metrics=Metrics(),
         )
 

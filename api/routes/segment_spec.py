@@ -1,0 +1,233 @@
+"""Segment's HTTP tracking API (V6): what its clients send, understood as `docs/segment.md` says.
+
+Not there (404) where no write key is set. A message that is wrong is a 400 that names the field; in a batch each has
+its own outcome, and the batch as a whole is taken.
+"""
+
+import base64
+import binascii
+import hmac
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import orjson
+import structlog
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from api.bodies import check_storable, read_json
+from api.deps import Parts
+from api.documentation import problems
+from api.errors import BadRequest, Invalid, NotFound, Unauthorized
+from intake.segment_spec.messages import Kind, Message, Outcome
+from intake.segment_spec.reading import Envelope, read_message, read_moment
+from processes.problems import DocumentInvalid, Problem
+from processes.values import Json
+
+log = structlog.get_logger(__name__)
+
+router = APIRouter(prefix="/v1", tags=["segment"])
+
+MOST_MESSAGE = 32 * 1024
+MOST_BATCH = 500 * 1024
+"""Bytes, as Segment's own API takes them."""
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="Segment write key"'}
+
+
+class SegmentMessage(BaseModel):
+    """A message of Segment's spec. What it means here is in docs/segment.md; fields that are not named are ignored."""
+
+    userId: str | None = Field(default=None, description="ContactId.")  # noqa: N815 (Segment's names)
+    anonymousId: str | None = Field(default=None, description="Token.")  # noqa: N815
+    messageId: str | None = Field(default=None, description="The same one twice changes nothing twice.")  # noqa: N815
+    timestamp: str | None = None
+    event: str | None = Field(default=None, description="Of a track.")
+    properties: dict[str, Json] = Field(default_factory=dict, description="Of a track, a page, a screen.")
+    traits: dict[str, Json] = Field(default_factory=dict, description="Of an identify, a group.")
+    previousId: str | None = Field(default=None, description="Of an alias.")  # noqa: N815
+    groupId: str | None = Field(default=None, description="Of a group.")  # noqa: N815
+    context: dict[str, Json] = Field(default_factory=dict)
+    writeKey: str | None = Field(default=None, description="Where no basic authentication is sent.")  # noqa: N815
+
+
+class BatchMessage(SegmentMessage):
+    """A message of a batch."""
+
+    type: str = Field(description="identify, track, page, screen, group or alias")
+
+
+class SegmentBatch(BaseModel):
+    """Messages in their order."""
+
+    batch: list[BatchMessage]
+    sentAt: str | None = None  # noqa: N815
+    context: dict[str, Json] = Field(default_factory=dict, description="For all of them.")
+    writeKey: str | None = None  # noqa: N815
+
+
+class RefusedMessage(BaseModel):
+    """A message of a batch that was not taken, and why."""
+
+    index: int
+    messageId: str | None = None  # noqa: N815
+    errors: list[Problem]
+
+
+class SegmentAnswer(BaseModel):
+    """What Segment answers; and of a batch, the messages that were not taken."""
+
+    success: bool
+    refused: list[RefusedMessage] | None = None
+
+
+class BadMessage(Invalid):
+    """A message that is wrong: 400, as Segment answers."""
+
+    status: ClassVar[int] = 400
+
+
+def _documented(model: str) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{model}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+
+
+def _single(kind: Kind) -> None:
+    async def take(request: Request) -> Response:
+        parts: Parts = request.app.state.parts
+        received_at = datetime.now(UTC)
+        body = await _body(request, parts, MOST_MESSAGE)
+        try:
+            message = read_message(check_storable(body), kind, Envelope(received_at))
+        except (DocumentInvalid, Invalid) as invalid:
+            found = invalid.problems if isinstance(invalid, DocumentInvalid) else invalid.errors
+            raise BadMessage(found) from None
+        (outcome,) = await parts.segment_spec.take([message])
+        parts.metrics.events.labels(outcome.status).inc()
+        if outcome.status == "refused":
+            raise BadMessage(outcome.problems)
+        return _answer({"success": True})
+
+    take.__doc__ = f"One {kind} message."
+    router.post(
+        f"/{kind}",
+        name=f"segment_{kind}",
+        summary=f"Segment: {kind}",
+        responses={200: {"model": SegmentAnswer}, **problems(400, 401, 404, 413, 415)},
+        openapi_extra=_documented("SegmentMessage"),
+    )(take)
+
+
+for _kind in ("identify", "track", "page", "screen", "group", "alias"):
+    _single(_kind)
+
+
+@router.post(
+    "/import",
+    summary="Segment: batch, by the name of older clients",
+    responses={200: {"model": SegmentAnswer}, **problems(400, 401, 404, 413, 415)},
+    openapi_extra=_documented("SegmentBatch"),
+    name="segment_import",
+)
+@router.post(
+    "/batch",
+    summary="Segment: batch",
+    responses={200: {"model": SegmentAnswer}, **problems(400, 401, 404, 413, 415)},
+    openapi_extra=_documented("SegmentBatch"),
+    name="segment_batch",
+)
+async def take_batch(request: Request) -> Response:
+    """Each message has its own outcome; those that were not taken are named in the answer, which is a success."""
+    parts: Parts = request.app.state.parts
+    received_at = datetime.now(UTC)
+    body = await _body(request, parts, MOST_BATCH)
+    batch = body.get("batch")
+    if not isinstance(batch, list):
+        raise BadMessage([Problem(pointer="/batch", message="must be a list of messages")])
+    try:
+        envelope = Envelope(received_at, read_moment(body.get("sentAt")), body.get("context"))
+    except ValueError as error:
+        raise BadMessage([Problem(pointer="/sentAt", message=str(error))]) from None
+    good: dict[int, Message] = {}
+    refused: dict[int, list[Problem]] = {}
+    for index, one in enumerate(batch):
+        try:
+            good[index] = _read(one, envelope)
+        except (DocumentInvalid, Invalid) as invalid:
+            refused[index] = invalid.problems if isinstance(invalid, DocumentInvalid) else invalid.errors
+    outcomes: list[Outcome] = await parts.segment_spec.take(list(good.values())) if good else []
+    for index, outcome in zip(good, outcomes, strict=True):
+        if outcome.status == "refused":
+            refused[index] = list(outcome.problems)
+        parts.metrics.events.labels(outcome.status).inc()
+    parts.metrics.events.labels("refused").inc(len(batch) - len(good))
+    if not refused:
+        return _answer({"success": True})
+    rows = [_refusal(index, batch[index], refused[index]) for index in sorted(refused)]
+    log.warning("segment_messages_refused", refused=rows[:20], of=len(batch))
+    return _answer({"success": True, "refused": rows})
+
+
+def _read(one: Any, envelope: Envelope) -> Message:
+    message = check_storable(one)
+    if len(orjson.dumps(message)) > MOST_MESSAGE:
+        raise DocumentInvalid([Problem(pointer="", message=f"larger than {MOST_MESSAGE // 1024} kB")])
+    return read_message(message, message.get("type") if isinstance(message, dict) else None, envelope)
+
+
+def _refusal(index: int, message: Any, found: list[Problem]) -> dict[str, Any]:
+    id_of = message.get("messageId") if isinstance(message, dict) else None
+    return {
+        "index": index,
+        "messageId": id_of if isinstance(id_of, str) else None,
+        "errors": [
+            {"pointer": f"/batch/{index}{problem.pointer}", "message": problem.message} for problem in found
+        ],
+    }
+
+
+async def _body(request: Request, parts: Parts, most: int) -> dict[str, Any]:
+    """The body, from a sender who has a write key. Raises NotFound, Unauthorized, BadRequest, BadMessage."""
+    keys = parts.services.settings.segment_write_keys
+    if not keys:
+        raise NotFound("Segment's addresses are not there before ONWARD_SEGMENT_WRITE_KEYS is set")
+    given = _basic(request)
+    if given is not None and not _is_known(given, keys):
+        raise _unknown()
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > most:
+            raise BadRequest(f"larger than {most // 1024} kB", facts={"limit": most})
+    body = read_json(request, bytes(data))
+    if not isinstance(body, dict):
+        raise BadMessage([Problem(pointer="", message="must be an object")])
+    if given is None and not _is_known(str(body.get("writeKey") or ""), keys):
+        raise _unknown()
+    return body
+
+
+def _basic(request: Request) -> str | None:
+    """The user name of basic authentication; None where another kind, or none, was sent."""
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(encoded, validate=True).decode().partition(":")[0]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def _is_known(given: str, keys: Any) -> bool:
+    """Compared with every key, in a time that does not tell how much of one is right."""
+    found = False
+    for key in keys:
+        found |= hmac.compare_digest(given.encode(errors="replace"), key.get_secret_value().encode())
+    return found
+
+
+def _unknown() -> Unauthorized:
+    return Unauthorized("the write key is missing or not one of ours", headers=_CHALLENGE)
+
+
+def _answer(value: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")

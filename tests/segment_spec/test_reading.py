@@ -1,0 +1,224 @@
+"""Segment's messages read: names, times, traits; and everything that is wrong, by its place in the message."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from intake.segment_spec.identity import MOST_ALIASES, Aliases
+from intake.segment_spec.messages import KINDS
+from intake.segment_spec.reading import Envelope, event_type, read_message, trait_place
+from processes.problems import DocumentInvalid
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+ENVELOPE = Envelope(NOW)
+
+
+def wrong(body: Any, kind: str) -> list[str]:
+    """The places of what is wrong with a message."""
+    with pytest.raises(DocumentInvalid) as error:
+        read_message(body, kind, ENVELOPE)
+    return sorted(problem.pointer for problem in error.value.problems)
+
+
+def occurred(**times: str) -> datetime | None:
+    """When a message counts as having happened."""
+    return read_message({"userId": "1", "event": "x", **times}, "track", ENVELOPE).event.occurred_at
+
+
+@pytest.mark.parametrize(
+    ("name", "type_of"),
+    [
+        ("Order Completed", "order_completed"),
+        ("order_completed", "order_completed"),
+        ("  Item  Purchased! ", "item_purchased"),
+        ("cart.abandoned", "cart.abandoned"),
+        ("Objednávka dokončena", "objednavka_dokoncena"),
+        ("$pageview", "pageview"),
+        ("50% off", "50_off"),
+        ("x" * 200, "x" * 100),
+        ("注文", None),
+        ("!!!", None),
+    ],
+)
+def test_an_events_name_is_an_event_type(name: str, type_of: str | None) -> None:
+    assert event_type(name) == type_of
+
+
+@pytest.mark.parametrize(
+    ("trait", "place"),
+    [
+        ("email", "email"),
+        ("locale", "language"),
+        ("timeZone", "time_zone"),
+        ("firstName", "fields/firstName"),
+        ("total billed", "fields/total_billed"),
+        ("utm.source", "fields/utm_source"),
+        ("2fa", "fields/_2fa"),
+        ("město", "fields/mesto"),
+    ],
+)
+def test_a_trait_has_its_place(trait: str, place: str) -> None:
+    assert trait_place(trait) == place
+
+
+def test_a_track_is_an_event() -> None:
+    message = read_message(
+        {
+            "userId": 22222,
+            "anonymousId": "a1",
+            "messageId": "m1",
+            "event": "Order Completed",
+            "properties": {"order_id": "77", "utm.source": "x", "products": [{"sku": "t", "price": 9.5}]},
+            "integrations": {"All": True},
+            "version": "1.1",
+        },
+        "track",
+        ENVELOPE,
+    )
+    event = message.event
+    assert (event.id, event.type, event.source) == ("m1", "order_completed", "segment")
+    assert event.identities.given() == {"external_id": "22222", "token": "a1"}
+    assert event.params == {
+        "order_id": "77",
+        "utm_source": "x",
+        "products": [{"sku": "t", "price": 9.5}],
+    }
+    unnamed = [read_message({"userId": "1", "event": "x"}, "track", ENVELOPE).event.id for _ in range(2)]
+    assert unnamed[0] != unnamed[1]
+
+
+def test_a_page_is_a_visit() -> None:
+    page = read_message(
+        {
+            "anonymousId": "a1",
+            "name": "Pricing",
+            "properties": {"url": "https://shop.example/pricing", "plan": "x"},
+            "context": {"page": {"url": "https://other.example", "title": "Prices", "referrer": ""}},
+        },
+        "page",
+        ENVELOPE,
+    ).event
+    assert page.type == "page.visited"
+    assert page.params == {
+        "url": "https://shop.example/pricing", "title": "Prices", "referrer": "", "plan": "x", "name": "Pricing",
+        "kind": "page",
+    }  # fmt: skip
+    screen = read_message({"userId": "1", "name": "Home", "category": "App"}, "screen", ENVELOPE).event
+    assert screen.params == {"name": "Home", "category": "App", "kind": "screen"}
+
+
+def test_an_identify_says_what_is_known() -> None:
+    message = read_message(
+        {
+            "userId": "1",
+            "traits": {
+                "email": "Anna@Example.com",
+                "phone": None,
+                "locale": "cs_CZ",
+                "total billed": 5,
+                "total_billed": 6,
+                "address": {"city": "Brno"},
+                "old": None,
+            },
+            "context": {"timezone": "Europe/Prague", "locale": "en-US"},
+        },
+        "identify",
+        Envelope(NOW, context={"timezone": "Mars"}),
+    )
+    assert message.identities == {"email": "anna@example.com", "phone": None}
+    assert message.columns == {"language": "cs-CZ"}
+    assert message.fields == {"total_billed": 6, "address": {"city": "Brno"}, "old": None}
+    assert message.defaults == {"time_zone": "Europe/Prague"}
+    assert message.event.params["traits"]["email"] == "Anna@Example.com"  # type: ignore[index, call-overload]
+    silent = read_message(
+        {"userId": "1", "traits": {"email": ""}, "context": {"locale": 5}}, "identify", ENVELOPE
+    )
+    assert (silent.identities, silent.columns, silent.defaults) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_it_is_about_must_be_said(kind: str) -> None:
+    assert "/userId" in wrong({}, kind)
+    assert "/userId" in wrong({"userId": "", "anonymousId": None}, kind)
+    assert wrong([], kind) == [""]
+    assert "/userId" in wrong({"userId": {"a": 1}, "event": "x"}, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "places"),
+    [
+        ("track", {}, ["/event"]),
+        ("track", {"event": ""}, ["/event"]),
+        ("track", {"event": 5}, ["/event"]),
+        ("track", {"event": "!"}, ["/event"]),
+        ("track", {"event": "list.subscribed"}, ["/event"]),
+        ("track", {"event": "segment.identify"}, ["/event"]),
+        ("track", {"event": "x", "properties": []}, ["/properties"]),
+        ("track", {"event": "x", "properties": {"a.b": "y" * 10_001}}, ["/properties/a.b"]),
+        ("track", {"event": "x", "messageId": 5}, ["/messageId"]),
+        ("track", {"event": "x", "messageId": "y" * 256}, ["/messageId"]),
+        ("track", {"event": "x", "timestamp": "yesterday"}, ["/timestamp"]),
+        ("track", {"event": "x", "timestamp": 5}, ["/timestamp"]),
+        ("track", {"event": "x", "timestamp": "1960-01-01T00:00:00Z"}, ["/timestamp"]),
+        ("track", {"event": "x", "timestamp": "0001-01-01T00:00Z", "sentAt": "9999-01-01T00:00Z"}, ["/timestamp"]),
+        ("track", {"event": "x", "sentAt": "now"}, ["/sentAt"]),
+        ("track", {"event": "x", "anonymousId": "y" * 256}, ["/anonymousId"]),
+        ("page", {"name": 5}, ["/name"]),
+        ("page", {"properties": {"url": "x" * 10_001}}, ["/properties/url"]),
+        ("identify", {"traits": "x"}, ["/traits"]),
+        ("identify", {"traits": {"email": "x", "phone": "12"}}, ["/traits/email", "/traits/phone"]),
+        ("identify", {"traits": {"timezone": "Mars", "locale": "?"}}, ["/traits/locale", "/traits/timezone"]),
+        ("identify", {"traits": {"a" * 65: 1}}, ["/traits/" + "a" * 65]),
+        ("identify", {"traits": {"bio": "x" * 10_001}}, ["/traits/bio"]),
+        ("group", {}, ["/groupId"]),
+        ("group", {"groupId": "g", "traits": {"name": "x" * 10_001}}, ["/traits/name"]),
+        ("alias", {}, ["/previousId"]),
+        ("alias", {"previousId": "1"}, ["/previousId"]),
+        ("alias", {"previousId": "x" * 256}, ["/previousId"]),
+        ("alias", {"previousId": True}, ["/previousId"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(kind: str, body: dict[str, Any], places: list[str]) -> None:
+    assert wrong({"userId": "1", **body}, kind) == places
+
+
+def test_a_kind_that_is_none() -> None:
+    assert wrong({"userId": "1"}, "charge") == ["/type"]
+
+
+def test_the_senders_clock_is_corrected() -> None:
+    assert occurred() is None
+    assert occurred(timestamp="2026-11-24T08:00:00Z") == NOW - timedelta(hours=1)
+    assert occurred(timestamp="2026-11-24T08:00:00") == NOW - timedelta(hours=1), "UTC where none is said"
+    late = {"timestamp": "2030-01-01T10:00:00+01:00", "sentAt": "2030-01-01T09:30:00Z"}
+    assert occurred(**late) == NOW - timedelta(minutes=30)
+    assert occurred(timestamp="1971-01-01T00:00:00Z", sentAt="1971-01-01T00:01:00Z") == NOW - timedelta(
+        minutes=1
+    )
+    assert occurred(
+        originalTimestamp="2026-11-24T07:00:00Z", sentAt="2026-11-24T08:00:00Z"
+    ) == NOW - timedelta(hours=1)
+    both = {"timestamp": "2026-11-24T06:00:00Z", "originalTimestamp": "2020-01-01T00:00:00Z"}
+    assert occurred(**both, sentAt="2020-01-01T00:00:01Z") == NOW - timedelta(hours=3)
+    assert occurred(timestamp="2026-11-24T09:30:00Z") == NOW, "nothing happens after it came"
+    assert occurred(timestamp="2026-11-24T08:30:00Z", sentAt="2026-11-24T08:00:00Z") == NOW
+    of_batch = Envelope(NOW, sent_at=NOW + timedelta(hours=5))
+    body = {"userId": "1", "event": "x", "timestamp": "2026-11-24T13:00:00Z"}
+    assert read_message(body, "track", of_batch).event.occurred_at == NOW - timedelta(hours=1)
+    own = read_message({**body, "sentAt": "2026-11-24T13:30:00Z"}, "track", of_batch)
+    assert own.event.occurred_at == NOW - timedelta(minutes=30)
+
+
+def test_aliases_are_followed_and_circles_end() -> None:
+    aliases = Aliases()
+    for minute, (previous, user) in enumerate([("a", "b"), ("b", "c"), ("x", "y")]):
+        aliases.add(previous, user, NOW + timedelta(minutes=minute))
+    assert [aliases.of(one) for one in ("a", "b", "c", "x", "nobody")] == ["c", "c", "c", "y", "nobody"]
+    aliases.add("c", "a", NOW + timedelta(hours=1))
+    assert [aliases.of(one) for one in ("a", "b", "c")] == ["a", "a", "a"]
+    aliases.add("a", "old", NOW - timedelta(hours=1))
+    assert aliases.of("x") == "y"
+    for step in range(MOST_ALIASES * 3):
+        aliases.add(f"s{step}", f"s{step + 1}", NOW)
+    assert aliases.of("s0") == f"s{MOST_ALIASES * 3}"
