@@ -47,8 +47,8 @@ class IncomingEvent(BaseModel):
 
     `contact_id` is our own id where the caller knows it already (a step, a person); `extra` is used where the
     event makes the contact. `forced` and `instance` (the id that the new instance must have) are words of a
-    request that Onward itself makes: no sender can set them. `depth` counts the processes that led to it. `label` stands
-    in the instance's id in place of the event's, where the event's own says less to people.
+    request that Onward itself makes: no sender can set them. `depth` counts the processes that led to it. `label`
+    stands in the instance's id in place of the event's, where the event's own says less to people.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -96,7 +96,7 @@ class System:
             first.database,
             first.catalog,
             first.dispatcher,
-            check_template=lambda _: None,
+            check_template=lambda *_: None,
             check_text=lambda _: None,
         )
         self.stops = Stops(first.database, first.dispatcher)

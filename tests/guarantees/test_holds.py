@@ -31,7 +31,7 @@ def lifecycle(engine: Engine) -> ProcessLifecycle:
         services.database,
         services.catalog,
         services.dispatcher,
-        check_template=lambda _: None,
+        check_template=lambda *_: None,
         check_text=lambda _: None,
     )
 

@@ -535,12 +535,12 @@ async def test_a_claim_whose_commit_was_not_confirmed_is_given_back_and_the_mess
 ) -> None:
     """The claim stands, and its attempt was told that the line was cut: nothing was sent, and only it knows."""
     claim = DeliveryStep._claim
-    lost: list[str] = []
+    lost: list[object] = []
 
-    async def claimed_and_cut(self: Any, scene: Any, step: Any, outgoing: Any, token: str) -> bool:
-        answer = await claim(self, scene, step, outgoing, token)
+    async def claimed_and_cut(self: Any, scene: Any, step: Any, outgoing: Any, attempt: Any) -> Any:
+        answer = await claim(self, scene, step, outgoing, attempt)
         if not lost:
-            lost.append(token)
+            lost.append(attempt)
             raise DatabaseUnavailable("the line was cut after COMMIT")
         return answer
 
