@@ -14,7 +14,7 @@ from temporalio.converter import DataConverter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from activities.base import LetterSettings, MailSettings, Tools
-from activities.scene import Stage
+from activities.stage import Stage
 from channels.audiences import AudienceChange, CustomAudiences
 from channels.graph import GraphApi
 from channels.http_sms import HttpSms

@@ -16,7 +16,8 @@ from temporalio.exceptions import ApplicationError
 
 from activities import metrics
 from activities.pulse import with_pulse
-from activities.scene import InstanceOver, InstanceUnknown, Scene, Stage, own_instance
+from activities.scene import InstanceOver, InstanceUnknown, Scene, own_instance
+from activities.stage import Stage
 from channels.audiences import AudienceChange
 from channels.errors import TemplateFailed
 from channels.letters import PrintedLetter

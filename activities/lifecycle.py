@@ -144,7 +144,7 @@ class Lifecycle:
         if row.state in {"pending", "holding"}:
             claim = {"run_id": begin.run, "started_at": begin.now, "lease_until": None}
             # Where deciding took facts or the clock, the answer is kept: a `begin` that runs again gives the same.
-            decided = not isinstance(plan.next, Perform) or bool(plan.passed)
+            decided = not isinstance(plan.next, Perform) or bool(plan.passed) or bool(definition.goals)
             first = [self._tools.stage.first_visit(scene, plan)] if decided else []
             await self._tools.stage.advance(scene, plan, first, claim)
         return Begun(next=plan.next)

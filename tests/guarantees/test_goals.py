@@ -199,6 +199,15 @@ async def test_a_goal_met_before_the_instance_began_is_where_it_begins(idle: Eng
     assert await begin(idle, instance, now) == following
 
 
+async def test_a_begin_that_runs_again_gives_the_same_though_a_goal_came_between(idle: Engine) -> None:
+    walk = await ByHand.begun(idle, series(BOUGHT))
+    await idle.event("order")
+    assert await begin(idle, walk.instance, walk.now) == walk.next
+    assert walk.place == "first"
+    await walk.go()
+    assert walk.place == "thanks"
+
+
 async def test_a_steps_own_effect_may_meet_the_goal(idle: Engine) -> None:
     goal = {"name": "tagged", "event": "tag.added", "filter": {"event": "tag", "equals": "first"}}
     walk = await ByHand.begun(idle, series(goal))

@@ -60,6 +60,18 @@ def condition(rule: dict[str, Any]) -> dict[str, Any]:
             "/steps/0/filter", "there is no list «old»",
         ),
         (
+            steps({"id": "w", "type": "wait_for_rule", "when": {"segment": "gone"}, "within": "1d"}),
+            "/steps/0/when", "there is no segment «gone»",
+        ),
+        (
+            process(goals=[{"name": "g", "event": "e", "filter": {"segment": "gone"}}]), "/goals/0/filter",
+            "there is no segment «gone»",
+        ),
+        (
+            process(goals=[{"name": "g", "event": "e"}, {"name": "h", "when": {"list": "old"}}]), "/goals/1/when",
+            "there is no list «old»",
+        ),
+        (
             steps({"id": "n", "type": "add_note", "text": "Hi {{ contact.name"}), "/steps/0/text",
             "the text does not render: unexpected end",
         ),

@@ -1,0 +1,391 @@
+"""Entering a step, and leaving it: what every activity of a step does before and after its own effect.
+
+`enter` reads all that a step may look at in one query and locks the instance's row; the guard says whether the step
+may act. `finish` records the visit together with what comes next, so that an activity that runs again answers the
+same and does nothing twice. One transaction holds the effect's own rows and these.
+"""
+
+from collections.abc import Generator, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+import structlog
+from pydantic import TypeAdapter
+from sqlalchemy import case, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.goals import read_goals, write_goals
+from activities.scene import (
+    BEFORE_THE_FIRST_STEP,
+    ENTER,
+    ENTER_LOCKED,
+    HELD,
+    STOPPING,
+    InstanceOver,
+    InstanceUnknown,
+    NeedsLock,
+    Scene,
+)
+from intake.admission import EventRace
+from processes import planner
+from processes.clock import describe
+from processes.goals import GOAL
+from processes.instructions import End, Hold, Instruction, Perform, StepCall, Wait
+from processes.planning import LookBack, Passed, Plan, Question
+from store import contacts, rows
+from store.catalog import CatalogCache
+from store.messages import abandon, withdraw
+from store.past import event_before
+from store.rules import evaluate
+
+_i, _p, _v = rows.instances.c, rows.processes.c, rows.visits.c
+
+_INSTRUCTION: TypeAdapter[Instruction] = TypeAdapter(Instruction)
+T = TypeVar("T")
+
+ENTER_TRIES = 4
+PAUSED = "paused"
+LONGEST_HELD = 20
+
+
+class Stage:
+    """Opens and closes scenes."""
+
+    def __init__(self, catalog: CatalogCache) -> None:
+        self._catalog = catalog
+
+    async def enter(
+        self, connection: AsyncConnection, instance: str, call: StepCall, *, lock: bool = True
+    ) -> Scene | Instruction:
+        """The scene of a visit, or the instruction that stands instead: done before, held, stopping or over.
+
+        Raises InstanceUnknown; NeedsLock where `lock` is false and something is to be written.
+        """
+        row = await self._row(connection, instance, call, lock=lock)
+        structlog.contextvars.bind_contextvars(process=row.process_key, contact=row.contact_id)
+        if row.done is not None:
+            return read_instruction(row.done)
+        scene = Scene(
+            connection=connection,
+            instance=instance,
+            call=call,
+            row=row,
+            definition=await self._catalog.definition(connection, row.process_key, row.version),
+            view=await self._catalog.view(connection, row.stamp),
+        )
+        return await self._guard(scene, lock=lock) or scene
+
+    async def _row(self, connection: AsyncConnection, instance: str, call: StepCall, *, lock: bool) -> Any:
+        """The row of all that a step may look at.
+
+        A contact that was merged while PostgreSQL waited for the instance's lock makes the joined row vanish once
+        (READ COMMITTED checks the join against the new instance and the old contact): the second look sees it.
+        """
+        values = {"instance": instance, "step": call.step, "visit": call.visit}
+        for _ in range(ENTER_TRIES):
+            row = (await connection.execute(ENTER_LOCKED if lock else ENTER, values)).one_or_none()
+            if row is None:
+                continue
+            if row.contact_merged_into is None or not lock:
+                return row
+            # Admitted while the merge was under way: the instance goes on for the survivor.
+            await connection.execute(
+                update(rows.instances).where(_i.id == instance).values(contact_id=row.contact_merged_into)
+            )
+        raise InstanceUnknown(instance)
+
+    async def _guard(self, scene: Scene, *, lock: bool) -> Instruction | None:
+        row = scene.row
+        if not lock and (row.process_status != "active" or row.contact_deleted_at is not None):
+            raise NeedsLock
+        if not row.open:
+            return End(do="end", outcome=row.outcome or "stopped", reason=row.reason)
+        if row.state == STOPPING:
+            return Hold(do="hold", reason=STOPPING)
+        if row.contact_deleted_at is not None:
+            await self.end(scene.connection, scene.instance, "contact_deleted", scene.now)
+            return End(do="end", outcome="contact_deleted")
+        if row.process_status != "active":
+            still = (
+                await scene.connection.execute(
+                    select(_p.status).where(_p.key == row.process_key).with_for_update(read=True)
+                )
+            ).scalar_one()
+            if still != "active":
+                return await self.hold(scene, PAUSED, f"the process is {still}")
+        return await self._go_for_goals(scene, lock=lock) if scene.definition.goals else None
+
+    async def _go_for_goals(self, scene: Scene, *, lock: bool) -> Instruction | None:
+        """Leave this step undone for a goal that was met; None where none was. A message that may have left already
+        is closed first, by its own step.
+        """
+        scene.goals = await read_goals(scene.connection, scene.instance, lock=lock)
+        if scene.call.step == BEFORE_THE_FIRST_STEP or scene.row.message_state == "claimed":
+            return None
+        plan = await self.plan(scene, planner.jump(scene.definition, scene.situation, scene.row.loops or {}))
+        if plan is None:
+            return None
+        if not lock:
+            raise NeedsLock
+        if scene.row.message_id is not None:
+            await withdraw(scene.connection, scene.row.message_id, "a goal was met", scene.now)
+        await self.record(scene, plan, {GOAL: plan.goals[-1]}, begun=True)
+        return plan.next
+
+    async def hold(self, scene: Scene, reason: str, detail: str) -> Hold:
+        """Hold the instance here, and say why where people look."""
+        return await self.hold_row(scene.connection, scene.instance, scene.call, reason, detail)
+
+    async def hold_row(
+        self, connection: AsyncConnection, instance: str, call: StepCall, reason: str, detail: str
+    ) -> Hold:
+        """Hold an instance at a call that is to be tried again after a release."""
+        await connection.execute(
+            update(rows.instances)
+            .where(_i.id == instance, _i.open, _i.state != STOPPING)
+            .values(
+                state="holding",
+                reason=f"{reason}: {detail}"[:2000],
+                step=call.step or None,
+                visit=call.visit,
+                due_at=None,
+                updated_at=call.now,
+            )
+        )
+        return Hold(do="hold", reason=reason, detail=detail[:500])
+
+    async def end(self, connection: AsyncConnection, instance: str, outcome: str, now: datetime) -> None:
+        """Record that the instance is over."""
+        await connection.execute(
+            update(rows.instances)
+            .where(_i.id == instance, _i.open)
+            .values(
+                state="ended",
+                open=False,
+                outcome=func.coalesce(_i.outcome, outcome),
+                due_at=None,
+                updated_at=now,
+                ended_at=now,
+            )
+        )
+        await connection.execute(delete(rows.waits).where(rows.waits.c.instance_id == instance))
+        await abandon(connection, instance, now)
+
+    async def finish(self, scene: Scene, result: dict[str, Any] | None, *, to: str | None) -> Instruction:
+        """Record the visit and what comes next: the step `to`, or where a goal leads, or the end of the process."""
+        if scene.definition.goals:
+            scene.goals = await read_goals(scene.connection, scene.instance)
+        plan = await self.plan(
+            scene, planner.arrive(scene.definition, to, scene.situation, scene.row.loops or {})
+        )
+        begun = scene.row.visit_result is not None
+        held = {HELD: scene.held} if scene.held else {}
+        await self.record(scene, plan, {**(result or {}), **held}, begun=begun)
+        return plan.next
+
+    async def put_off(self, scene: Scene, until: datetime, by: str) -> Instruction:
+        """The step may not act before `until` (UTC), because of `by`: it waits, and is tried again then. What holds it
+        is kept with the visit and shown with the instance.
+        """
+        call = scene.call
+        words = f"Held by {by} · until {describe(until, scene.situation.zone, scene.now)}"
+        placed = await scene.connection.execute(
+            update(rows.instances)
+            .where(_i.id == scene.instance, _i.open)
+            .values(
+                state=_unless_stopping("waiting"),
+                reason=case((_i.state == STOPPING, _i.reason), else_=words),
+                step=call.step,
+                visit=call.visit,
+                due_at=until,
+                updated_at=scene.now,
+            )
+        )
+        if placed.rowcount == 0:
+            raise InstanceOver(scene.instance)
+        held = {"by": by, "until": until.isoformat()}
+        so_far = [*(one for one in scene.held if one != held), held][-LONGEST_HELD:]
+        await self.note(scene.connection, scene, {HELD: so_far})
+        return planner.put_off(scene.definition, call.step, call.visit, until, words)
+
+    async def note(self, connection: AsyncConnection, scene: Scene, done: Mapping[str, Any]) -> None:
+        """Keep with a visit that goes on what it did so far: the next try finds it in the visit's result."""
+        result = {**(scene.row.visit_result or {}), **done}
+        call = scene.call
+        visit = _visit(scene, Passed(call.step, call.visit, scene.step.kind, result), None)
+        statement = rows.upsert(connection, rows.visits)
+        await connection.execute(
+            statement.values(visit).on_conflict_do_update(
+                index_elements=["instance_id", "step", "visit"],
+                set_={"result": statement.excluded.result},
+                where=_v.next.is_(None),
+            )
+        )
+
+    async def stay(self, scene: Scene, plan: Plan) -> None:
+        """Write that a wait goes on: its visit is not over."""
+        placed = await scene.connection.execute(
+            update(rows.instances).where(_i.id == scene.instance, _i.open).values(self._place(scene, plan))
+        )
+        if placed.rowcount == 0:
+            raise InstanceOver(scene.instance)
+
+    async def plan(self, scene: Scene, planning: Generator[Question, Any, T]) -> T:
+        """Run the planner, answering its questions from the facts of this transaction."""
+        try:
+            question = next(planning)
+            while True:
+                question = planning.send(await self._answer(scene, question))
+        except StopIteration as finished:
+            planned: T = finished.value
+            return planned
+
+    async def _answer(self, scene: Scene, question: Question) -> list[bool] | str | None:
+        row, definition = scene.row, scene.definition
+        if isinstance(question, LookBack):
+            await contacts.lock(
+                scene.connection, [scene.contact_id]
+            )  # an event that is coming in waits, or is seen
+            return await event_before(
+                scene.connection,
+                question,
+                instance=scene.instance,
+                contact_id=scene.contact_id,
+                began_with=row.event_id,
+                accepts=lambda key, params: definition.key_of(key, params) == row.instance_key,
+                now=scene.now,
+                segments=scene.view.segments,
+            )
+        return await evaluate(
+            scene.connection,
+            question,
+            contact_id=scene.contact_id,
+            event=row.event_params or {},
+            now=scene.now,
+            segments=scene.view.segments,
+        )
+
+    async def record(
+        self, scene: Scene, plan: Plan, result: dict[str, Any] | None, *, begun: bool = False
+    ) -> None:
+        """Write the visit, what was passed after it, and where the instance stands now. `begun`: the visit was
+        written when it began to wait.
+        """
+        call = scene.call
+        visit = _visit(scene, Passed(call.step, call.visit, scene.step.kind, result or {}), plan.next)
+        if begun:
+            statement = rows.upsert(scene.connection, rows.visits)
+            written = await scene.connection.execute(
+                statement.values(visit)
+                .on_conflict_do_update(
+                    index_elements=["instance_id", "step", "visit"],
+                    set_={"result": statement.excluded.result, "next": statement.excluded.next},
+                    where=_v.next.is_(None),
+                )
+                .returning(_v.step)
+            )
+            if written.first() is None:
+                raise EventRace  # another attempt was quicker, and its answer counts
+            await scene.connection.execute(
+                delete(rows.waits).where(rows.waits.c.instance_id == scene.instance)
+            )
+            visits = []
+        else:
+            visits = [visit]
+        await self.advance(scene, plan, visits)
+
+    async def advance(
+        self,
+        scene: Scene,
+        plan: Plan,
+        visits: list[dict[str, Any]],
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write visits that needed no activity, the wait begun, and the instance's new place (and `more` of it)."""
+        placed = (
+            await scene.connection.execute(
+                update(rows.instances)
+                .where(_i.id == scene.instance, _i.open)
+                .values(self._place(scene, plan) | dict(more or {}))
+                .returning(_i.contact_id, _i.outcome)
+            )
+        ).first()
+        if placed is None:
+            raise InstanceOver(scene.instance)
+        visits += [_visit(scene, passed, None) for passed in plan.passed if passed.kind != GOAL]
+        await write_goals(scene.connection, [_visit(scene, p, None) for p in plan.passed if p.kind == GOAL])
+        following = plan.next
+        if isinstance(following, End) and placed.outcome != following.outcome:
+            plan.next = End(do="end", outcome=placed.outcome)
+        if isinstance(following, Wait):
+            until: dict[str, Any] = {"until": (plan.limit or following.until).isoformat()}
+            kind = scene.definition.by_id[following.step].kind
+            visits.append(_visit(scene, Passed(following.step, following.visit, kind, until), None))
+            if following.event is not None:
+                await scene.connection.execute(
+                    insert(rows.waits).values(
+                        instance_id=scene.instance,
+                        contact_id=placed.contact_id,
+                        event_type=following.event,
+                        step=following.step,
+                        visit=following.visit,
+                        since=scene.now,
+                    )
+                )
+        if visits:
+            await scene.connection.execute(insert(rows.visits), visits)
+
+    def first_visit(self, scene: Scene, plan: Plan) -> dict[str, Any]:
+        """The visit of no step that keeps what `begin` decided."""
+        return _visit(scene, Passed(BEFORE_THE_FIRST_STEP, 1, "begin", {}), plan.next)
+
+    def _place(self, scene: Scene, plan: Plan) -> dict[str, Any]:
+        now = scene.now
+        step, visit = plan.position
+        values: dict[str, Any] = {"updated_at": now, "due_at": None}
+        match plan.next:
+            case End(outcome=outcome):
+                values |= {
+                    "state": "ended",
+                    "open": False,
+                    "outcome": func.coalesce(_i.outcome, outcome),
+                    "ended_at": now,
+                    "step": None,
+                }
+            case Wait(until=until):
+                values |= {
+                    "state": _unless_stopping("waiting"),
+                    "step": step,
+                    "visit": visit,
+                    "due_at": until,
+                }
+            case Perform():
+                values |= {"state": _unless_stopping("running"), "step": step, "visit": visit}
+        if scene.row.reason is not None:
+            values["reason"] = case((_i.state == STOPPING, _i.reason), else_=None)
+        if plan.loops != (scene.row.loops or {}):
+            values["loops"] = plan.loops
+        if scene.new_data is not None:
+            values["data"] = scene.new_data
+        return values
+
+
+def read_instruction(stored: dict[str, Any]) -> Instruction:
+    """An instruction as it was recorded with a visit."""
+    return _INSTRUCTION.validate_python(stored)
+
+
+def _visit(scene: Scene, passed: Passed, following: Instruction | None) -> dict[str, Any]:
+    return {
+        "instance_id": scene.instance,
+        "step": passed.step,
+        "visit": passed.visit,
+        "kind": passed.kind,
+        "at": scene.now,
+        "result": passed.result,
+        "next": None if following is None else following.model_dump(mode="json", exclude_unset=True),
+    }
+
+
+def _unless_stopping(state: str) -> Any:
+    return case((_i.state == STOPPING, STOPPING), else_=state)
