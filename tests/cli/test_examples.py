@@ -74,6 +74,7 @@ def test_each_example_has_the_recurrence_of_its_kind() -> None:
         "date-reminder": "each_time",
         "order-confirmation": "each_time",
         "welcome": "once",
+        "win-back": "once_per",
     }
     cart = process("abandoned-cart").recurrence
     assert isinstance(cart, OncePer)
