@@ -25,7 +25,7 @@ from processes.values import Json
 from store import contacts, rows
 from store.database import Database
 from store.messages import BOUNCED, COMPLAINED, SOFT_BOUNCED
-from store.suppressions import CHANNELS, EMAIL, suppress
+from store.suppressions import CHANNELS, EMAIL, SMS, suppress
 
 log = structlog.get_logger(__name__)
 
@@ -125,9 +125,10 @@ class Bounces:
         origin: Origin,
     ) -> Effects:
         """The other side refused an address for good while we sent: the same as a hard bounce, in the caller's
-        transaction. The ledger's row stays the caller's.
+        transaction. The ledger's row stays the caller's. An empty `address` is the contact's own.
         """
         person = await self._locked(connection, contact_id)
+        address = address or _own_address(person, channel)
         failure = _Failure(message, process, step, channel, address, "hard", None, reason)
         _, effects = await self._give_up(connection, failure, person, now, origin)
         if person is not None:
@@ -268,3 +269,9 @@ class Bounces:
         )
         _, effects = await self._admission.admit(connection, [event], now)
         return effects
+
+
+def _own_address(person: Any | None, channel: str) -> str:
+    columns = {EMAIL: "email", SMS: "phone"}
+    known = getattr(person, columns[channel], None) if person is not None and channel in columns else None
+    return known or ""

@@ -86,8 +86,8 @@ async def test_a_hard_bounce_and_a_complaint_mark_the_contact_and_suppress_the_a
     for key, status in (("news", "subscribed"), ("club", "unconfirmed"), ("left", "unsubscribed")):
         await subscribed(api, person, key, status)
     await sent(away, person)
-    status = None if kind == "complaint" else "5.1.1"
-    answer = await report(api, kind, status=status, reason=f"550 5.1.1 <{JANA}>: no such user")
+    code = None if kind == "complaint" else "5.1.1"
+    answer = await report(api, kind, status=code, reason=f"550 5.1.1 <{JANA}>: no such user")
     assert answer == {"outcome": "recorded", "message": OURS, "state": state, "suppressed": True}
     message = await row_of(away, rows.messages)
     assert message.state == state

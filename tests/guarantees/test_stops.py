@@ -136,7 +136,7 @@ async def before_every_kind_of_step(engine: Engine, webhook: RecordingWebhookSer
     for kind, more in EFFECTS.items():
         url = {"url": webhook.url} if kind == "webhook" else {}
         late = {"id": "late", "type": kind, **more, **url}
-        await engine.publish(stoppable(wait("rest", "2s"), late, key=kind))
+        await engine.publish(stoppable(wait("rest", "3s"), late, key=kind))
     await engine.event("go")
     instances = [engine.id(kind) for kind in EFFECTS]
     for instance in instances:

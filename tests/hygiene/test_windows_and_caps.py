@@ -22,7 +22,6 @@ from tests.support.engine import Engine
 from tests.support.people import change_contact, contact, meet, messages, tags
 from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.visits import REST, in_a_row, send_through, visited
-from tests.support.waiting import eventually
 
 PRAGUE = "Europe/Prague"
 OFFICE = {"from": "09:00", "to": "20:00"}
@@ -338,10 +337,11 @@ async def test_the_caps_of_the_house_count_where_a_process_has_none_of_its_own(
     await meet(idle)
     await went(idle, local(24, "10:00"))
     found = {}
-    for key, more in {
+    processes: dict[str, dict[str, Any]] = {
         "plain": {}, "order": {"purpose": "transactional"}, "free": {"caps": []}, "own": {"caps": cap(2, "1 day")},
         "strict-order": {"purpose": "transactional", "caps": cap(1, "1 day", "skip")},
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for key, more in processes.items():
         mine = await begun(idle, local(24, "12:00"), key=key, **more)
         await mine.go()
         found[key] = [m.state for m in await messages(idle, mine.instance)]
@@ -358,17 +358,13 @@ async def test_of_two_instances_that_send_at_once_one_message_goes(
     first = await begun(idle, local(24, "12:00"), caps=cap(1, "1 day"), key="first")
     second = await begun(idle, local(24, "12:00"), caps=cap(1, "1 day"), key="second")
     both = asyncio.gather(first.go(), second.go())
-    await eventually(lambda: _asked(smtp, idle.address, 2))
+    await smtp.wait_asked(idle.address, 2)
     smtp.everyone.rcpt_when.set()
     await both
     assert len(smtp.messages) == 1
     assert sorted(type(mine.next).__name__ for mine in (first, second)) == ["Wait", "Wait"]
     places = sorted(str(mine.place) for mine in (first, second))
     assert places == ["mail", "rest"]
-
-
-async def _asked(smtp: RecordingSmtpServer, address: str, count: int) -> bool:
-    return smtp.asked[address] >= count
 
 
 async def test_of_eight_instances_at_once_as_many_send_as_the_cap_lets_through(
@@ -432,7 +428,7 @@ async def test_an_address_suppressed_at_the_last_moment_gets_nothing(
     smtp.everyone.rcpt_when.clear()
     mine = await begun(idle, local(24, "12:00"))
     sending = asyncio.create_task(mine.go())
-    await eventually(lambda: _asked(smtp, idle.address, 1))
+    await smtp.wait_asked(idle.address)
     await block(idle)
     smtp.everyone.rcpt_when.set()
     await sending

@@ -1,4 +1,4 @@
-"""Records the histories that `test_replay.py` replays: `python -m tests.replay.record`.
+"""Records the histories that `test_replay.py` replays: `python -m tests.replay.record`; with names, only those.
 
 Run it after a change of the workflow that is meant for new instances only, and keep the old histories beside the new
 ones for as long as instances of the old code may be asleep: they are what proves that those wake up.
@@ -7,9 +7,11 @@ ones for as long as instances of the old code may be asleep: they are what prove
 import asyncio
 import json
 import re
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,20 @@ async def held_and_released(engine: Engine) -> str:
     return await over(engine, instance)
 
 
+async def held_by_a_window(engine: Engine) -> str:
+    """A send outside its window waits, and goes when it opens; its address is blocked after it."""
+    await engine.template("hello")
+    weekday = f"{datetime.now(UTC) + timedelta(days=2):%A}".lower()
+    await publish(
+        engine, "night",
+        {"id": "mail", "type": "send_email", "template": "hello", "window": {"days": [weekday]}},
+        {"id": "block", "type": "block", "channel": "email"},
+    )  # fmt: skip
+    async with engine.skipping():
+        await engine.event("go_night")
+    return await over(engine, engine.id("night"))
+
+
 async def cancelled_in_a_wait(engine: Engine) -> str:
     """A stop while the instance sleeps."""
     await publish(engine, "stopped", {"id": "rest", "type": "wait", "for": "30 days"})
@@ -189,6 +205,7 @@ async def continued_as_new(engine: Engine) -> str:
 
 JOURNEYS: list[Callable[[Engine], Awaitable[str]]] = [
     welcome, order_confirmation, abandoned_cart, click_followup, every_kind, held_and_released,
+    held_by_a_window,
     cancelled_in_a_wait, cancelled_in_a_hold, started_by_hand, refused_by_hand,
 ]  # fmt: skip
 
@@ -260,11 +277,14 @@ async def write(engine: Engine, name: str, workflow_id: str) -> None:
         await asyncio.to_thread(path.write_text, text + "\n")
 
 
-async def record() -> None:
-    """Record all, each journey on an engine of its own."""
+async def record(names: Sequence[str] = ()) -> None:
+    """Record all, or those with these names, each journey on an engine of its own."""
     for journey in JOURNEYS:
-        async with engine_of_its_own() as engine:
-            await finish(engine, journey)
+        if not names or journey.__name__ in names:
+            async with engine_of_its_own() as engine:
+                await finish(engine, journey)
+    if names and continued_as_new.__name__ not in names:
+        return
     async with engine_of_its_own(limit__historyCount__suggestContinueAsNew=str(FEW_EVENTS)) as engine:
         await finish(engine, continued_as_new)
 
@@ -287,4 +307,4 @@ async def finish(engine: Engine, journey: Callable[[Engine], Awaitable[str]]) ->
 
 
 if __name__ == "__main__":
-    asyncio.run(record())
+    asyncio.run(record(sys.argv[1:]))

@@ -1,0 +1,125 @@
+"""A recipient that the relay refuses for good, and a report that is quicker than the relay's answer."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from activities.delivery import message_id
+from intake.bounces import Report
+from processes.instructions import Perform
+from store import rows
+from store.suppressions import is_suppressed
+from tests.support.by_hand import ByHand, perform
+from tests.support.engine import Engine
+from tests.support.people import change_contact, contact, meet, messages, subscribe, subscription
+from tests.support.smtp_server import RecordingSmtpServer
+from tests.support.visits import REST, in_a_row
+
+MAIL = {"id": "mail", "type": "send_email", "template": "hello"}
+
+
+async def before_the_mail(engine: Engine, **more: Any) -> ByHand:
+    """An instance right before it sends."""
+    await engine.template("hello")
+    document = {
+        "key": "journey", "name": "J", "recurrence": "once", "triggers": [{"type": "event", "event": "go"}],
+        "steps": in_a_row(MAIL, REST), **more,
+    }  # fmt: skip
+    return await ByHand.begun(engine, document)
+
+
+async def why(engine: Engine, address: str) -> str | None:
+    async with engine.services.database.read() as connection:
+        return await is_suppressed(connection, "email", address)
+
+
+async def test_an_address_that_the_relay_refuses_is_suppressed_marked_and_told_of_once(
+    idle: Engine, smtp: RecordingSmtpServer
+) -> None:
+    await meet(idle)
+    await idle.make_list("news")
+    await subscribe(idle, "news")
+    listener = {"key": "listener", "name": "L", "recurrence": "each_time", "steps": [REST]}
+    await idle.publish({**listener, "triggers": [{"type": "event", "event": "message.bounced"}]})
+    smtp.for_recipient(idle.address).rcpt_reply = "550 5.1.1 no such mailbox"
+    mine = await before_the_mail(idle)
+    what = mine.next
+    assert isinstance(what, Perform)
+    answered = await mine.go()
+    assert await perform(idle, mine.instance, what, mine.now) == answered
+    assert mine.place == "rest"
+    assert [m.state for m in await messages(idle, mine.instance)] == ["refused"]
+    assert (await contact(idle)).email_state == "bounced"
+    assert await subscription(idle, "news") == "bounced"
+    assert "no such mailbox" in (await why(idle, idle.address) or "")
+    (started,) = await idle.rows(rows.instances, rows.instances.c.process_key == "listener")
+    (event,) = await idle.rows(rows.events, rows.events.c.id == started.event_id)
+    assert (event.params["address"], event.params["permanent"]) == (idle.address, True)
+    own = message_id(mine.instance, "mail", 1)
+    report = await idle.services.bounces.take(Report(own, "hard"), "a test")
+    assert report.outcome == "not_sent"
+
+
+@pytest.mark.parametrize(
+    "reply", ["550 5.7.1 blocked for spam", "552 5.2.2 mailbox full"], ids=["policy", "quota"]
+)
+async def test_a_refusal_that_is_not_the_addresss_fault_suppresses_nobody(
+    idle: Engine, smtp: RecordingSmtpServer, reply: str
+) -> None:
+    smtp.for_recipient(idle.address).rcpt_reply = reply
+    mine = await before_the_mail(idle)
+    await mine.go()
+    assert [m.state for m in await messages(idle, mine.instance)] == ["refused"]
+    assert (await contact(idle)).email_state == "ok"
+    assert await why(idle, idle.address) is None
+
+
+async def test_an_address_that_no_relay_takes_is_suppressed_before_one_is_asked(
+    idle: Engine, smtp: RecordingSmtpServer
+) -> None:
+    mine = await before_the_mail(idle)
+    await change_contact(idle, email="jána@example.com")
+    await mine.go()
+    assert smtp.asked.total() == 0
+    assert [m.state for m in await messages(idle, mine.instance)] == ["refused"]
+    assert (await contact(idle)).email_state == "bounced"
+    assert await why(idle, "jána@example.com") is not None
+
+
+async def test_a_report_that_is_quicker_than_the_relays_answer_stays(
+    idle: Engine, smtp: RecordingSmtpServer
+) -> None:
+    smtp.everyone.answer_when.clear()
+    mine = await before_the_mail(idle)
+    sending = asyncio.create_task(mine.go())
+    await smtp.wait_received(idle.address)
+    own = message_id(mine.instance, "mail", 1)
+    report = await idle.services.bounces.take(Report(own, "hard", "5.1.1", "no such user"), "a test")
+    assert (report.outcome, report.state) == ("recorded", "bounced")
+    smtp.everyone.answer_when.set()
+    await sending
+    assert mine.place == "rest"
+    (kept,) = await messages(idle, mine.instance)
+    assert (kept.state, kept.detail) == ("bounced", "5.1.1 no such user")
+    assert kept.closed_at is not None
+
+
+async def test_a_message_that_came_back_before_its_worker_died_is_not_sent_again(
+    idle: Engine, smtp: RecordingSmtpServer
+) -> None:
+    mine = await before_the_mail(idle)
+    what = mine.next
+    assert isinstance(what, Perform)
+    await mine.go()
+    # As it would stand had the worker died between the relay's answer and its own note of it.
+    async with idle.services.database.write() as connection:
+        await connection.execute(rows.visits.delete().where(rows.visits.c.instance_id == mine.instance))
+        await connection.execute(update(rows.messages).values(state="claimed"))
+    await idle.services.bounces.take(Report(message_id(mine.instance, "mail", 1), "soft"), "a test")
+    mine.next = what
+    await mine.go()
+    assert mine.place == "rest"
+    assert len(smtp.messages) == 1
+    assert [m.state for m in await messages(idle, mine.instance)] == ["soft_bounced"]
