@@ -120,7 +120,7 @@ class _Scanner(HTMLParser):
 
     def parse_marked_section(self, i: int, report: int = 1) -> int:
         """`<![…>` is a comment without an end in HTML; the standard library's own reading of it may raise."""
-        return self.parse_bogus_comment(i, 0)
+        return self.parse_bogus_comment(i, False)
 
     def _here(self) -> int:
         line, column = self.getpos()

@@ -20,7 +20,7 @@ router = APIRouter(include_in_schema=False)
 _METHODS = ["GET", "HEAD"]
 _PIXEL = (
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00"
-    b"\x01\x00\x01\x00\x00\x02\x01D\x00;"
+    b"\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 )
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 _AS_IT_IS = "!#$%&'()*+,/:;=?@[]^`{|}~"

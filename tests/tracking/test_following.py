@@ -91,33 +91,26 @@ async def test_a_click_adds_the_tags_of_its_link(recipient: Recipient) -> None:
     assert len(await recipient.events("tag.added")) == 2
 
 
-@pytest.mark.parametrize(("language", "words"), [("cs-CZ,en;q=0.5", "Děkujeme"), ("de, en", "Thank you")])
-async def test_a_link_that_is_a_merge_tag_alone_thanks(
-    recipient: Recipient, language: str, words: str
-) -> None:
-    answer = await recipient.http.get(
-        recipient.link("", "yes"), headers={"User-Agent": CHROME, "Accept-Language": language}
-    )
-    assert (answer.status_code, words in answer.text) == (200, True)
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
+async def test_a_link_that_is_a_merge_tag_alone_thanks(recipient: Recipient) -> None:
+    for language, words in (("cs-CZ,en;q=0.5", "Děkujeme"), ("de, en", "Thank you")):
+        answer = await recipient.http.get(
+            recipient.link("", "yes"), headers={"User-Agent": CHROME, "Accept-Language": language}
+        )
+        assert (answer.status_code, words in answer.text) == (200, True)
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert await recipient.tags() == ["yes"]
 
 
-@pytest.mark.parametrize(
-    ("url", "location"),
-    [
+async def test_the_address_is_sent_as_a_header_can_hold_it(recipient: Recipient) -> None:
+    for url, location in (
         ('https://x.cz/č ž?q=„a"', "https://x.cz/%C4%8D%20%C5%BE?q=%E2%80%9Ea%22"),
         ("https://x.cz/%C4%8D?a=%7C|~(1)'*", "https://x.cz/%C4%8D?a=%7C|~(1)'*"),
         ("https://x.cz/\r\nSet-Cookie: a=b", "https://x.cz/%0D%0ASet-Cookie:%20a=b"),
         ("https://[2001:db8::1]:8443/;p", "https://[2001:db8::1]:8443/;p"),
-    ],
-)
-async def test_the_address_is_sent_as_a_header_can_hold_it(
-    recipient: Recipient, url: str, location: str
-) -> None:
-    answer = await recipient.click(url)
-    assert (answer.status_code, answer.headers["location"]) == (302, location)
-    assert "set-cookie" not in answer.headers
+    ):
+        answer = await recipient.click(url)
+        assert (answer.status_code, answer.headers["location"]) == (302, location)
+        assert "set-cookie" not in answer.headers
 
 
 async def test_only_what_was_signed_is_led_to(recipient: Recipient) -> None:

@@ -33,9 +33,24 @@ OPENED: dict[str, Any] = {"type": "message_opened"}
 CLICKED: dict[str, Any] = {"type": "message_clicked"}
 
 
-@pytest.mark.parametrize(
-    ("trigger", "starts"),
-    [
+async def started_by(recipient: Recipient, triggers: list[dict[str, Any]], *, machine: bool) -> list[bool]:
+    """Whether each trigger, in a process of its own, starts it once the message is opened and clicked in."""
+    for number, trigger in enumerate(triggers):
+        await recipient.engine.publish(listening(trigger, key=f"p{number}"))
+    if machine:
+        await recipient.open(SCANNER)
+        await recipient.click(SHOP, agent=SCANNER)
+    else:
+        await recipient.click(SHOP)
+    told = await recipient.decisions("message.opened") + await recipient.decisions("message.clicked")
+    assert {decision for _, decision, _ in told} <= {"started"}
+    processes = [process for process, _, _ in told]
+    assert len(set(processes)) == len(processes), "one was started twice"
+    return [f"p{number}" in processes for number in range(len(triggers))]
+
+
+async def test_it_starts_on_the_messages_and_links_that_are_meant(recipient: Recipient) -> None:
+    table: list[tuple[dict[str, Any], bool]] = [
         (OPENED, True),
         ({**OPENED, "process": "spring"}, True),
         ({**OPENED, "process": "spring", "step": "mail", "template": "offer"}, True),
@@ -51,35 +66,21 @@ CLICKED: dict[str, Any] = {"type": "message_clicked"}
         ({**CLICKED, "url": "https://shop.example/*"}, True),
         ({**CLICKED, "url": "https://other.example/*"}, False),
         ({"type": "event", "event": "message.clicked"}, True),
-    ],
-)
-async def test_it_starts_on_the_messages_and_links_that_are_meant(
-    recipient: Recipient, trigger: dict[str, Any], starts: bool
-) -> None:
-    await recipient.engine.publish(listening(trigger))
-    await recipient.click(SHOP)
-    told = await did(recipient, "message.opened") + await did(recipient, "message.clicked")
-    assert told == (["started"] if starts else [])
+    ]
+    started = await started_by(recipient, [trigger for trigger, _ in table], machine=False)
+    assert started == [starts for _, starts in table]
 
 
-@pytest.mark.parametrize(
-    ("trigger", "starts"),
-    [
+async def test_a_machine_starts_only_what_asks_for_machines(recipient: Recipient) -> None:
+    table: list[tuple[dict[str, Any], bool]] = [
         (CLICKED, False),
         ({**CLICKED, "machines": True}, True),
         ({**OPENED, "machines": True}, True),
         (OPENED, False),
         ({"type": "event", "event": "message.clicked"}, False),
-    ],
-)
-async def test_a_machine_starts_only_what_asks_for_machines(
-    recipient: Recipient, trigger: dict[str, Any], starts: bool
-) -> None:
-    await recipient.engine.publish(listening(trigger))
-    await recipient.open(SCANNER)
-    await recipient.click(SHOP, agent=SCANNER)
-    told = await did(recipient, "message.opened") + await did(recipient, "message.clicked")
-    assert told == (["started"] if starts else [])
+    ]
+    started = await started_by(recipient, [trigger for trigger, _ in table], machine=True)
+    assert started == [starts for _, starts in table]
 
 
 async def test_its_filter_keeps_out(recipient: Recipient) -> None:
@@ -120,32 +121,28 @@ async def test_it_stops(recipient: Recipient, trigger: dict[str, Any]) -> None:
     assert (stopped.state, stopped.outcome) == ("stopping", "stopped")
 
 
-@pytest.mark.parametrize(
-    ("event", "filter", "goes_on"),
-    [
+async def test_a_wait_for_it_goes_on_by_a_person_only(recipient: Recipient) -> None:
+    table: list[tuple[str, dict[str, Any] | None, bool]] = [
         ("message.clicked", None, True),
         ("message.clicked", {"event": "url", "starts_with": "https://shop.example/"}, True),
         ("message.clicked", {"event": "url", "equals": "https://other.example/"}, False),
         ("message.opened", {"event": "template", "equals": "offer"}, True),
-    ],
-)
-async def test_a_wait_for_it_goes_on_by_a_person_only(
-    recipient: Recipient, event: str, filter: dict[str, Any] | None, goes_on: bool
-) -> None:
-    ask = {"id": "ask", "type": "wait_for_event", "event": event, "within": "2d", "next": "rest"}
-    process = listening(
-        {"type": "event", "event": "go"}, steps=[ask | ({"filter": filter} if filter else {}), REST]
-    )
-    await recipient.engine.publish(process)
-    started = await recipient.engine.event("go")
-    await begin(recipient.engine, str(started.decisions[0].instance), recipient.now)
+    ]
+    for number, (event, rule, _) in enumerate(table):
+        ask = {"id": "ask", "type": "wait_for_event", "event": event, "within": "2d", "next": "rest"}
+        steps = [ask | ({"filter": rule} if rule else {}), REST]
+        go = {"type": "event", "event": "go"}
+        await recipient.engine.publish(listening(go, key=f"p{number}", steps=steps))
+    began = await recipient.engine.event("go")
+    for decision in began.decisions:
+        await begin(recipient.engine, str(decision.instance), recipient.now)
     await recipient.open(SCANNER)
     await recipient.click(SHOP, agent=SCANNER)
     assert await recipient.engine.rows(rows.outbox) == []
     recipient.later(seconds=10)
     await recipient.click(SHOP)
-    signals = await recipient.engine.rows(rows.outbox)
-    assert [signal.payload["type"] for signal in signals] == [event] * goes_on
+    signalled = {row.instance_id.split("/")[0] for row in await recipient.engine.rows(rows.outbox)}
+    assert signalled == {f"p{number}" for number, (_, _, goes_on) in enumerate(table) if goes_on}
 
 
 async def test_a_wait_that_looks_back_does_not_see_machines(recipient: Recipient) -> None:
