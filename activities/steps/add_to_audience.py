@@ -1,0 +1,22 @@
+"""Add to a Facebook Custom Audience (S9)."""
+
+from typing import ClassVar, Literal
+
+from activities.audiences import AudienceStep
+from activities.scene import Scene
+from processes.steps.add_to_audience import AddToAudience
+
+
+class AddToAudienceActivity(AudienceStep[AddToAudience]):
+    """Tells Meta who the contact is, hashed."""
+
+    model: ClassVar[type[AddToAudience]] = AddToAudience
+    does: ClassVar[Literal["add", "remove"]] = "add"
+
+    async def obstacle(self, scene: Scene) -> str | None:
+        """Advertising is marketing, whoever shows it."""
+        if scene.definition.purpose == "transactional":
+            return None
+        if scene.row.contact_email_state in {"unsubscribed", "complained"}:
+            return "the contact wants no marketing"
+        return await self.unwanted(scene)
