@@ -43,10 +43,12 @@ class Scan:
         loop = asyncio.get_running_loop()
         handle: asyncio.TimerHandle | None = None
 
-        def tell(progress: ScanProgress) -> None:
+        def tell(progress: ScanProgress) -> bool:
             nonlocal heard
             heard = progress
             activity.heartbeat(progress)
+            # Another worker goes on; this one's shutdown need not wait.
+            return activity.is_worker_shutdown()
 
         def beat() -> None:
             nonlocal handle

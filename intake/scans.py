@@ -106,8 +106,11 @@ class Scans:
         self._page = page
         self._pages = pages
 
-    async def look(self, call: ScanCall, tell: Callable[[ScanProgress], None]) -> ScanProgress:
-        """Go on with a scan for some pages; `tell` hears of each. Raises DatabaseUnavailable."""
+    async def look(self, call: ScanCall, tell: Callable[[ScanProgress], bool | None]) -> ScanProgress:
+        """Go on with a scan for some pages; `tell` hears of each, and may say True to stop there.
+
+        Raises DatabaseUnavailable.
+        """
         progress, search = call.progress or ScanProgress(), None
         for _ in range(self._pages):
             async with self._database.read() as connection:
@@ -132,7 +135,8 @@ class Scans:
             if counted is None:
                 return _done(progress)
             progress = _after_page(counted, found, self._page)
-            tell(progress)
+            if tell(progress):
+                break
         return progress
 
     async def _next_search(

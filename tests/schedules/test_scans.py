@@ -1,5 +1,6 @@
 """Scans: who is let in by a date, a day or a cron expression, and that nobody is twice, at times handed in."""
 
+import asyncio
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -100,6 +101,16 @@ async def test_a_scan_that_runs_twice_or_looks_back_too_far_lets_nobody_in_twice
     assert len(await scanner.started()) == 5
 
 
+async def test_scans_at_the_same_time_let_everyone_in_once(scanner: Scanner) -> None:
+    people = {f"n{number:02}": {"birthday": BORN} for number in range(40)}
+    await scanner.people(people)
+    await scanner.publish(BIRTHDAY, recurrence="when_finished")
+    scans = await asyncio.gather(*(scanner.scan(MORNING, MORNING - QUARTER, page=7 + n) for n in range(4)))
+    assert {one.found for one in scans} == {40}
+    assert sum(one.started for one in scans) == len(await scanner.started()) == 40
+    assert sum(one.failed for one in scans) == 0
+
+
 async def test_a_scan_goes_on_from_any_page_that_it_had_reached(scanner: Scanner) -> None:
     people = {f"n{number:02}": {"birthday": BORN} for number in range(20)}
     await scanner.people({**people, **{f"x{number:02}": {"birthday": "1990-01-01"} for number in range(20)}})
@@ -131,6 +142,19 @@ async def test_another_attempt_goes_on_from_what_the_last_one_told(scanner: Scan
     rest = await environment.run(Scan(tools).scan, call)
     assert (rest.found, rest.started, rest.repeated, rest.done) == (6, 4, 2, True)
     assert len(await scanner.started()) == 6
+
+
+async def test_a_worker_that_is_told_to_stop_leaves_the_rest_to_another(scanner: Scanner) -> None:
+    await scanner.people({f"n{number}": {"birthday": BORN} for number in range(6)})
+    await scanner.publish(BIRTHDAY)
+    leaving, call = ActivityEnvironment(), scanner.call(MORNING, MORNING - QUARTER)
+    leaving.worker_shutdown()
+    left = await leaving.run(Scan(replace(scanner.services.tools(), scans=scanner.scans(page=2))).scan, call)
+    assert (left.started, left.done) == (2, False)
+    rest = await ActivityEnvironment().run(
+        Scan(scanner.services.tools()).scan, call.model_copy(update={"progress": left})
+    )
+    assert (rest.started, rest.repeated, rest.done) == (6, 0, True)
 
 
 async def test_a_process_activated_at_noon_does_not_make_up_for_its_morning(scanner: Scanner) -> None:
