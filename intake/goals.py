@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake.effects import enqueue
@@ -53,9 +53,8 @@ class Goals:
             await self._connection.execute(
                 select(
                     _i.id, _i.process_key, _i.version, _i.key, _i.contact_id, _i.event_at, _i.state,
-                    _i.step, _i.visit, _w.event_type.label("awaited"),
+                    _i.step, _i.visit,
                 )
-                .outerjoin(rows.waits, _w.instance_id == _i.id)
                 .where(
                     _i.contact_id.in_({item.contact.id for item in watched}),
                     _i.process_key.in_(processes),
@@ -63,7 +62,7 @@ class Goals:
                     _i.state != "stopping",
                 )
                 .order_by(_i.id)
-                .with_for_update(of=rows.instances)
+                .with_for_update()
             )
         ).all()  # fmt: skip
         outbox: list[int] = []
@@ -109,15 +108,19 @@ class Goals:
         return sorted(row.step.removeprefix(goal_step("")) for row in new)
 
     async def _tell(self, item: Item, row: Any) -> list[int]:
-        """Wake the instance from its wait, whatever it waits for."""
-        await self._connection.execute(
+        """Wake the instance from its wait, whatever it waits for.
+
+        What that is, is not read with the instance: a row that is joined to one that was waited for may be stale.
+        """
+        awaited = await self._connection.execute(
             update(rows.waits)
-            .where(_w.instance_id == row.id, _w.event_id.is_(None))
-            .values(event_id=item.event.id)
+            .where(_w.instance_id == row.id)
+            .values(event_id=func.coalesce(_w.event_id, item.event.id))
+            .returning(_w.event_type)
         )
         payload = {
             "id": item.event.id,
-            "type": row.awaited or ANY_GOAL,
+            "type": awaited.scalar() or ANY_GOAL,
             "step": row.step,
             "visit": row.visit,
         }

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from activities.delivery import message_id
-from processes.instructions import ANY_GOAL, DECIDE, End, Hold, Perform
+from processes.instructions import ANY_GOAL, DECIDE, RULE, End, Hold, Perform
 from runtime import Services
 from store import rows
 from tests.guarantees.processes import (
@@ -377,13 +377,21 @@ async def claim(engine: Engine, walk: ByHand) -> None:
 # Two at once
 
 
+@pytest.mark.parametrize(
+    ("rest", "heard"),
+    [
+        (SERIES[1], ANY_GOAL),
+        ({"id": "rest", "type": "wait_for_event", "event": "replied", "within": "30 days"}, "replied"),
+        ({"id": "rest", "type": "wait_for_rule", "when": {"tag": "x"}, "within": "30 days"}, RULE),
+    ],
+)
 async def test_an_event_in_the_moment_in_which_a_wait_begins_is_not_missed(
-    idle: Engine, database_url: str
+    idle: Engine, database_url: str, rest: dict[str, Any], heard: str
 ) -> None:
     """The event waits for the step that is being recorded, and finds the instance at its wait."""
     if database_url.startswith("sqlite"):
         pytest.skip("writers are alone")
-    walk = await ByHand.begun(idle, series(BOUGHT))
+    walk = await ByHand.begun(idle, process(SERIES[0], {**rest, "next": None}, SERIES[3], goals=[BOUGHT]))
     database = idle.services.database
     i = rows.instances
     async with database.write() as connection:
@@ -393,10 +401,10 @@ async def test_an_event_in_the_moment_in_which_a_wait_begins_is_not_missed(
         coming = asyncio.create_task(idle.event("order"))
         await others_wait(database, 2)
     await asyncio.gather(going, coming)
-    if walk.place == "rest":
-        (told,) = await idle.rows(rows.outbox, rows.outbox.c.kind == "event")
-        assert (told.payload["step"], told.payload["type"]) == ("rest", ANY_GOAL)
-        await walk.go()
+    assert walk.place == "rest", "the step was first at the lock"
+    (told,) = await idle.rows(rows.outbox, rows.outbox.c.kind == "event")
+    assert (told.payload["step"], told.payload["type"]) == ("rest", heard)
+    await walk.go()
     assert walk.place == "thanks"
 
 

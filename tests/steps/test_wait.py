@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.support.by_hand import ByHand
 from tests.support.engine import Engine
 from tests.support.people import tags
 from tests.support.visits import pass_through, repeat_answers_the_same, send_through, visited
@@ -34,6 +35,28 @@ async def test_a_moment_that_does_not_depend_on_now(engine: Engine) -> None:
     for number, (wait, moment) in enumerate(forms):
         found = await due(engine, wait, contact_extra={"fields": fields}, process=f"form-{number}")
         assert found.isoformat() == moment, wait
+
+
+async def test_a_date_of_the_event_that_started_the_instance(idle: Engine) -> None:
+    step = {
+        "id": "wait", "type": "wait", "event_date": {"param": "order.delivery", "offset": "-2h", "if_missing": "ask"},
+    }  # fmt: skip
+    ask = {"id": "ask", "type": "end", "outcome": "ask"}
+    document = {
+        "key": "journey", "name": "J", "recurrence": "each_time", "triggers": [{"type": "event", "event": "go"}],
+        "steps": [step, ask],
+    }  # fmt: skip
+    walk = await ByHand.begun(idle, document, params={"order": {"delivery": "2090-06-01T09:00+02:00"}})
+    assert (await walk.results())["wait"] == {"until": "2090-06-01T05:00:00+00:00"}
+    await walk.wake()
+    assert walk.place == "completed"
+    past = await ByHand.begun(idle, None, params={"order": {"delivery": "2020-06-01T09:00Z"}})
+    assert (past.place, (await past.results())["wait"]) == (
+        "completed", {"not_waited": "already past: 1 Jun 2020 07:00 UTC"},
+    )  # fmt: skip
+    missing = await ByHand.begun(idle, None, params={"order": "A-7"})
+    assert missing.place == "ask"
+    assert (await missing.results())["wait"] == {"not_waited": "no date in the event's order.delivery"}
 
 
 async def test_a_duration_counts_from_the_arrival(engine: Engine) -> None:
