@@ -138,9 +138,9 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: int = 8080
     public_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8080")
-    """Where contacts reach the API: unsubscribe links start with it."""
+    """Where contacts reach the API: the links in messages start with it."""
     signing_key: SecretStr = SecretStr("development-only")
-    """Signs unsubscribe links. Every API and worker must share it; set your own outside development."""
+    """Signs the links in messages. Every API and worker must share it; set your own outside development."""
     signing_keys_previous: Secrets = ()
     """Earlier signing keys, separated by commas: links that they signed still work."""
     max_body_bytes: int = 8 * 1024 * 1024

@@ -88,6 +88,8 @@ class MessageRow(BaseModel):
     attempts: int
     claimed_at: datetime
     closed_at: datetime | None = None
+    opened_at: datetime | None = Field(default=None, description="First, by a person as far as can be told.")
+    clicked_at: datetime | None = None
 
 
 class InstanceDetail(InstanceRow):

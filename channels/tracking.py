@@ -114,8 +114,8 @@ class _Scanner(HTMLParser):
             self.body_end = self._here()
 
     def handle_comment(self, data: str) -> None:
-        """Read what is for Outlook alone."""
-        if data.startswith(_CONDITIONAL):
+        """Read what is for Outlook alone, where there is a link: MJML makes a score of such comments without one."""
+        if data.startswith(_CONDITIONAL) and "href" in data.lower():
             self.links += _Scanner(data, self._here() + len("<!--")).links
 
     def parse_marked_section(self, i: int, report: int = 1) -> int:

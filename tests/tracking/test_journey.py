@@ -59,6 +59,7 @@ async def test_from_the_inbox_to_the_next_process(engine: Engine, smtp: Recordin
         assert pixel is not None
         assert (await http.get(path_of(pixel[1]))).headers["content-type"] == "image/gif"
         answer = await http.get(path_of(learn_more))
+        shown = (await http.get(f"/v1/instances/{engine.id('journey')}")).json()["messages"][0]
     assert (answer.status_code, answer.headers["location"]) == (
         302,
         "https://shop.example/learn-more?offer=spring",
@@ -67,6 +68,7 @@ async def test_from_the_inbox_to_the_next_process(engine: Engine, smtp: Recordin
     (message,) = await people.messages(engine, engine.id("journey"))
     assert message.opened_at is not None
     assert message.clicked_at is not None
+    assert datetime.fromisoformat(shown["clicked_at"]) == message.clicked_at
     await smtp.wait_for(2)
     assert smtp.messages_to(engine.address)[1].subject == "The details"
     await services.tracking.close()
