@@ -121,7 +121,7 @@ async def post_resend(request: Request, services: ServicesDep) -> BounceAnswer:
 async def post_ses(request: Request, services: ServicesDep) -> BounceAnswer:
     """SNS's envelope, or its raw message. The address that confirms a subscription is in the log, for a person."""
     sent = _object(await request.body())
-    if sent.get("Type") == "SubscriptionConfirmation":
+    if sent.get("Type") in {"SubscriptionConfirmation", "UnsubscribeConfirmation"}:
         log.warning("sns_subscription_waits", topic=sent.get("TopicArn"), confirm_at=sent.get("SubscribeURL"))
         return BounceAnswer(outcome="ignored")
     message = sent.get("Message")

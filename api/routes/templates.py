@@ -23,6 +23,7 @@ from intake.refusals import Missing
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json, Key
 from store import contacts, definitions, reading, rows
+from store.suppressions import EMAIL, is_suppressed
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"], route_class=JsonRoute)
 
@@ -168,6 +169,9 @@ async def send_test(key: KeyPath, body: TestWanted, services: ServicesDep) -> Te
     address given, and its unsubscribe link does nothing. 409 where the mail settings are wrong.
     """
     async with services.database.read() as connection:
+        reason = await is_suppressed(connection, EMAIL, body.to)
+        if reason is not None:
+            raise DocumentInvalid([Problem(pointer="/to", message=f"is suppressed: {reason}")])
         row = await _row(connection, key)
         links = {"unsubscribe_url": "#test", "preferences_url": "#test"}
         context = {**body.data, **await _context(connection, body), **links}

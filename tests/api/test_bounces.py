@@ -23,6 +23,8 @@ WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 LET_IN = {"authorization": f"Bearer {SECRET}"}
 SENT_AT = datetime(2026, 11, 24, 9, tzinfo=UTC)
 JANA = "22222@example.com"
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For what no database has a part in."""
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +162,7 @@ async def test_five_soft_bounces_within_thirty_days_are_a_hard_one(
     assert reason == "bounced 5 soft bounces within 30 days; the last: full"
 
 
+@ON_SQLITE
 async def test_what_the_person_said_is_not_overwritten(api: httpx.AsyncClient, away: Services) -> None:
     person = await contact(api)
     async with away.database.write() as connection:
@@ -205,6 +208,7 @@ async def test_a_message_of_a_deleted_contact_is_marked_and_nothing_else_is_know
     assert (await row_of(away, rows.messages)).state == "bounced"
 
 
+@ON_SQLITE
 async def test_a_message_that_never_left_cannot_come_back(api: httpx.AsyncClient, away: Services) -> None:
     person = await contact(api)
     for number, state in enumerate(("skipped", "withdrawn", "retrying", "refused")):
@@ -249,6 +253,7 @@ async def by_mail(api: httpx.AsyncClient, mail: str) -> Any:
     return answer.json()
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("mail", "state"),
     [(POSTFIX, "bounced"), (GMAIL, "soft_bounced"), (COMPLAINT, "complained")],
@@ -263,6 +268,7 @@ async def test_a_mail_about_our_mail_is_a_report(
     assert (await by_mail(api, mail))["outcome"] == "repeated"
 
 
+@ON_SQLITE
 async def test_other_mail_is_ignored(api: httpx.AsyncClient) -> None:
     nothing = {"outcome": "ignored", "message": None, "state": None, "suppressed": False}
     assert await by_mail(api, "Subject: Out of office\n\nBack on Monday") == nothing
@@ -277,6 +283,7 @@ async def by_resend(api: httpx.AsyncClient, event: Mapping[str, Any], secret: st
     return await api.post("/v1/bounces/resend", content=body, headers=headers)
 
 
+@ON_SQLITE
 async def test_resends_webhook_is_let_in_by_its_signature(api: httpx.AsyncClient, away: Services) -> None:
     await sent(away, await contact(api))
     forged = await by_resend(api, resend(), "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
@@ -287,6 +294,7 @@ async def test_resends_webhook_is_let_in_by_its_signature(api: httpx.AsyncClient
     assert (answer["outcome"], answer["state"]) == ("recorded", "bounced")
 
 
+@ON_SQLITE
 async def test_a_signature_of_another_shape_is_refused(api: httpx.AsyncClient) -> None:
     now = str(int(datetime.now(UTC).timestamp()))
     for signature in ("v1", "v1,", "v1,%%%", "", "v2,abc", "v1,é", "v1,a v1,b"):
@@ -297,6 +305,7 @@ async def test_a_signature_of_another_shape_is_refused(api: httpx.AsyncClient) -
             assert answer.status_code == 401, (signature, timestamp)
 
 
+@ON_SQLITE
 async def test_ses_comes_in_an_envelope_of_sns_or_without(api: httpx.AsyncClient, away: Services) -> None:
     await sent(away, await contact(api))
     await sent(away, (await row_of(away, rows.contacts)).id, "m" + "1" * 24)
@@ -321,6 +330,7 @@ async def test_ses_comes_in_an_envelope_of_sns_or_without(api: httpx.AsyncClient
     assert answer.json()["outcome"] == "ignored"
 
 
+@ON_SQLITE
 async def test_without_the_secret_nothing_is_let_in(api: httpx.AsyncClient, away: Services) -> None:
     await sent(away, await contact(api))
     basic = [base64.b64encode(text.encode()).decode() for text in (SECRET, f"{SECRET}:wrong", "a:b:c")]
@@ -335,6 +345,7 @@ async def test_without_the_secret_nothing_is_let_in(api: httpx.AsyncClient, away
     assert (await row_of(away, rows.messages)).state == "sent"
 
 
+@ON_SQLITE
 async def test_without_a_setting_nothing_is_let_in(api: httpx.AsyncClient, away: Services) -> None:
     for unset in (None, SecretStr("")):
         more = {"bounces_secret": unset, "resend_webhook_secret": unset}
@@ -347,6 +358,7 @@ async def test_without_a_setting_nothing_is_let_in(api: httpx.AsyncClient, away:
         assert "ONWARD_RESEND_WEBHOOK_SECRET" in (await by_resend(api, resend())).json()["detail"]
 
 
+@ON_SQLITE
 async def test_what_is_wrong_with_a_report_is_named(api: httpx.AsyncClient) -> None:
     good = {"message": OURS, "kind": "hard"}
     for place, body in {
@@ -361,6 +373,7 @@ async def test_what_is_wrong_with_a_report_is_named(api: httpx.AsyncClient) -> N
         assert places(answer) == [place]
 
 
+@ON_SQLITE
 async def test_a_webhook_that_is_no_object_is_refused(api: httpx.AsyncClient) -> None:
     for body in (b"", b"[]", b"no", b"7", b"{", b'{"Type": "Notification", "Message": "no"}'):
         answer = await api.post("/v1/bounces/ses", content=body, headers=LET_IN)

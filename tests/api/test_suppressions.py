@@ -72,3 +72,12 @@ async def test_what_is_wrong_is_named(api: httpx.AsyncClient) -> None:
         answer = await api.request(method, f"/v1/suppressions{path}", json=body)
         assert answer.status_code == 422, path
         assert places(answer) == [place]
+
+
+async def test_not_even_a_test_goes_to_a_suppressed_address(api: httpx.AsyncClient) -> None:
+    await api.put("/v1/templates/hello", json={"name": "Hello", "subject": "Hello", "html": "<p>Hello</p>"})
+    await api.put(JANA, json={"reason": "said no"})
+    answer = await api.post("/v1/templates/hello/test", json={"to": "Jana@example.com"})
+    assert answer.status_code == 422
+    assert places(answer) == ["/to"]
+    assert "said no" in answer.text

@@ -12,7 +12,7 @@ from api.app import create_app
 from processes.instructions import Hold, Instruction, Perform, Wait
 from processes.windows import Cap
 from runtime import Services
-from store import rows
+from store import contacts, rows
 from store.messages import newest
 from store.suppressions import suppress
 from tests.api.conftest import client_of
@@ -22,11 +22,14 @@ from tests.support.engine import Engine
 from tests.support.people import change_contact, contact, meet, messages, tags
 from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.visits import REST, in_a_row, send_through, visited
+from tests.support.waiting import others_wait
 
 PRAGUE = "Europe/Prague"
 OFFICE = {"from": "09:00", "to": "20:00"}
 MAIL = {"id": "mail", "type": "send_email", "template": "hello"}
 TAG = {"id": "tag", "type": "add_tag", "tag": "went-on"}
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For what no database has a part in."""
 
 
 def local(day: int, clock: str, zone: str = PRAGUE) -> datetime:
@@ -98,6 +101,7 @@ async def test_a_send_outside_the_window_waits_says_so_and_goes_when_it_opens(
     assert datetime.strptime(str(message.message["Date"]), "%a, %d %b %Y %H:%M:%S %z") == opening
 
 
+@ON_SQLITE
 async def test_a_send_within_the_window_goes_at_once(idle: Engine, smtp: RecordingSmtpServer) -> None:
     mine = await begun(idle, local(24, "19:59"), window=OFFICE)
     await mine.go()
@@ -105,6 +109,7 @@ async def test_a_send_within_the_window_goes_at_once(idle: Engine, smtp: Recordi
     assert "held" not in (await mine.results())["mail"]
 
 
+@ON_SQLITE
 async def test_the_contacts_zone_counts_and_a_steps_window_comes_first(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:
@@ -118,6 +123,7 @@ async def test_the_contacts_zone_counts_and_a_steps_window_comes_first(
     assert len(smtp.messages) == 1
 
 
+@ON_SQLITE
 async def test_a_contact_that_moves_while_it_waits_is_asked_about_the_hour_where_it_is_now(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:
@@ -135,6 +141,7 @@ async def test_a_contact_that_moves_while_it_waits_is_asked_about_the_hour_where
     ]
 
 
+@ON_SQLITE
 async def test_who_must_not_get_it_is_skipped_at_once_and_does_not_wait_for_the_morning(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:
@@ -147,6 +154,7 @@ async def test_who_must_not_get_it_is_skipped_at_once_and_does_not_wait_for_the_
     assert smtp.messages == []
 
 
+@ON_SQLITE
 async def test_who_leaves_while_it_waits_gets_nothing_in_the_morning(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:
@@ -178,6 +186,7 @@ async def test_a_held_send_whose_activity_runs_again_answers_the_same(
     assert len(await messages(idle, mine.instance)) == 1
 
 
+@ON_SQLITE
 async def test_a_message_that_is_tried_again_at_night_waits_for_the_morning(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:
@@ -199,6 +208,7 @@ async def test_a_message_that_is_tried_again_at_night_waits_for_the_morning(
     assert len(smtp.messages) == 1
 
 
+@ON_SQLITE
 async def test_a_process_paused_while_a_send_is_held_holds_at_the_opening_and_then_sends_once(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:
@@ -245,6 +255,7 @@ async def test_an_instance_whose_workflow_was_lost_while_its_send_is_held_goes_o
     assert len(smtp.messages) == 1
 
 
+@ON_SQLITE
 async def test_a_webhook_is_not_held(idle: Engine) -> None:
     call = {"id": "mail", "type": "webhook", "url": "http://127.0.0.1:9/", "if_refused": "continue"}
     mine = await begun(idle, local(24, "23:00"), call, window=OFFICE)
@@ -329,6 +340,7 @@ async def test_what_the_contact_got_or_may_have_got_on_the_channel_counts(idle: 
     assert two == [moments[12], moments[3]]
 
 
+@ON_SQLITE
 async def test_the_caps_of_the_house_count_where_a_process_has_none_of_its_own(
     idle: Engine, services: Services, smtp: RecordingSmtpServer
 ) -> None:
@@ -367,6 +379,24 @@ async def test_of_two_instances_that_send_at_once_one_message_goes(
     assert places == ["mail", "rest"]
 
 
+async def test_the_contact_is_locked_from_the_count_to_the_claim(
+    idle: Engine, smtp: RecordingSmtpServer
+) -> None:
+    """What makes it sure: a claim under a cap waits for whoever has the contact."""
+    database = idle.services.database
+    if database.is_sqlite:
+        pytest.skip("SQLite's writers are alone")
+    first = await begun(idle, local(24, "12:00"), caps=cap(1, "1 day"), key="first")
+    second = await begun(idle, local(24, "12:00"), caps=cap(1, "1 day"), key="second")
+    person = (await contact(idle)).id
+    async with database.write() as connection:
+        await contacts.lock(connection, [person])
+        both = asyncio.gather(first.go(), second.go())
+        await others_wait(database, 2)
+    await both
+    assert len(smtp.messages) == 1
+
+
 async def test_of_eight_instances_at_once_as_many_send_as_the_cap_lets_through(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:
@@ -378,6 +408,7 @@ async def test_of_eight_instances_at_once_as_many_send_as_the_cap_lets_through(
     assert (states.count("sent"), states.count("skipped")) == (3, 5)
 
 
+@ON_SQLITE
 async def test_a_message_held_by_a_cap_is_held_by_the_window_too_where_it_is_night_then(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:
@@ -444,9 +475,6 @@ async def block(engine: Engine) -> None:
 
 
 # On the server
-
-
-ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def days_after(now: datetime) -> tuple[dict[str, Any], datetime]:
