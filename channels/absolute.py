@@ -1,8 +1,9 @@
 """Links and images of a template that would lead nowhere from an inbox: those that are not absolute."""
 
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from typing import Final
+
+from channels.markup import MarkupParser
 
 _ATTRIBUTES: Final = {"href": "link", "src": "image", "background-url": "image", "background": "image"}
 _GOOD: Final = (
@@ -29,7 +30,7 @@ def relative_addresses(source: str) -> Iterator[tuple[int, str]]:
     return iter(found.problems)
 
 
-class _Addresses(HTMLParser):
+class _Addresses(MarkupParser):
     def __init__(self) -> None:
         super().__init__()
         self.problems: list[tuple[int, str]] = []

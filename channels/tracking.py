@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Iterator
 from html import unescape
 from html.entities import html5
-from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 from channels import merge_tags
 from channels.errors import TemplateFailed
+from channels.markup import MarkupParser
 
 LONGEST_URL = 2000
 """Longer addresses are left alone: with our token around them, some clients and proxies would cut them."""
@@ -87,7 +87,7 @@ def _can_be_led(url: str) -> bool:
         return False
 
 
-class _Scanner(HTMLParser):
+class _Scanner(MarkupParser):
     """Finds where in a document the links are, and where its body ends."""
 
     def __init__(self, html: str, offset: int = 0) -> None:
@@ -117,10 +117,6 @@ class _Scanner(HTMLParser):
         """Read what is for Outlook alone, where there is a link: MJML makes a score of such comments without one."""
         if data.startswith(_CONDITIONAL) and "href" in data.lower():
             self.links += _Scanner(data, self._here() + len("<!--")).links
-
-    def parse_marked_section(self, i: int, report: int = 1) -> int:
-        """`<![…>` is a comment without an end in HTML; the standard library's own reading of it may raise."""
-        return self.parse_bogus_comment(i, False)
 
     def _here(self) -> int:
         line, column = self.getpos()
