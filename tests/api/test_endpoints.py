@@ -1,5 +1,6 @@
 """A contact's endpoints and consents over HTTP: written, checked, wiped with the contact, moved by a merge."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -69,6 +70,18 @@ async def test_an_endpoint_is_one_contacts(api: httpx.AsyncClient) -> None:
     await api.put("/v1/contacts/33333/endpoints", json=BROWSER)
     assert await listed(api) == []
     assert await listed(api, "33333") == [BROWSER["address"]]
+
+
+async def test_an_endpoint_that_many_want_at_once_is_one_contacts(api: httpx.AsyncClient) -> None:
+    people = [str(number) for number in range(5)]
+    for person in people:
+        await contact(api, person)
+    answers = await asyncio.gather(
+        *(api.put(f"/v1/contacts/{person}/endpoints", json=BROWSER) for person in people)
+    )
+    assert {answer.status_code for answer in answers} == {200}
+    found = [address for person in people for address in await listed(api, person)]
+    assert found == [BROWSER["address"]]
 
 
 @pytest.mark.parametrize(
