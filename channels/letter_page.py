@@ -26,6 +26,8 @@ from channels.letter_html import Block, Item, Paragraph, Rule, Run, Table, block
 
 LONGEST: Final = 60_000
 """Characters of a letter: about twenty pages. A longer one is a mistake that would be paid for by the sheet."""
+MOST_PAGES: Final = 30
+"""Short lines take more pages than characters tell."""
 
 _FONT: Final = "letter"
 _STYLES: Final = {"": "Regular", "B": "Bold", "I": "Italic", "BI": "BoldItalic"}
@@ -111,6 +113,11 @@ class _Paper(FPDF):
         self.c_margin = 0
         self.set_auto_page_break(True, _BOTTOM)
         self.add_page()
+
+    def header(self) -> None:
+        """Nothing stands there; a letter that goes on and on is stopped here."""
+        if self.page_no() > MOST_PAGES:
+            raise FPDFException(f"it has more than {MOST_PAGES} pages")
 
     def footer(self) -> None:
         """The number of a page, where it is not the first."""

@@ -125,6 +125,11 @@ def test_a_letter_as_long_as_a_book_is_a_mistake() -> None:
         letter_pdf(letter(f"<p>{'x' * (LONGEST + 1)}</p>"))
 
 
+def test_a_letter_of_many_short_lines_is_a_mistake() -> None:
+    with pytest.raises(TemplateFailed, match="can't be set: it has more than 30 pages"):
+        letter_pdf(letter("<p>a</p>" * 2000))
+
+
 def test_a_long_sender_stays_on_one_line_above_the_recipient() -> None:
     sender = "Velmi dlouhé jméno obchodní společnosti s.r.o. · Dlouhá třída 123/45 · 110 00 Praha 1 · Česko"
     page = Letter(sender, JANA, "2026-11-22", "", "<p>x</p>")
