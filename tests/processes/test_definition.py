@@ -442,8 +442,15 @@ EVERYTHING = process(
         },
         {
             "id": "chat", "type": "send_messenger", "text": "Hi", "messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT",
-            "next": "over",
+            "next": "push",
         },
+        {
+            "id": "push", "type": "send_push", "title": "Hi", "body": "Come", "url": "https://shop.example.com/",
+            "icon": "https://shop.example.com/tea.png", "ttl": "4h", "next": "letter",
+        },
+        {"id": "letter", "type": "send_letter", "text": "Dear {{ contact.name }}", "next": "in"},
+        {"id": "in", "type": "add_to_audience", "audience": "23840000000000000", "next": "out"},
+        {"id": "out", "type": "remove_from_audience", "audience": "23840000000000000", "next": "over"},
         {"id": "over", "type": "end", "outcome": "done"},
     ],
 )  # fmt: skip
