@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     """A system user's access token with `ads_management`, for Custom Audiences."""
 
     provider_timeout: Seconds = 20.0
-    """Seconds that the API of a provider (Resend, an SMS provider, Meta) gets for an answer."""
+    """Seconds that the API of a provider (Resend, SMS, Meta, push, letters) gets for an answer."""
 
     # Web push
     push_private_key: SecretStr | None = None

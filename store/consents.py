@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import rows
 
-ConsentChannel = Literal["sms", "messenger", "push", "letter"]
+ConsentChannel = Literal["sms", "messenger", "push", "letter", "audience"]
 
 _c = rows.contacts.c
 

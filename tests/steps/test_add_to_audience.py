@@ -137,14 +137,18 @@ async def test_who_cannot_be_known_or_wants_no_marketing_is_skipped_with_the_rea
     left = await pass_through(engine, leave, ADD, process="first", list="news")
     await change_contact(engine, email_state="unsubscribed")
     unwanted = await pass_through(engine, ADD, TAG, process="second")
-    found = [(await messages(engine, instance))[0] for instance in (left, unwanted)]
+    refused = {"audience": {"granted": False, "at": "2026-11-22T00:00:00+00:00", "source": "api"}}
+    await change_contact(engine, email_state="ok", consent=refused)
+    opted_out = await pass_through(engine, ADD, process="third")
+    found = [(await messages(engine, instance))[0] for instance in (left, unwanted, opted_out)]
     assert [(message.state, message.detail) for message in found] == [
         ("skipped", "not subscribed to the list news"),
         ("skipped", "the contact wants no marketing"),
+        ("skipped", "the contact wants no marketing by audience"),
     ]
     assert (await visited(engine, unwanted, "tag")).result["added"]
     assert server.requests == []
-    await pass_through(engine, ADD, process="third", purpose="transactional")
+    await pass_through(engine, ADD, process="fourth", purpose="transactional")
     assert len(server.taken) == 1
 
 
