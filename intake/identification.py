@@ -37,7 +37,7 @@ class Identification:
         self._view = view
         self._now = now
         self._adopted: dict[str, set[str]] = {}
-        self._changes_count = CONTACT_CHANGED in view.listeners or CONTACT_CHANGED in view.awaited
+        self._telling = view.listens(CONTACT_CHANGED)
 
     async def settle(self, items: list[Item]) -> list[Item]:
         """Find or make each event's contact; returns the items that are not refused for it.
@@ -88,7 +88,7 @@ class Identification:
             missing = {n: v for n, v in given.items() if getattr(contact, n) is None and n not in adopted}
             if missing:
                 await self._adopt(contact, missing, index, new)
-                if self._changes_count:
+                if self._telling:
                     item.changed = [difference(n, None, v) for n, v in missing.items() if n in COLUMNS]
             item.contact = contact
             item.result.contact_status = "found"
@@ -99,7 +99,7 @@ class Identification:
                 return True
             row = contacts.new_row(self._now, given, item.event.extra)
             new.append(row)
-            if self._changes_count:
+            if self._telling:
                 item.changed = differences({}, values_of(row))
             item.contact = _Known(**{name: row[name] for name in _Known.__slots__})
             _index(index, item.contact)

@@ -85,8 +85,12 @@ class CatalogView:
     lists: frozenset[str] = frozenset()
     segments: Mapping[str, Rule | None] = field(default_factory=dict)
 
+    def listens(self, event_type: str) -> bool:
+        """Whether a trigger, a wait or a goal is about the type at all."""
+        return event_type in self.listeners or event_type in self.awaited or event_type in self.goals
+
     def hears(self, event_type: str, params: Mapping[str, Json]) -> bool:
-        """Whether a trigger means such an event, or an instance may wait for its type."""
+        """Whether a trigger means such an event, or a wait or a goal is about its type."""
         return (
             event_type in self.awaited
             or event_type in self.goals

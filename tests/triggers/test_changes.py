@@ -106,11 +106,16 @@ async def test_who_takes_the_id_of_a_change_before_it_can_not_keep_the_event_out
     assert await told(world) == []
 
 
-async def test_an_instance_that_waits_for_a_change_is_told(world: World) -> None:
-    ask = {"id": "ask", "type": "wait_for_event", "event": CONTACT_CHANGED, "within": "1d"}
-    await world.publish(steps=[ask])
+ASK = {"id": "ask", "type": "wait_for_event", "event": CONTACT_CHANGED, "within": "1d"}
+
+
+@pytest.mark.parametrize("more", [{"steps": [ASK]}, {"goals": [{"name": "known", "event": CONTACT_CHANGED}]}])
+async def test_a_wait_and_a_goal_are_told_as_triggers_are(world: World, more: dict[str, Any]) -> None:
+    await world.publish(**more)
     await world.change("edit", fields={"anything": 1})
-    assert await told(world) == [("anything", None, 1)]
+    address = f"{world.reference}@example.com"
+    await world.event("seen", contact={"external_id": world.reference, "email": address})
+    assert await told(world) == [("anything", None, 1), ("email", None, address)]
 
 
 async def test_a_deleted_contact_leaves_its_segments_and_tells_nobody(world: World) -> None:
