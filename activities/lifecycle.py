@@ -4,7 +4,7 @@ from typing import Any
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import func, literal, or_, select, update
+from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 _i = rows.instances.c
 HANDS = "temporal"
 """The source of a start that came by the plain Temporal CLI."""
+CANCELLED = "cancelled in Temporal"
 
 
 class HandStart(BaseModel):
@@ -89,13 +90,8 @@ class Lifecycle:
         instance = own_instance()
         try:
             async with self._tools.database.write() as connection:
-                reason = close.reason or "cancelled in Temporal"
                 await connection.execute(
-                    update(rows.instances)
-                    .where(_i.id == instance, _i.open)
-                    .values(
-                        reason=func.coalesce(_i.reason, reason) if close.reason is None else reason,
-                    )
+                    update(rows.instances).where(_i.id == instance, _i.open).values(reason=_why(close.reason))
                 )
                 await self._tools.stage.end(connection, instance, "stopped", close.now)
                 outcome: str | None = (
@@ -224,6 +220,13 @@ class Lifecycle:
             return plan.next
 
         return await retried(self._tools.database, work)
+
+
+def _why(said: str | None) -> Any:
+    """Why an instance was cancelled: in the canceller's words, else in the stop's. What held it is no reason."""
+    if said is not None:
+        return said
+    return case((_i.state == STOPPING, func.coalesce(_i.reason, CANCELLED)), else_=CANCELLED)
 
 
 def _labels(scene: Scene) -> dict[str, Any]:

@@ -143,7 +143,7 @@ class Bounces:
         ).scalar_one_or_none()
         if owner is None:
             return Recorded("unknown"), Effects()
-        # The contact before the message, as everywhere.
+        # The contact before the message, as a deletion and a claim under a cap do.
         person = await self._locked(connection, owner)
         row = (
             await connection.execute(select(rows.messages).where(_m.id == report.message).with_for_update())
@@ -198,9 +198,11 @@ class Bounces:
     async def _locked(self, connection: AsyncConnection, contact_id: str) -> Any | None:
         """The contact, or its survivor, locked until the transaction ends; None where it is deleted."""
         person = await contacts.survivor(connection, contact_id)
-        if person is None or not await contacts.lock(connection, [person.id]):
+        if person is None:
             return None
-        return person
+        await contacts.lock(connection, [person.id])
+        # Read again: it may have got another address, or a survivor, before it was locked.
+        return await contacts.survivor(connection, person.id)
 
     async def _give_up(
         self,

@@ -18,6 +18,8 @@ from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.visits import REST, in_a_row
 
 MAIL = {"id": "mail", "type": "send_email", "template": "hello"}
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For what no database has a part in."""
 
 
 async def before_the_mail(engine: Engine, **more: Any) -> ByHand:
@@ -62,6 +64,7 @@ async def test_an_address_that_the_relay_refuses_is_suppressed_marked_and_told_o
     assert report.outcome == "not_sent"
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "reply", ["550 5.7.1 blocked for spam", "552 5.2.2 mailbox full"], ids=["policy", "quota"]
 )
@@ -76,6 +79,7 @@ async def test_a_refusal_that_is_not_the_addresss_fault_suppresses_nobody(
     assert await why(idle, idle.address) is None
 
 
+@ON_SQLITE
 async def test_an_address_that_no_relay_takes_is_suppressed_before_one_is_asked(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:
@@ -106,6 +110,7 @@ async def test_a_report_that_is_quicker_than_the_relays_answer_stays(
     assert kept.closed_at is not None
 
 
+@ON_SQLITE
 async def test_a_message_that_came_back_before_its_worker_died_is_not_sent_again(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:

@@ -243,6 +243,15 @@ async def test_an_instance_that_is_over_while_its_send_is_held_sends_nothing(
     assert await messages(idle, mine.instance) == []
 
 
+@ON_SQLITE
+async def test_what_held_an_instance_is_not_why_it_was_cancelled(idle: Engine) -> None:
+    mine = await begun(idle, local(24, "21:15"), window=OFFICE)
+    await mine.go()
+    assert await mine.cancel() == "stopped"
+    row = await mine.row()
+    assert (row.state, row.reason, row.due_at) == ("ended", "cancelled in Temporal", None)
+
+
 async def test_an_instance_whose_workflow_was_lost_while_its_send_is_held_goes_on(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:

@@ -19,6 +19,8 @@ from tests.support.visits import REST, in_a_row, pass_through, repeat_answers_th
 BLOCK = {"id": "block", "type": "block", "channel": "email", "reason": "asked by phone"}
 MAIL = {"id": "mail", "type": "send_email", "template": "hello"}
 PHONE = "+420601234567"
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For what no database has a part in."""
 
 
 async def why(engine: Engine, channel: str = "email", address: str | None = None) -> str | None:
@@ -52,6 +54,7 @@ async def test_the_address_is_suppressed_and_gets_nothing_after_it(
     assert row.source == f"instance {instance} step block"
 
 
+@ON_SQLITE
 async def test_it_can_take_the_address_from_the_contact_and_tells_who_listens(idle: Engine) -> None:
     await meet(idle)
     await idle.publish(
@@ -70,6 +73,7 @@ async def test_it_can_take_the_address_from_the_contact_and_tells_who_listens(id
     assert len(await idle.rows(rows.instances, rows.instances.c.process_key == "listener")) == 1
 
 
+@ON_SQLITE
 async def test_a_phone_number_is_blocked_for_sms_only(idle: Engine) -> None:
     await meet(idle)
     await change_contact(idle, phone=PHONE)
@@ -96,6 +100,7 @@ async def test_one_that_is_blocked_already_stays_blocked(idle: Engine) -> None:
     assert await why(idle) == "asked by phone"
 
 
+@ON_SQLITE
 async def test_a_contact_without_an_address_goes_on(idle: Engine) -> None:
     mine = await before_it(idle, channel="sms")
     await mine.go()
@@ -104,6 +109,7 @@ async def test_a_contact_without_an_address_goes_on(idle: Engine) -> None:
     assert await idle.rows(rows.suppressions) == []
 
 
+@ON_SQLITE
 async def test_a_paused_process_blocks_after_it_was_resumed(idle: Engine) -> None:
     mine = await before_it(idle)
     await set_status(idle, "journey", "paused")
@@ -114,6 +120,7 @@ async def test_a_paused_process_blocks_after_it_was_resumed(idle: Engine) -> Non
     assert await why(idle) == "asked by phone"
 
 
+@ON_SQLITE
 async def test_a_stopped_instance_blocks_nobody(idle: Engine) -> None:
     mine = await before_it(idle)
     await stop_by_hand(idle, mine.instance, "enough")
@@ -122,6 +129,7 @@ async def test_a_stopped_instance_blocks_nobody(idle: Engine) -> None:
     assert await why(idle) is None
 
 
+@ON_SQLITE
 async def test_a_contact_that_was_deleted_before_is_not_blocked(idle: Engine) -> None:
     mine = await before_it(idle)
     await delete_contact(idle)
