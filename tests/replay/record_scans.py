@@ -5,11 +5,12 @@ As `tests.replay.record` does for everything else; what is said there holds here
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from intake.scans import Scans
 from processes.scanning import SCAN_WORKFLOW, ScanCall, ScanRequest
+from store import rows
 from tests.replay.record import FEW_EVENTS, closed, engine_of_its_own, finish, over, set_up
 from tests.schedules.scanner import Scanner
 from tests.support.engine import Engine
@@ -21,9 +22,9 @@ PRAGUE = ZoneInfo("Europe/Prague")
 DAY = timedelta(days=1)
 
 
-def tomorrow(at: time) -> datetime:
-    """That local time of tomorrow in Prague."""
-    return datetime.combine(datetime.now(PRAGUE).date() + DAY, at, PRAGUE).astimezone(UTC)
+def tomorrow(at: time, zone: tzinfo = PRAGUE) -> datetime:
+    """That local time of tomorrow."""
+    return datetime.combine(datetime.now(zone).date() + DAY, at, zone).astimezone(UTC)
 
 
 async def birthday(engine: Engine) -> str:
@@ -42,6 +43,18 @@ async def date_reminder(engine: Engine) -> str:
     await meet(engine, fields={"subscription_ends": ends(ten).isoformat()})
     await come_due(engine, "date-reminder", ten)
     return await over(engine, reminder_of(engine, ten))
+
+
+async def win_back(engine: Engine) -> str:
+    """A customer who does not come back."""
+    ten = tomorrow(time(10), UTC)
+    await set_up(engine, "win-back")
+    await engine.event(
+        "order_created", occurred_at=datetime.now(UTC) - 100 * DAY, params={"orderNumber": "1001"}
+    )
+    await come_due(engine, "win-back", ten)
+    (row,) = await engine.rows(rows.instances, rows.instances.c.process_key == "win-back")
+    return await over(engine, row.id)
 
 
 def ends(moment: datetime) -> date:
@@ -90,7 +103,7 @@ async def trigger_scan_continued(engine: Engine) -> str:
 
 async def record() -> None:
     """Record all, each on an engine of its own."""
-    for journey in (birthday, date_reminder, trigger_scan):
+    for journey in (birthday, date_reminder, win_back, trigger_scan):
         async with engine_of_its_own() as engine:
             await finish(engine, journey)
     async with engine_of_its_own(limit__historyCount__suggestContinueAsNew=str(FEW_EVENTS)) as engine:
