@@ -38,6 +38,7 @@ async def temporal() -> AsyncIterator[TemporalServer]:
 
 
 @pytest.mark.timeout(2 * SECONDS)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_loop_counts_every_visit_and_ends_at_its_limit(engine: Engine) -> None:
     instance = engine.id("p")
     ask = {

@@ -20,6 +20,8 @@ from tests.support.engine import Engine
 from tests.support.people import contact
 from tests.support.visits import begin, repeat_answers_the_same
 
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""Where the database makes no difference."""
 CONTACTS = [f"contact-{number}" for number in range(5_000)]
 
 
@@ -95,6 +97,7 @@ JOURNEY = process(
 )  # fmt: skip
 
 
+@ON_SQLITE
 async def test_a_contact_goes_the_same_way_at_each_visit_and_in_each_instance(idle: Engine) -> None:
     ways_gone = set()
     for number in range(2):
@@ -123,6 +126,7 @@ async def test_who_is_held_out_ends_and_is_seen(idle: Engine) -> None:
     await repeat_answers_the_same(idle, walk.instance, "first")
 
 
+@ON_SQLITE
 async def test_who_is_held_out_goes_where_the_hold_out_leads(idle: Engine) -> None:
     step = {**HOLD_OUT, "hold_out": {"share": 1, "next": "later"}}
     walk = await ByHand.begun(idle, process(step, tag("a"), wait("later", "1 week")))
@@ -130,12 +134,14 @@ async def test_who_is_held_out_goes_where_the_hold_out_leads(idle: Engine) -> No
     assert (await walk.results())["split"] == {"branch": "hold_out", "held_out": True, "to": "later"}
 
 
+@ON_SQLITE
 async def test_a_begin_that_runs_again_goes_the_same_way(idle: Engine) -> None:
     walk = await ByHand.begun(idle, process(split({"a": 0.5, "b": 0.5}), tag("a"), tag("b")))
     assert await begin(idle, walk.instance, walk.now) == walk.next
     assert len(await idle.rows(rows.visits, rows.visits.c.step == "split")) == 1
 
 
+@ON_SQLITE
 async def test_nothing_is_split_while_the_process_is_paused_nor_after_a_stop_or_the_contacts_end(
     idle: Engine,
 ) -> None:

@@ -3,11 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from tests.support.by_hand import ByHand
 from tests.support.engine import Engine
 from tests.support.people import tags
 from tests.support.visits import pass_through, repeat_answers_the_same, send_through, visited
 
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""Where the database makes no difference."""
 TAG = {"id": "tag", "type": "add_tag", "tag": "after"}
 
 
@@ -37,6 +41,7 @@ async def test_a_moment_that_does_not_depend_on_now(engine: Engine) -> None:
         assert found.isoformat() == moment, wait
 
 
+@ON_SQLITE
 async def test_a_date_of_the_event_that_started_the_instance(idle: Engine) -> None:
     step = {
         "id": "wait", "type": "wait", "event_date": {"param": "order.delivery", "offset": "-2h", "if_missing": "ask"},

@@ -15,6 +15,8 @@ from tests.support.people import add_tag, meet
 from tests.support.visits import again, begin, visited
 from tests.support.waiting import others_wait
 
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""Where the database makes no difference."""
 WAIT: dict[str, Any] = {
     "id": "reply", "type": "wait_for_event", "event": "replied", "within": "2 days", "next": "yes",
     "on_timeout": "no",
@@ -154,6 +156,7 @@ async def test_only_what_meets_the_filter_counts_whether_it_asks_the_event_or_th
     assert (await second.results())["reply"] == {"event": "r5", "looked_back": True}
 
 
+@ON_SQLITE
 async def test_anothers_event_another_type_and_the_event_that_it_began_with_do_not_count(
     idle: Engine,
 ) -> None:
@@ -200,6 +203,7 @@ async def test_no_event_counts_twice_at_a_step_whether_it_came_before_or_meanwhi
     assert (await other.results())["reply"]["event"] == "r1"
 
 
+@ON_SQLITE
 async def test_a_look_back_that_is_made_again_finds_the_same(idle: Engine) -> None:
     await idle.event("replied", id="r1")
     walk = await ByHand.begun(idle, looking(), "asked")
@@ -208,12 +212,9 @@ async def test_a_look_back_that_is_made_again_finds_the_same(idle: Engine) -> No
     assert (await walk.results())["reply"]["event"] == "r1"
 
 
-async def test_an_event_that_comes_in_the_moment_of_the_look_back_is_not_missed(
-    idle: Engine, database_url: str
-) -> None:
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_an_event_that_comes_in_the_moment_of_the_look_back_is_not_missed(idle: Engine) -> None:
     """The look waits for what has begun to come in. On SQLite writers are alone, so there is no such moment."""
-    if database_url.startswith("sqlite"):
-        pytest.skip("writers are alone")
     person = await meet(idle)
     await idle.publish(looking())
     result = await idle.event("asked")
@@ -235,6 +236,7 @@ async def test_an_event_that_comes_in_the_moment_of_the_look_back_is_not_missed(
 # Pause, stop, the contact's end
 
 
+@ON_SQLITE
 async def test_an_event_that_came_in_a_pause_counts_after_it(idle: Engine) -> None:
     walk = await ByHand.begun(idle, {**looking(), "steps": [WAIT, *ENDS]}, "asked")
     await set_status(idle, "ask", "paused")
@@ -245,6 +247,7 @@ async def test_an_event_that_came_in_a_pause_counts_after_it(idle: Engine) -> No
     assert (walk.place, (await walk.results())["reply"]) == ("yes", {"event": "r1"})
 
 
+@ON_SQLITE
 async def test_after_a_stop_and_after_the_contacts_end_no_event_counts(idle: Engine) -> None:
     stopped = await ByHand.begun(idle, {**looking(), "steps": [WAIT, *ENDS]}, "asked")
     await stop_by_hand(idle, stopped.instance)

@@ -15,6 +15,8 @@ from tests.support.engine import Engine
 from tests.support.people import add_tag, contact, make_segment, meet, subscribe
 from tests.support.visits import again, recorded_next, repeat_answers_the_same, visited
 
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""Where the database makes no difference."""
 WAIT: dict[str, Any] = {
     "id": "loyal", "type": "wait_for_rule", "when": {"tag": "loyal"}, "within": "10 days", "every": "1 day",
     "next": "yes", "on_timeout": "no",
@@ -38,6 +40,7 @@ async def add_tag_silently(engine: Engine, name: str) -> None:
         )
 
 
+@ON_SQLITE
 async def test_a_rule_that_holds_already_is_not_waited_for(idle: Engine) -> None:
     await meet(idle)
     await add_tag(idle, "loyal")
@@ -63,6 +66,7 @@ async def test_a_change_that_is_told_ends_the_wait_at_once(engine: Engine) -> No
     await repeat_answers_the_same(engine, instance, "loyal")
 
 
+@ON_SQLITE
 async def test_what_nobody_tells_is_seen_at_the_next_look(engine: Engine) -> None:
     """Time that passes is no event: the rule turns true between two looks."""
     rule = {"contact": "created_at", "before": "now-36h"}
@@ -77,6 +81,7 @@ async def test_what_nobody_tells_is_seen_at_the_next_look(engine: Engine) -> Non
     assert await engine.path(instance) == ["loyal", "yes"]
 
 
+@ON_SQLITE
 async def test_without_the_rule_the_time_limit_ends_it(engine: Engine) -> None:
     await engine.publish(asking({"tag": "never"}, within="36h"))
     async with engine.skipping():
@@ -130,6 +135,7 @@ async def test_an_event_counts_for_the_rule_that_it_makes_true(idle: Engine, rul
     assert (await walk.results())["loyal"] == {"event": "o1"}
 
 
+@ON_SQLITE
 async def test_anothers_event_and_a_type_that_the_rule_does_not_ask_for_change_nothing(idle: Engine) -> None:
     walk = await ByHand.begun(idle, asking({"happened": "order"}))
     assert (await idle.event("order", f"{idle.contact}9")).decisions == []
@@ -137,6 +143,7 @@ async def test_anothers_event_and_a_type_that_the_rule_does_not_ask_for_change_n
     assert isinstance(await walk.wake(), Wait)
 
 
+@ON_SQLITE
 async def test_an_event_whose_signal_is_late_counts_at_the_look(idle: Engine) -> None:
     walk = await ByHand.begun(idle, asking({"happened": "order", "within": "1h"}))
     await idle.event("order", id="o1")
@@ -159,6 +166,7 @@ async def test_a_pause_holds_at_the_look_and_a_release_looks_again(idle: Engine)
     assert (await walk.results())["loyal"] == {"until": (row.created_at + timedelta(days=10)).isoformat()}
 
 
+@ON_SQLITE
 async def test_a_stop_and_the_contacts_end_come_before_the_rule(idle: Engine) -> None:
     stopped = await ByHand.begun(idle, asking())
     await stop_by_hand(idle, stopped.instance)
@@ -173,6 +181,7 @@ async def test_a_stop_and_the_contacts_end_come_before_the_rule(idle: Engine) ->
     assert await gone.cancel() == "contact_deleted"
 
 
+@ON_SQLITE
 async def test_without_a_wait_for_a_rule_no_event_is_kept_for_one(idle: Engine) -> None:
     await idle.publish(process(tag("a")))
     async with idle.services.database.read() as connection:
