@@ -21,6 +21,9 @@ from tests.support.sending import (
 )
 from tests.support.visits import at_rest, pass_through, send_through, visited
 
+# On one database: what the step shares with send_sms is shown on both there, its endpoints in tests/api.
+pytestmark = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+
 WRITE = {"id": "write", "type": "send_messenger", "text": "Hi {{ contact.name }}"}
 PSID, OLD_PSID = "10210000000000001", "10210000000000000"
 
@@ -60,7 +63,8 @@ async def states(engine: Engine) -> dict[str, str]:
     return {row.address: row.state for row in await engine.rows(rows.endpoints)}
 
 
-def test_a_tag_goes_with_its_type_and_not_without() -> None:
+@pytest.mark.usefixtures("database_url")
+async def test_a_tag_goes_with_its_type_and_not_without() -> None:
     tagged = {**WRITE, "messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT"}
     assert SendMessenger.model_validate(tagged).tag == "HUMAN_AGENT"
     for wrong in (
