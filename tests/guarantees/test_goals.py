@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from activities.delivery import message_id
-from processes.instructions import ANY_GOAL, DECIDE, RULE, End, Hold, Perform
+from processes.instructions import ANY_GOAL, DECIDE, RULE, End, Hold, Perform, Wait
 from runtime import Services
 from store import rows
 from tests.guarantees.processes import (
@@ -373,6 +373,23 @@ async def test_a_message_of_a_worker_that_died_is_closed_as_unknown_before_the_g
     assert walk.place == "thanks"
     assert (await message(idle, walk.instance, "mail")).state == "unknown"
     assert (await walk.results())["mail"]["state"] == "unknown"
+
+
+@ON_SQLITE
+async def test_a_message_that_is_held_by_a_window_is_left_for_the_goal_at_once(idle: Engine) -> None:
+    await idle.template("hello")
+    in_three_days = (datetime.now(UTC) + timedelta(days=3)).strftime("%A").lower()
+    window = {"from": "09:00", "to": "10:00", "days": [in_three_days]}
+    held = process(mail("mail", window=window, next=None), tag("thanks"), goals=[BOUGHT])
+    walk = await ByHand.begun(idle, held)
+    assert isinstance(await walk.go(), Wait)
+    await idle.event("order")
+    (told,) = await idle.rows(rows.outbox, rows.outbox.c.kind == "event")
+    assert (told.payload["step"], told.payload["type"], walk.next.event) == ("mail", ANY_GOAL, ANY_GOAL)  # type: ignore[union-attr]
+    await walk.go()
+    assert walk.place == "thanks"
+    assert (await walk.results())["mail"] == {"goal": "bought"}
+    assert await message(idle, walk.instance, "mail") is None
 
 
 async def claim(engine: Engine, walk: ByHand) -> None:
