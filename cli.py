@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from console import doctor, hygiene, instances, parts
+from console import contacts_csv, doctor, hygiene, instances, parts
 from console.failures import Failure
 from console.output import report
 from console.processes import process_app
@@ -36,6 +36,8 @@ app.command()(instances.start)
 app.command()(instances.stop)
 app.command()(instances.instances)
 app.command()(instances.contacts)
+app.command("import")(contacts_csv.import_contacts)
+app.command("export")(contacts_csv.export_contacts)
 
 
 def run_command(arguments: Sequence[str]) -> NoReturn:

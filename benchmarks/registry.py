@@ -7,6 +7,7 @@ from benchmarks import (
     actions,
     cache,
     growth,
+    imports,
     intake,
     journeys,
     mail,
@@ -66,6 +67,14 @@ BENCHMARKS = {
             rounds=3,
             long=True,
             postgres=True,
+        ),
+        Benchmark(
+            "imports",
+            "rows of CSV a second, in and out",
+            imports.run,
+            100_000,
+            rounds=1,
+            long=True,
         ),
         Benchmark(
             "storage",

@@ -1,5 +1,6 @@
 """The HTTP API as the commands call it. Every answer is JSON; every refusal is a `Failure`."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -7,7 +8,7 @@ from console.failures import Failure, Refused, Unreachable
 from console.output import object_of
 
 if TYPE_CHECKING:
-    pass
+    import httpx
 
 DEFAULT_API = "http://127.0.0.1:8080"
 
@@ -52,6 +53,25 @@ class Api:
         """DELETE."""
         return self._call("DELETE", path)
 
+    def post_csv(self, path: str, text: str, **query: Any) -> Any:
+        """POST CSV."""
+        headers = {"content-type": "text/csv; charset=utf-8"}
+        return self._call("POST", path, content=text.encode(), headers=headers, params=query)
+
+    def download(self, path: str, write: Callable[[bytes], object], **query: Any) -> None:
+        """GET what may be large, and hand it on piece by piece."""
+        params = {name: value for name, value in query.items() if value is not None}
+        try:
+            with self._client.stream("GET", path, params=params) as response:
+                if response.is_success:
+                    for piece in response.iter_bytes():
+                        write(piece)
+                    return
+                response.read()
+        except self._errors as error:
+            raise self._away(error) from error
+        self._read(response)
+
     def post_mail(self, path: str, raw: bytes, secret: str) -> Any:
         """POST a mail as it is, with the secret that lets it in."""
         headers = {"content-type": "message/rfc822", "authorization": f"Bearer {secret}"}
@@ -61,11 +81,17 @@ class Api:
         try:
             response = self._client.request(method, path, **more)
         except self._errors as error:
-            raise Unreachable(
-                f"The API at {self._url} does not answer.",
-                f"{error or type(error).__name__}. Start it with `onward dev` or `onward api`, "
-                "or name another with --api or ONWARD_API_URL.",
-            ) from error
+            raise self._away(error) from error
+        return self._read(response)
+
+    def _away(self, error: Exception) -> Unreachable:
+        return Unreachable(
+            f"The API at {self._url} does not answer.",
+            f"{error or type(error).__name__}. Start it with `onward dev` or `onward api`, "
+            "or name another with --api or ONWARD_API_URL.",
+        )
+
+    def _read(self, response: "httpx.Response") -> Any:
         try:
             reply = response.json() if response.content else {}
         except ValueError as error:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect
 
 from api.bodies import JsonRoute, content_type
 from api.deps import CursorQuery, LimitQuery, Parts, PartsDep, ServicesDep
@@ -269,6 +270,8 @@ async def _take(parts: Parts, import_id: str, request: Request, encoding: str, f
             f"the body is not CSV: {error}; the rows before it are in",
             facts={"import": import_id, "row": error.line},
         ) from None
+    except ClientDisconnect:
+        raise BadRequest("the body broke off; the rows that came whole are in") from None
     return _taken(import_id, summary)
 
 

@@ -119,6 +119,13 @@ async def test_each_row_has_its_result(api: httpx.AsyncClient) -> None:
     assert [line.split(",")[0] for line in csv.text.splitlines()[1:]] == ["5", "6", "7"]
 
 
+async def test_a_report_is_no_formula_either(api: httpx.AsyncClient) -> None:
+    counts = await whole(api, '"=HYPERLINK(""x"")",id\nx,1\n', "map==HYPERLINK(%22x%22)=email")
+    assert (await report(api, counts["import"]))[0][2][0][0] == '/=HYPERLINK("x")'
+    csv = (await api.get(f"/v1/imports/{counts['import']}/report.csv")).text
+    assert ",\"'=HYPERLINK(" in csv
+
+
 async def test_the_import_can_be_looked_at(api: httpx.AsyncClient) -> None:
     first = await begin(api, name="people.csv", columns={"Mail": "email"}, tags=["x"])
     await send(api, first, "Mail,n\na@example.com,1\nb,2\n")

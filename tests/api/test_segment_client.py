@@ -40,33 +40,31 @@ class Sender:
         )
 
     def everything(self) -> None:
-        """A message of each kind, then all of them again, as after a lost answer."""
-        yesterday = datetime.now(UTC) - timedelta(days=1)
-        for _ in range(2):
-            self.client.page(anonymous_id="a1", properties={"url": "https://shop.example/"}, message_id="m1")
-            self.client.identify(
-                "22222",
-                {"email": "Anna@Example.com", "city": "Brno", "born": datetime(1990, 3, 15, tzinfo=UTC)},
-                anonymous_id="a1",
-                timestamp=yesterday,
-                message_id="m2",
-            )
-            self.client.track(22222, "Order Completed", {"total": 1299}, message_id="m3")
-            self.client.group("22222", "g1", {"name": "Initech"}, message_id="m4")
-            self.client.screen("22222", name="Home", message_id="m5")
-            self.client.alias("22222", "33333", message_id="m6")
+        """A message of each kind."""
+        self.client.page(anonymous_id="a1", properties={"url": "https://shop.example/"}, message_id="m1")
+        self.client.identify(
+            "22222",
+            {"email": "Anna@Example.com", "city": "Brno", "born": datetime(1990, 3, 15, tzinfo=UTC)},
+            anonymous_id="a1",
+            timestamp=datetime.now(UTC) - timedelta(days=1),
+            message_id="m2",
+        )
+        self.client.track(22222, "Order Completed", {"total": 1299}, message_id="m3")
+        self.client.group("22222", "g1", {"name": "Initech"}, message_id="m4")
+        self.client.screen("22222", name="Home", message_id="m5")
+        self.client.alias("22222", "33333", message_id="m6")
         self.client.shutdown()
 
 
-@pytest.mark.parametrize("gzip", [False, True])
-async def test_the_official_client_works_unchanged(away: Services, gzip: bool) -> None:
+async def test_the_official_client_works_unchanged(away: Services) -> None:
     away.settings.segment_write_keys = (SecretStr(KEY),)
     async with serving(away) as url, httpx.AsyncClient(base_url=url) as api:
         order = [{"type": "event", "event": "order_completed"}]
         await activate(api, process("order", triggers=order))
-        sender = Sender(url, gzip=gzip)
-        await asyncio.to_thread(sender.everything)
-        assert sender.errors == []
+        for gzip in (False, True):  # the second time as after an answer that was lost
+            sender = Sender(url, gzip=gzip)
+            await asyncio.to_thread(sender.everything)
+            assert sender.errors == []
         person = (await api.get("/v1/contacts/33333")).json()
         assert (person["email"], person["token"]) == ("anna@example.com", "a1")
         assert person["fields"] == {
