@@ -1,22 +1,27 @@
 """Reads what became of a run: the database's rows, every workflow's status, and the mail server's log."""
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import func, select
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from store import rows
-from store.database import Database
+from store.database import Database, DatabaseUnavailable
 from tests.faults.mail import read_log
 from tests.oracle.outcome import ContactOutcome, LedgerRow, MailTaken, VisitMade
 from tests.support.outcomes import instance_found, ledger_row, said, visit_made, workflow_status
 
 WORKFLOW_TYPE = "ProcessInstance"
 DESCRIBES_AT_ONCE = 16
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass
@@ -27,6 +32,28 @@ class Everything:
     leftovers: list[str]
 
 
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def _patient(reading: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Read again where a part does not answer in time: so many systems on one machine starve each other."""
+
+    @wraps(reading)
+    async def patient(*args: P.args, **kwargs: P.kwargs) -> T:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await reading(*args, **kwargs)
+            except (DatabaseUnavailable, RPCError):
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(1)
+
+    return patient
+
+
+@_patient
 async def read(database_url: str, client: Client, mail_log: Path, contacts: Iterable[str]) -> Everything:
     """Read it all. What belongs to no contact of the run is a leftover, and so is what still waits to be sent."""
     outcomes = {contact: ContactOutcome(contact) for contact in contacts}
@@ -105,7 +132,7 @@ async def _statuses(client: Client, ids: list[str]) -> dict[str, str | None]:
 
     async def status(name: str) -> str | None:
         async with slots:
-            return await workflow_status(client, name)
+            return await _patient(workflow_status)(client, name)
 
     return dict(zip(ids, await asyncio.gather(*(status(name) for name in ids)), strict=True))
 
@@ -118,6 +145,7 @@ async def _workflows_without_rows(client: Client, ids: set[str]) -> list[str]:
     ]
 
 
+@_patient
 async def retrying(database_url: str) -> bool:
     """Whether a message of an open instance waits for its next try."""
     database = Database.connect(database_url)
@@ -130,6 +158,7 @@ async def retrying(database_url: str) -> bool:
         await database.close()
 
 
+@_patient
 async def unfinished(database_url: str) -> str | None:
     """What still moves: open instances and the outbox; None once all is quiet."""
     database = Database.connect(database_url)
