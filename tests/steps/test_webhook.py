@@ -1,5 +1,6 @@
 """webhook: the contact, the event and the step, posted and signed; told by its status what comes next."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 
@@ -9,10 +10,13 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from runtime import connect_services
 from settings import Settings
+from store import rows
+from tests.support.by_hand import delete_contact
 from tests.support.engine import Engine
 from tests.support.http_server import RecordingHttpServer, Reply
 from tests.support.people import change_contact, contact, meet, messages, release, tags
 from tests.support.visits import at_rest, pass_through, repeat_answers_the_same, send_through, visited
+from tests.support.waiting import eventually
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -130,6 +134,26 @@ async def test_the_reply_sets_fields_where_the_step_wants_that(
     instance = await pass_through(engine, call(receiver, set_fields=True), contact_extra=extra)
     assert (await contact(engine)).fields == {"name": "Jana", "score": 7, "tier": "gold"}
     assert (await visited(engine, instance, "call")).result["fields"] == {"score": 7, "tier": "gold"}
+
+
+async def test_a_reply_that_comes_after_the_contact_was_deleted_is_kept_nowhere(
+    engine: Engine, receiver: RecordingHttpServer
+) -> None:
+    receiver.answer_when = asyncio.Event()
+    receiver.replies = [Reply(body=b'{"fields": {"name": "Jana"}}')]
+    instance = await send_through(engine, call(receiver, set_fields=True))
+    await eventually(lambda: asyncio.sleep(0, bool(receiver.requests)))
+    person = await contact(engine)
+    await delete_contact(engine)
+    receiver.answer_when.set()
+
+    async def is_closed() -> bool:
+        return [message.state for message in await messages(engine, instance)] == ["sent"]
+
+    await eventually(is_closed)
+    (row,) = await engine.rows(rows.contacts, rows.contacts.c.id == person.id)
+    assert row.fields == {}
+    assert (await engine.instance(instance)).state == "stopping"
 
 
 async def test_the_reply_sets_nothing_where_the_step_does_not_want_that(

@@ -40,6 +40,8 @@ class RecordingHttpServer:
     port: int = 0
     replies: list[Reply] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+    answer_when: asyncio.Event | None = None
+    """What the answers wait for."""
 
     @property
     def url(self) -> str:
@@ -52,6 +54,8 @@ class RecordingHttpServer:
             headers = {name.lower(): value for name, _, value in (text.partition(": ") for text in rest[:-2])}
             body = await reader.readexactly(int(headers["content-length"]))
             self.requests.append(Request(line, headers, body, time.monotonic()))
+            if self.answer_when is not None:
+                await self.answer_when.wait()
             reply = self.replies[min(len(self.requests), len(self.replies)) - 1] if self.replies else Reply()
             lines = {"content-length": str(len(reply.body)), **reply.headers}
             head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
