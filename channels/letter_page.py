@@ -19,7 +19,7 @@ from fontTools.ttLib import TTFont
 from fpdf import FPDF
 from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
 from fpdf.errors import FPDFException
-from fpdf.fonts import FontFace
+from fpdf.fonts import FontFace, TTFFont
 
 from channels.errors import TemplateFailed
 from channels.letter_html import Block, Item, Paragraph, Rule, Run, Table, blocks_of
@@ -114,6 +114,12 @@ class _Paper(FPDF):
         self.set_auto_page_break(True, _BOTTOM)
         self.add_page()
 
+    def close_fonts(self) -> None:
+        """Close the files of the fonts: a letter that could not be set leaves them open."""
+        for font in self.fonts.values():
+            if isinstance(font, TTFFont):
+                font.close()
+
     def header(self) -> None:
         """Nothing stands there; a letter that goes on and on is stopped here."""
         if self.page_no() > MOST_PAGES:
@@ -195,6 +201,16 @@ class _Paper(FPDF):
 
 def _set(sender: str, date: str, subject: str, recipient: Sequence[str], blocks: Sequence[Block]) -> bytes:
     paper = _Paper(subject, _styles(blocks))
+    try:
+        _write(paper, sender, date, subject, recipient, blocks)
+        return bytes(paper.output())
+    finally:
+        paper.close_fonts()
+
+
+def _write(
+    paper: _Paper, sender: str, date: str, subject: str, recipient: Sequence[str], blocks: Sequence[Block]
+) -> None:
     paper.write_window(sender, recipient)
     paper.write_lines(_TEXT_AT, date, align="R")
     if subject:
@@ -214,7 +230,6 @@ def _set(sender: str, date: str, subject: str, recipient: Sequence[str], blocks:
                 paper.write_table(block)
             case Rule():
                 paper.draw_rule()
-    return bytes(paper.output())
 
 
 def _height(size: float) -> float:

@@ -1,5 +1,6 @@
 """Letters on paper: what can be read on the pages, where it stands, and always the same bytes."""
 
+import gc
 from io import BytesIO
 
 import pytest
@@ -128,6 +129,7 @@ def test_a_letter_as_long_as_a_book_is_a_mistake() -> None:
 def test_a_letter_of_many_short_lines_is_a_mistake() -> None:
     with pytest.raises(TemplateFailed, match="can't be set: it has more than 30 pages"):
         letter_pdf(letter("<p>a</p>" * 2000))
+    gc.collect()  # a file that was left open would warn now
 
 
 def test_a_long_sender_stays_on_one_line_above_the_recipient() -> None:
