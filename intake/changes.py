@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import RowMapping, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake.admission import Admission
@@ -86,14 +86,15 @@ class Changes:
     ) -> tuple[dict[str, Json], Effects]:
         """Set fields (null removes one) and columns of the contact itself; returns its own fields as they are now.
 
-        Another e-mail address starts with a clean record. Raises Missing where the contact is gone.
+        A bounce is the address's, and ends with it; that somebody wants no mail is the person's, whatever the
+        address. Raises Missing where the contact is gone.
         """
         before = await contacts.lock_values(connection, contact_id)
         if before is None:
             raise Missing("contact", contact_id)
         own = {n: v for n, v in {**before.fields, **(fields or {})}.items() if v is not None}
         after: dict[str, Any] = dict(columns or {})
-        if after.get("email", before.email) != before.email:
+        if after.get("email", before.email) != before.email and before.email_state == "bounced":
             after |= {"email_state": "ok", "email_state_reason": None}
         await contacts.set_fields(connection, contact_id, fields=own, columns=after, now=now)
         old = dict(before._mapping)
@@ -353,6 +354,7 @@ class Changes:
             .where(c.c.id == survivor)
             .values(
                 **inherited,
+                **_email_state(old, new),
                 fields={**old["fields"], **new["fields"]},
                 consent=consents.merged(new["consent"], old["consent"]),
                 updated_at=now,
@@ -412,3 +414,15 @@ class Changes:
             return Effects()
         _, effects = await self._admission.admit(connection, heard, now)
         return effects
+
+
+def _email_state(old: RowMapping, new: RowMapping) -> dict[str, Any]:
+    """What a survivor's mail state is: whoever of the two wanted no mail has the last word; a bounce comes with its
+    address.
+    """
+    for state in ("complained", "unsubscribed"):
+        for person in (new, old):
+            if person["email_state"] == state:
+                return {name: person[name] for name in ("email_state", "email_state_reason")}
+    own = old if new["email"] is None and old["email"] is not None else new
+    return {name: own[name] for name in ("email_state", "email_state_reason")}

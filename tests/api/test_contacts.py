@@ -192,6 +192,34 @@ async def test_merging_moves_everything(api: httpx.AsyncClient) -> None:
     assert (await api.post("/v1/contacts/2/merge", json={"into": "9"})).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("gone", "stays", "has_address", "state"),
+    [
+        ("unsubscribed", "ok", True, "unsubscribed"),
+        ("ok", "complained", True, "complained"),
+        ("complained", "unsubscribed", True, "complained"),
+        ("bounced", "ok", True, "ok"),
+        ("bounced", "ok", False, "bounced"),
+        ("ok", "bounced", False, "ok"),
+    ],
+)
+async def test_who_wanted_no_mail_gets_none_after_a_merge_and_a_bounce_comes_with_its_address(
+    api: httpx.AsyncClient, away: Services, gone: str, stays: str, has_address: bool, state: str
+) -> None:
+    await contact(api, "1")
+    survivor = await contact(api, "2")
+    c = rows.contacts
+    async with away.database.write() as connection:
+        for reference, value in (("1", gone), ("2", stays)):
+            await connection.execute(c.update().where(c.c.external_id == reference).values(email_state=value))
+        if not has_address:
+            await connection.execute(c.update().where(c.c.id == survivor).values(email=None))
+    assert (await api.post("/v1/contacts/1/merge", json={"into": "2"})).status_code == 200
+    async with away.database.read() as connection:
+        found = await connection.execute(c.select().where(c.c.id == survivor))
+        assert found.one().email_state == state
+
+
 async def test_templates_are_checked_and_shown(api: httpx.AsyncClient) -> None:
     body = {"subject": "Hi {{ contact.name }}", "html": "<p>{{ event.params.total | money: 'CZK' }}</p>"}
     assert (await api.put("/v1/templates/hi", json=body)).json()["revision"] == 1
