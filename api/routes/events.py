@@ -117,7 +117,9 @@ class EventRow(BaseModel):
     occurred_at: datetime
     received_at: datetime
     source: str
-    depth: int = Field(description="How many processes led to it, one after another; 0: it came from outside.")
+    depth: int = Field(
+        description="How many processes led to it, one after another; 0: it came from outside."
+    )
     decisions: list[Decision]
 
 

@@ -281,7 +281,7 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("loop whose rule may hold", steps({**UNTIL, "next": "a"}, tag("a", "w")), "/steps/0", "on a loop without a wait"),
     (
         "loop by what is too much",
-        steps(wait(**{"for": "1d", "max_visits": 1, "on_max_visits": "a"}), tag("a", "w")),
+        steps({**wait(), "max_visits": 1, "on_max_visits": "a"}, tag("a", "w")),
         "/steps/0", "on a loop without a wait",
     ),
     ("no visit", first({**tag("a"), "max_visits": 0}), "/steps/0/max_visits", "greater than or equal to 1"),
