@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import AnyHttpUrl, SecretStr
 
+from channels.push import new_keys
 from processes.instructions import WORKFLOW
 from runtime import connect_services
 from settings import Settings
 from store.migrate import create_schema
+from tests.support.audience_server import AudienceServer
 from tests.support.engine import Engine
 from tests.support.http_server import RecordingHttpServer
 from tests.support.people import add_tag, contact, make_segment, meet, release, subscribe
@@ -47,10 +50,15 @@ async def engine_of_its_own(**dynamic: Any) -> AsyncIterator[Engine]:
         async with (
             temporal_server(frontend__WorkflowTimeSkippingEnabled="true", **dynamic) as temporal,
             RecordingSmtpServer() as smtp,
+            AudienceServer() as meta,
         ):
             settings = Settings(
                 database_url=url, temporal_address=temporal.address, smtp_host=smtp.host, smtp_port=smtp.port,
                 webhook_allow_private=True, worker_graceful_shutdown=5, _env_file=None,
+                sms_provider="http", sms_http_url=AnyHttpUrl("http://127.0.0.1:1/"), sms_sender="Shop",
+                meta_graph_url=AnyHttpUrl(meta.url), meta_ads_token=SecretStr(meta.TOKEN),
+                messenger_page_token=SecretStr("page"), push_private_key=SecretStr(new_keys()[0]),
+                push_subject="mailto:push@shop.example.com", letter_folder=Path(folder), letter_sender="Shop",
             )  # fmt: skip
             services = await connect_services(settings, lazy=False)
             try:
@@ -122,6 +130,23 @@ async def every_kind(engine: Engine) -> str:
         await eventually(lambda: at(engine, instance, "reply"))
         await engine.event("replied")
         return await over(engine, instance, "replied")
+
+
+async def every_channel(engine: Engine) -> str:
+    """Every other way out, to a contact that only an audience can know; and a segment made by hand."""
+    await make_segment(engine, "loyal", None)
+    audience = AudienceServer.AUDIENCE
+    await publish(
+        engine, "every-channel",
+        {"id": "enter", "type": "add_to_segment", "segment": "loyal"},
+        {"id": "leave", "type": "remove_from_segment", "segment": "loyal"},
+        {"id": "sms", "type": "send_sms", "text": "Hi"}, {"id": "chat", "type": "send_messenger", "text": "Hi"},
+        {"id": "push", "type": "send_push", "title": "Hi"}, {"id": "letter", "type": "send_letter", "text": "Dear"},
+        {"id": "in", "type": "add_to_audience", "audience": audience},
+        {"id": "out", "type": "remove_from_audience", "audience": audience},
+    )  # fmt: skip
+    await engine.event("go_every-channel")
+    return await over(engine, engine.id("every-channel"))
 
 
 async def held_and_released(engine: Engine) -> str:
@@ -204,7 +229,7 @@ async def continued_as_new(engine: Engine) -> str:
 
 
 JOURNEYS: list[Callable[[Engine], Awaitable[str]]] = [
-    welcome, order_confirmation, abandoned_cart, click_followup, every_kind, held_and_released,
+    welcome, order_confirmation, abandoned_cart, click_followup, every_kind, every_channel, held_and_released,
     held_by_a_window,
     cancelled_in_a_wait, cancelled_in_a_hold, started_by_hand, refused_by_hand,
 ]  # fmt: skip
