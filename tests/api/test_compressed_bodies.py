@@ -129,6 +129,7 @@ async def test_a_hundred_megabytes_are_refused_early(edge: httpx.AsyncClient, en
         ("br", b"x", 415, "gzip or deflate"),
         ("gzip, gzip", gzip.compress(gzip.compress(b"x")), 415, "gzip or deflate"),
     ],
+    ids=["plain", "other", "cut", "more", "two", "sum", "unknown", "twice"],
 )
 async def test_what_is_not_what_it_says_is_refused(
     edge: httpx.AsyncClient, encoding: str, body: bytes, status: int, words: str

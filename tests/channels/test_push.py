@@ -188,6 +188,7 @@ async def test_a_name_that_leads_to_a_private_address_is_a_bad_subscription(serv
 @pytest.mark.parametrize(
     ("key", "subject"),
     [("", SUBJECT), ("secret", SUBJECT), (PRIVATE, "push@example.com"), (PRIVATE, "mailto:")],
+    ids=["no key", "no such key", "no scheme", "no address"],
 )
 def test_a_key_or_subject_that_is_none_stops_the_start_and_names_the_settings(key: str, subject: str) -> None:
     with pytest.raises(ValueError, match="ONWARD_PUSH_PRIVATE_KEY or ONWARD_PUSH_SUBJECT") as caught:
