@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from console.bundles import read_yaml
 
 FOLDER = Path(__file__).parent.parent / "examples"
@@ -34,6 +32,8 @@ def written(recipe: str, key: str, name: str | None, file: str) -> str:
     before, process = re.split(r"(?m)^(?=process:$)", text, maxsplit=1)
     process = re.sub(rf"(?m)^  key: {re.escape(recipe)}$", lambda _: f"  key: {key}", process, count=1)
     if name is not None:
+        import yaml
+
         line = yaml.safe_dump({"name": name}, allow_unicode=True, width=1000).strip()
         process = re.sub(r"(?m)^  name: .*$", lambda _: f"  {line}", process, count=1)
     return before + process

@@ -540,7 +540,7 @@ async def test_a_claim_whose_commit_was_not_confirmed_is_given_back_and_the_mess
     async def claimed_and_cut(self: Any, scene: Any, step: Any, outgoing: Any, attempt: Any) -> Any:
         answer = await claim(self, scene, step, outgoing, attempt)
         if not lost:
-            lost.append(attempt)
+            lost.append(attempt.token)
             raise DatabaseUnavailable("the line was cut after COMMIT")
         return answer
 
