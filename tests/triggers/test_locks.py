@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from store import contacts
 from tests.support.waiting import others_wait
 from tests.triggers.world import World
 
@@ -35,11 +34,9 @@ async def test_the_stop_waits_for_the_start_and_stops_it(
     key = await world.publish({"type": "event", "event": "go"}, {**trigger, "does": "stop"})
     await world.change(*before)
     async with world.database.write() as connection:
-        await contacts.lock(connection, [world.contact])
-        go = asyncio.create_task(world.event("go"))
-        await others_wait(world.database, 1)
+        await world.event_within(connection, "go")
         halt = asyncio.create_task(world.change(*stop))
-        await others_wait(world.database, 2)
-    await asyncio.gather(go, halt)
+        await others_wait(world.database)
+    await halt
     assert await world.decisions(key) == [("started", None), ("stopped", None)]
     assert [row.state for row in await world.instances(key)] == ["stopping"]

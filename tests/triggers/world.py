@@ -104,6 +104,15 @@ class World:
         )
         return result
 
+    async def event_within(self, connection: AsyncConnection, type: str) -> None:
+        """The same, in a transaction of the caller's."""
+        now = self.later()
+        event = check_event(
+            id=f"event-{next(self._numbers)}", type=type, key=None, contact={"external_id": self.reference},
+            occurred_at=None, params={}, received_at=now,
+        )  # fmt: skip
+        await self.admission.admit(connection, [event], now)
+
     async def change(self, name: str, *args: Any, depth: int = 0, **more: Any) -> Any:
         """Call a method of `Changes` for the contact, a minute later."""
         now, origin = self.later(), self.origin(depth)
