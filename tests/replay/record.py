@@ -37,6 +37,8 @@ HISTORIES = HERE / "histories"
 EXAMPLES = HERE.parent.parent / "examples"
 IDENTITY = re.compile(r'"[0-9]+@[^"]*"')
 """How a client names itself, and its sticky queue: process and host."""
+STACK_TRACE = re.compile(r'"stackTrace": "(?:[^"\\]|\\.)*"')
+"""Where the code lay on the recorder's machine."""
 FEW_EVENTS = 40
 """After so many events the recorder's server suggests to continue as new."""
 
@@ -297,6 +299,7 @@ async def write(engine: Engine, name: str, workflow_id: str) -> None:
         handle = client.get_workflow_handle(workflow_id, run_id=run.run_id)
         history = json.loads((await handle.fetch_history()).to_json())
         text = IDENTITY.sub('"recorder"', json.dumps({"workflowId": workflow_id, **history}, indent=1))
+        text = STACK_TRACE.sub('"stackTrace": ""', text)
         suffix = "" if len(runs) == 1 else f"-run-{number}"
         path = HISTORIES / f"{name}{suffix}.json"
         await asyncio.to_thread(path.write_text, text + "\n")
