@@ -3,6 +3,7 @@
 A model says what its step needs, which steps follow it, and what happens when an instance arrives; it has no effect.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -30,7 +31,7 @@ class Needs(BaseModel):
     channels: list[tuple[str, str]] = []
 
 
-class StepBase(BaseModel):
+class StepBase(BaseModel, ABC):
     """A node of the graph."""
 
     model_config = ConfigDict(extra="forbid")
@@ -70,17 +71,17 @@ class StepBase(BaseModel):
         if self.on_max_visits is not None:
             yield self.on_max_visits
 
+    @abstractmethod
     def exits(self) -> Iterator[tuple[str, str | None]]:
         """Every way out: the place in the step that names it, and the step named (None: complete)."""
-        raise NotImplementedError
 
     def instant_exits(self) -> Iterator[str | None]:
         """The steps to which an instance may leave in the very moment in which it came: a loop of these is refused."""
         return iter(()) if self.waits else (to for _, to in self.exits())
 
+    @abstractmethod
     def arrive(self, arrival: Arrival) -> Answer:
         """What happens when an instance arrives."""
-        raise NotImplementedError
 
     def answered(self, arrival: Arrival, answers: Sequence[bool]) -> Answer:
         """What follows once the rules asked for are known."""

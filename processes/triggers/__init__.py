@@ -2,31 +2,15 @@
 being here.
 """
 
-import pkgutil
-from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Union
 
 from pydantic import Field
 
+from processes.kinds import kinds_in
 from processes.triggers.api import ApiTrigger
 from processes.triggers.base import ReportedTrigger, TriggerBase
 
-_BASE = "base"
-
-
-def _kinds() -> dict[str, type[TriggerBase]]:
-    found: dict[str, type[TriggerBase]] = {}
-    for module_info in sorted(pkgutil.iter_modules(__path__), key=lambda m: m.name):
-        if module_info.name == _BASE:
-            continue
-        module = import_module(f"{__name__}.{module_info.name}")
-        for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, TriggerBase) and "kind" in vars(value):
-                found[value.kind] = value
-    return found
-
-
-TRIGGER_KINDS: dict[str, type[TriggerBase]] = _kinds()
+TRIGGER_KINDS: dict[str, type[TriggerBase]] = kinds_in(__name__, __path__, TriggerBase)  # type: ignore[type-abstract]
 """Model by kind, for every kind there is."""
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 A new kind is one model in a module of this folder; it is found by being here.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
@@ -14,7 +15,7 @@ from processes.steps.base import Needs
 from processes.values import Json
 
 
-class TriggerBase(BaseModel):
+class TriggerBase(BaseModel, ABC):
     """What every trigger has."""
 
     model_config = ConfigDict(extra="forbid")
@@ -24,9 +25,9 @@ class TriggerBase(BaseModel):
     does: Literal["start", "stop"] = "start"
     filter: Rule | None = None
 
+    @abstractmethod
     def listens_to(self) -> tuple[str, dict[str, str]]:
         """The event type, and the params that the event must have exactly."""
-        raise NotImplementedError
 
     def matches(self, params: Mapping[str, Json]) -> bool:
         """Whether an event of the type is one that the trigger means: here, where it has those params exactly.

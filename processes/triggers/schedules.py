@@ -7,6 +7,7 @@ contacts a day is for; it looks at no contact and no clock itself. The rules of 
 
 import hashlib
 import itertools
+from abc import abstractmethod
 from calendar import isleap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -99,17 +100,17 @@ class ScheduledTrigger(TriggerBase):
         """Nothing of its own: a scan names the process and the trigger."""
         return "", {}
 
+    @abstractmethod
     def label(self) -> str:
         """What it is called in events; the same for as long as it is about the same."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ticks(self) -> frozenset[timedelta]:
         """When to look, as lengths of time after each multiple of `TICK`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def due(self, zone: str, since: datetime, until: datetime) -> list[Due]:
         """What came due in the zone in (since, until], the latest first. Both are aware."""
-        raise NotImplementedError
 
     def earliest(self, until: datetime) -> datetime:
         """The moment (UTC) at which what came due is too old."""
