@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -155,6 +156,7 @@ def doctor(
         if given and not fix:
             raise typer.BadParameter("it changes what --fix does; give that too", param_hint=name)
     settings = read_settings()
+    _find_database(settings)
     report = Report(limit=limit, fix=fix, as_json=as_json)
     try:
         asyncio.run(
@@ -178,6 +180,19 @@ def doctor(
         raise
     report.show()
     raise typer.Exit(1 if report.number > report.mended else 0)
+
+
+def _find_database(settings: "Settings") -> None:
+    """An SQLite file that is not there is not made: whoever asks what is wrong means another one."""
+    from sqlalchemy import make_url
+
+    name = make_url(settings.database_url).database if settings.is_sqlite else None
+    if name is None or name == ":memory:" or Path(name).exists():
+        return
+    hint = "Set ONWARD_DATABASE_URL, or make one by `onward migrate`."
+    if (own := Path(".onward", "onward.db")).exists():
+        hint = f"What `onward dev` keeps here: ONWARD_DATABASE_URL=sqlite+aiosqlite:///{own} onward doctor"
+    raise Failure(f"There is no database {name}.", hint)
 
 
 async def _examine(

@@ -162,12 +162,22 @@ async def test_what_does_not_answer_is_named(settings: Settings, tmp_path: Path)
     said = await doctor(settings.model_copy(update={"database_url": url}), tmp_path)
     assert said.code == 1
     assert said.err.startswith("Error: The database does not answer (postgresql+asyncpg://me:***@127.0.0.1")
-    said = await doctor(
-        settings.model_copy(update={"database_url": f"sqlite+aiosqlite:///{tmp_path}/new.db"}), tmp_path
-    )
+
+
+async def test_a_database_that_is_not_there_is_not_made_and_that_of_onward_dev_is_named(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings = settings.model_copy(update={"database_url": "sqlite+aiosqlite:///new.db"})
+    said = await doctor(settings, tmp_path)
     assert said.code == 1
-    assert "run `onward migrate`" in said.out + said.err
-    assert "Traceback" not in said.err
+    assert said.err.startswith("Error: There is no database new.db.\n")
+    assert "ONWARD_DATABASE_URL" in said.err
+    (tmp_path / ".onward").mkdir()
+    (tmp_path / ".onward" / "onward.db").touch()
+    assert (
+        "ONWARD_DATABASE_URL=sqlite+aiosqlite:///.onward/onward.db" in (await doctor(settings, tmp_path)).err
+    )
+    assert not (tmp_path / "new.db").exists()
 
 
 async def test_ctrl_c_leaves_nothing_half_done(

@@ -1,7 +1,6 @@
 """Reads what became of a run: the database's rows, every workflow's status, and the mail server's log."""
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from store.database import Database, DatabaseUnavailable
 from tests.faults.mail import read_log
 from tests.oracle.outcome import ContactOutcome, LedgerRow, MailTaken, VisitMade
 from tests.support.outcomes import instance_found, ledger_row, said, visit_made, workflow_status
+from tests.support.waiting import eventually
 
 WORKFLOW_TYPE = "ProcessInstance"
 DESCRIBES_AT_ONCE = 16
@@ -41,14 +41,18 @@ def _patient(reading: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, A
 
     @wraps(reading)
     async def patient(*args: P.args, **kwargs: P.kwargs) -> T:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
+        async def once() -> tuple[T] | None:
             try:
-                return await reading(*args, **kwargs)
+                return (await reading(*args, **kwargs),)
             except (DatabaseUnavailable, RPCError):
-                if time.monotonic() > deadline:
-                    raise
-            await asyncio.sleep(1)
+                return None
+
+        try:
+            found = await eventually(once, PATIENCE_SECONDS, every=1)
+        except AssertionError:
+            return await reading(*args, **kwargs)  # says what is wrong
+        assert found is not None
+        return found[0]
 
     return patient
 
