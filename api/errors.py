@@ -27,7 +27,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from channels.errors import TemplateFailed
-from channels.links import BadToken
 from intake.refusals import Clash, Missing
 from processes.problems import DocumentInvalid, Problem, problems_of
 from store.database import DatabaseUnavailable
@@ -214,8 +213,6 @@ def as_api_error(error: Exception) -> ApiError:
             return Invalid([Problem(pointer="/rule", message=str(error))])
         case TemplateFailed():
             return Invalid([Problem(pointer="", message=f"the template does not render: {error}")])
-        case BadToken():
-            return NotFound(str(error))
         case DatabaseUnavailable() | PoolTimeout():
             log.warning("database_unavailable", error=str(error))
             return Unavailable(
@@ -236,7 +233,6 @@ _HANDLED: tuple[type[Exception], ...] = (
     BadCursor,
     RuleError,
     TemplateFailed,
-    BadToken,
     DatabaseUnavailable,
     PoolTimeout,
     HTTPException,

@@ -2,10 +2,19 @@
 nothing from elsewhere. What stands in a page beside its own texts is escaped.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from html import escape
+from typing import Any
 
+import structlog
 from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from channels.links import BadToken
+from store.database import DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
 
 LANGUAGES = ("en", "cs")
 """The languages that pages speak, the first one to everyone else."""
@@ -23,6 +32,10 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "marketing": "Offers and news at all",
         "marketing_more": "Without it you get only what belongs to your orders and your account.",
         "nothing": "There is nothing to choose here.",
+        "unsubscribe": "Unsubscribe?",
+        "unsubscribe_do": "Unsubscribe",
+        "unsubscribed": "You are unsubscribed",
+        "unsubscribed_more": "We will not write to you about this any more.",
         "save": "Save",
         "saved": "Saved.",
     },
@@ -38,6 +51,10 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "marketing": "Vůbec nějaké nabídky a novinky",
         "marketing_more": "Bez toho dostanete jen to, co patří k vašim objednávkám a k vašemu účtu.",
         "nothing": "Tady není z čeho vybírat.",
+        "unsubscribe": "Odhlásit?",
+        "unsubscribe_do": "Odhlásit",
+        "unsubscribed": "Jste odhlášeni",
+        "unsubscribed_more": "O tomto vám už nebudeme psát.",
         "save": "Uložit",
         "saved": "Uloženo.",
     },
@@ -58,6 +75,25 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'",
 }
+
+
+class PageRoute(APIRoute):
+    """A route for people: a page says that the link is not ours, or that the database is away."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, its errors as pages."""
+        handler = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except BadToken:
+                return link_does_not_work(language_of(request))
+            except (DatabaseUnavailable, PoolTimeout) as error:
+                log.warning("database_unavailable", error=str(error))
+                return try_later(language_of(request))
+
+        return answered
 
 
 def language_of(request: Request, contacts_own: str | None = None) -> str:
@@ -88,6 +124,18 @@ def try_later(language: str) -> Response:
 def thanks(language: str) -> Response:
     """After a click on a link that leads nowhere: a merge tag alone."""
     return _message("thanks", language, 200)
+
+
+def ask_to_unsubscribe(language: str) -> Response:
+    """A button, since a link alone is followed by machines too."""
+    texts = _TEXTS[language]
+    form = f'<form method="post"><button>{texts["unsubscribe_do"]}</button></form>'
+    return _page(texts["unsubscribe"], form, language, 200)
+
+
+def unsubscribed(language: str) -> Response:
+    """After one click, by the button or by the mail client."""
+    return _message("unsubscribed", language, 200)
 
 
 def preferences(

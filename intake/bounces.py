@@ -127,7 +127,7 @@ class Bounces:
         """The other side refused an address for good while we sent: the same as a hard bounce, in the caller's
         transaction. The ledger's row stays the caller's. An empty `address` is the contact's own.
         """
-        person = await self._locked(connection, contact_id)
+        person = await contacts.lock_survivor(connection, contact_id)
         address = address or _own_address(person, channel)
         failure = _Failure(message, process, step, channel, address, "hard", None, reason)
         _, effects = await self._give_up(connection, failure, person, now, origin)
@@ -144,7 +144,7 @@ class Bounces:
         if owner is None:
             return Recorded("unknown"), Effects()
         # The contact before the message, as a deletion and a claim under a cap do.
-        person = await self._locked(connection, owner)
+        person = await contacts.lock_survivor(connection, owner)
         row = (
             await connection.execute(select(rows.messages).where(_m.id == report.message).with_for_update())
         ).one()
@@ -194,15 +194,6 @@ class Bounces:
             status=report.status,
             reason=reason,
         )
-
-    async def _locked(self, connection: AsyncConnection, contact_id: str) -> Any | None:
-        """The contact, or its survivor, locked until the transaction ends; None where it is deleted."""
-        person = await contacts.survivor(connection, contact_id)
-        if person is None:
-            return None
-        await contacts.lock(connection, [person.id])
-        # Read again: it may have got another address, or a survivor, before it was locked.
-        return await contacts.survivor(connection, person.id)
 
     async def _give_up(
         self,

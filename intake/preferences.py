@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intake.changes import SUBSCRIBED, UNSUBSCRIBED, Changes, Origin
 from intake.effects import Effects
 from store import contacts, rows
+from store.messages import BOUNCED
 
 _CHOOSABLE = (SUBSCRIBED, UNSUBSCRIBED, "unconfirmed")
 _OK = "ok"
@@ -60,6 +61,32 @@ async def read(connection: AsyncConnection, contact_id: str) -> Preferences | No
     )
 
 
+async def unsubscribe(
+    connection: AsyncConnection,
+    changes: Changes,
+    contact_id: str,
+    list_key: str | None,
+    now: datetime,
+    origin: Origin,
+) -> Effects:
+    """Take the contact off a list; off all marketing mail where the list is None, or is no more. Again, and for a
+    contact that is no more: nothing happens.
+
+    That a person wants no mail outlives a bounce, which ends with the address. A complaint says more, and stays.
+    """
+    person = await contacts.lock_survivor(connection, contact_id)
+    if person is None:
+        return Effects()
+    if list_key is not None and await _is_list(connection, list_key):
+        _, effects = await changes.set_subscription(
+            connection, person.id, list_key, UNSUBSCRIBED, now, origin
+        )
+        return effects
+    if person.email_state in {_OK, BOUNCED}:
+        await contacts.set_email_state(connection, person.id, UNSUBSCRIBED, origin.source, now)
+    return Effects()
+
+
 async def choose(
     connection: AsyncConnection,
     changes: Changes,
@@ -74,10 +101,10 @@ async def choose(
     contact that is no more.
     """
     effects = Effects()
-    before = await read(connection, contact_id)
-    if before is None or not await contacts.lock(connection, [before.contact]):
+    person = await contacts.lock_survivor(connection, contact_id)
+    before = await read(connection, person.id) if person is not None else None
+    if before is None:
         return effects
-    before = await read(connection, before.contact) or before
     for choice in before.lists:
         wanted = lists.get(choice.key, choice.subscribed)
         if wanted != choice.subscribed:
@@ -89,3 +116,7 @@ async def choose(
         state, reason = (_OK, None) if marketing else (UNSUBSCRIBED, origin.source)
         await contacts.set_email_state(connection, before.contact, state, reason, now)
     return effects
+
+
+async def _is_list(connection: AsyncConnection, key: str) -> bool:
+    return (await connection.execute(select(_l.key).where(_l.key == key))).first() is not None

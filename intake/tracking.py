@@ -127,9 +127,9 @@ class Tracking:
     async def _record(
         self, connection: AsyncConnection, request: Request, link: Link | None, now: datetime, change: str
     ) -> Effects:
-        person = await contacts.survivor(connection, request.contact)
         # The lock puts a contact's clicks in a row: the second of several at once sees the first.
-        if person is None or not await contacts.lock(connection, [person.id]):
+        person = await contacts.lock_survivor(connection, request.contact)
+        if person is None:
             return Effects()
         message = await _message(connection, request.message)
         if message is None:

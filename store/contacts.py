@@ -94,6 +94,19 @@ async def survivor(connection: AsyncConnection, contact_id: str) -> Any | None:
     return None
 
 
+async def lock_survivor(connection: AsyncConnection, contact_id: str) -> Any | None:
+    """The same, locked until the transaction ends and read under the lock: a merge that commits meanwhile is
+    followed.
+    """
+    for _ in range(LONGEST_MERGE):
+        person = await survivor(connection, contact_id)
+        if person is None:
+            return None
+        if await lock(connection, [person.id]):
+            return await survivor(connection, person.id)
+    return None
+
+
 async def create(connection: AsyncConnection, new: Sequence[dict[str, Any]]) -> None:
     """Insert contacts. Raises ContactRace where one of their identities was taken meanwhile."""
     made = await rows.insert_new(connection, rows.contacts, new, _c.id)

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import pages
@@ -16,9 +15,8 @@ from intake.effects import Effects
 from intake.events import new_event_id
 from intake.service import retried
 from runtime import Services
-from store.database import DatabaseUnavailable
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=pages.PageRoute)
 
 MARKETING = ":marketing"
 """In the form, the box that is no list: no list's key has a colon."""
@@ -28,26 +26,15 @@ MOST_FIELDS = 1000
 @router.get("/t/p/{token}")
 async def show(token: str, request: Request, services: ServicesDep) -> Response:
     """The boxes as they are."""
-    try:
-        link = services.links.read_preferences(token)
-        return await _page(request, services, link, saved=False)
-    except links.BadToken:
-        return pages.link_does_not_work(pages.language_of(request))
-    except (DatabaseUnavailable, PoolTimeout):
-        return pages.try_later(pages.language_of(request))
+    return await _page(request, services, services.links.read_preferences(token), saved=False)
 
 
 @router.post("/t/p/{token}")
 async def save(token: str, request: Request, services: ServicesDep) -> Response:
     """Change what was shown and differs. Again: nothing more happens."""
-    try:
-        link = services.links.read_preferences(token)
-        await _save(services, link, await request.body())
-        return await _page(request, services, link, saved=True)
-    except links.BadToken:
-        return pages.link_does_not_work(pages.language_of(request))
-    except (DatabaseUnavailable, PoolTimeout):
-        return pages.try_later(pages.language_of(request))
+    link = services.links.read_preferences(token)
+    await _save(services, link, await request.body())
+    return await _page(request, services, link, saved=True)
 
 
 async def _page(request: Request, services: Services, link: links.Preferences, *, saved: bool) -> Response:

@@ -11,11 +11,11 @@ from fastapi import Request as HttpRequest
 
 from api import pages
 from api.deps import ServicesDep
-from channels.links import BadToken, Sent
+from channels.links import Sent
 from channels.machines import machine
 from intake.tracking import Link, Request
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=pages.PageRoute)
 
 _METHODS = ["GET", "HEAD"]
 _PIXEL = (
@@ -30,10 +30,7 @@ _AS_IT_IS = "!#$%&'()*+,/:;=?@[]^`{|}~"
 @router.api_route("/t/o/{token}.gif", methods=_METHODS)
 async def opened(token: str, request: HttpRequest, services: ServicesDep) -> Response:
     """A picture of one pixel, transparent."""
-    try:
-        sent = services.links.read_open(token)
-    except BadToken:
-        return pages.link_does_not_work(pages.language_of(request))
+    sent = services.links.read_open(token)
     await services.tracking.opened(_asked(request, sent))
     return Response(_PIXEL, headers=_HEADERS, media_type="image/gif")
 
@@ -41,10 +38,7 @@ async def opened(token: str, request: HttpRequest, services: ServicesDep) -> Res
 @router.api_route("/t/c/{token}", methods=_METHODS)
 async def clicked(token: str, request: HttpRequest, services: ServicesDep) -> Response:
     """On to the address that was in the message, and to no other; a page of thanks where there was none."""
-    try:
-        click = services.links.read_click(token)
-    except BadToken:
-        return pages.link_does_not_work(pages.language_of(request))
+    click = services.links.read_click(token)
     await services.tracking.clicked(_asked(request, click.sent), Link(click.url, click.tags))
     if not click.url:
         return pages.thanks(pages.language_of(request))

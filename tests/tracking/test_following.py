@@ -288,9 +288,12 @@ async def test_a_link_leads_on_while_the_database_is_away() -> None:
             )
             pixel = await http.get(f"/t/o/{sign.sign_open(sent)}.gif", headers={"User-Agent": CHROME})
         page = await http.get(f"/t/p/{sign.sign_preferences(Preferences('c1', 'm1'))}")
+        leaves = await http.post(f"/t/unsubscribe/{sign.sign_unsubscribe('c1', None, 'm1')}")
     assert (click.status_code, click.headers["location"], pixel.status_code) == (302, SHOP, 200)
     assert [(line["event"], line["message"]) for line in logged] == [("tracking_lost", "m1")] * 2
-    assert (page.status_code, page.headers["retry-after"]) == (503, "60")
+    for answer in (page, leaves):
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+        assert "<h1>Not just now</h1>" in answer.text
     await services.close()
 
 

@@ -1,0 +1,100 @@
+"""Leaving by the link of a message: the pages, and that what a person says stays said."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import httpx
+import pytest
+
+from store import rows
+from tests.support import people
+from tests.support.waiting import needs_two_writers, others_wait
+from tests.tracking.conftest import Recipient
+from tests.tracking.test_preferences import choose
+
+SHOP = "https://shop.example/learn-more"
+
+
+def link(recipient: Recipient, list_key: str | None = None) -> str:
+    """Where the unsubscribe link of the message leads."""
+    return f"/t/unsubscribe/{recipient.services.links.sign_unsubscribe(recipient.id, list_key, 'm1')}"
+
+
+@pytest.mark.parametrize(
+    ("language", "asked", "done", "gone"),
+    [
+        ("en", "Unsubscribe?", "You are unsubscribed", "This link does not work"),
+        ("cs-CZ,en;q=0.5", "Odhlásit?", "Jste odhlášeni", "Tento odkaz nefunguje"),
+    ],
+)
+async def test_every_answer_is_a_page_in_the_browsers_language(
+    recipient: Recipient, language: str, asked: str, done: str, gone: str
+) -> None:
+    for method, path, status, title in (
+        ("GET", link(recipient), 200, asked),
+        ("POST", link(recipient), 200, done),
+        ("GET", "/t/unsubscribe/x", 404, gone),
+        ("POST", f"{link(recipient)}x", 404, gone),
+    ):
+        page = await recipient.http.request(method, path, headers={"Accept-Language": language})
+        assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert f"<h1>{title}</h1>" in page.text
+        assert ("<button>" in page.text) == (title == asked)
+        assert (page.headers["cache-control"], page.headers["referrer-policy"]) == ("no-store", "no-referrer")
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("list_key", [None, "no more"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("ok", "unsubscribed"), ("bounced", "unsubscribed"), ("complained", "complained")],
+)
+async def test_who_leaves_all_mail_stays_out_when_a_bounce_is_forgotten(
+    recipient: Recipient, list_key: str | None, before: str, after: str
+) -> None:
+    await people.change_contact(recipient.engine, email_state=before)
+    assert (await recipient.http.post(link(recipient, list_key))).status_code == 200
+    assert (await people.contact(recipient.engine)).email_state == after
+    changed = await recipient.http.patch(f"/v1/contacts/{recipient.id}", json={"email": "new@example.com"})
+    assert changed.json()["email_state"] == after
+
+
+Deed = Callable[[Recipient], Coroutine[Any, Any, httpx.Response]]
+
+
+async def leave_the_list(recipient: Recipient) -> httpx.Response:
+    """One click of the mail client."""
+    return await recipient.http.post(link(recipient, "news"))
+
+
+async def untick_the_list(recipient: Recipient) -> httpx.Response:
+    """The preference page, saved."""
+    return await choose(recipient, shown=("news",))
+
+
+async def click_with_a_tag(recipient: Recipient) -> httpx.Response:
+    """A link that adds a tag."""
+    return await recipient.click(SHOP, "clicked")
+
+
+@pytest.mark.parametrize("deed", [leave_the_list, untick_the_list, click_with_a_tag])
+async def test_what_a_contact_does_while_it_is_merged_is_the_survivors(
+    recipient: Recipient, deed: Deed
+) -> None:
+    services = recipient.services
+    needs_two_writers(services.database)
+    await recipient.engine.make_list("news")
+    await people.subscribe(recipient.engine, "news", "subscribed")
+    await recipient.engine.event("hello", "survivor")
+    (survivor,) = await recipient.engine.rows(rows.contacts, rows.contacts.c.external_id == "survivor")
+    async with services.database.write() as connection:
+        await services.changes.merge(connection, recipient.id, survivor.id, recipient.now)
+        done = asyncio.create_task(deed(recipient))
+        await others_wait(services.database)
+    assert (await done).status_code in {200, 302}
+    subscriptions = await recipient.engine.rows(rows.subscriptions)
+    tags = await recipient.engine.rows(rows.contact_tags)
+    status = "subscribed" if deed is click_with_a_tag else "unsubscribed"
+    assert [(row.contact_id, row.status) for row in subscriptions] == [(survivor.id, status)]
+    assert [row.contact_id for row in tags] == [survivor.id] * (deed is click_with_a_tag)
