@@ -6,14 +6,17 @@ does not exist comes at the end of the gap, one that exists twice is the first.
 """
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property, lru_cache
 from typing import Annotated, Final, Self
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, StringConstraints, WithJsonSchema
 
-_MINUTE: Final = timedelta(minutes=1)
+from processes.clock import resolve
+
+_DAY: Final = timedelta(days=1)
 _MONTHS: Final = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _WEEKDAYS: Final = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 _LONGEST_MONTHS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -75,6 +78,7 @@ class Cron:
     """Day and weekday are both given, and either will do."""
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def parse(cls, text: str) -> Self:
         """Read an expression. Raises ValueError that names the field, or says that it never comes."""
         words = text.split()
@@ -91,37 +95,36 @@ class Cron:
             raise ValueError(f"«{text}» never comes: no such month has a day {min(days)}")
         return cls(minutes, hours, days, months, frozenset(day % 7 for day in weekdays), either)
 
-    def meets(self, local: datetime) -> bool:
-        """Whether a local minute meets the expression."""
-        return (
-            local.minute in self.minutes
-            and local.hour in self.hours
-            and local.month in self.months
-            and self._on(local)
-        )
-
-    def _on(self, local: datetime) -> bool:
-        day, weekday = local.day in self.days, local.isoweekday() % 7 in self.weekdays
-        return day or weekday if self.either else day and weekday
-
     def latest(self, zone: str, since: datetime, until: datetime) -> tuple[datetime, datetime] | None:
         """The last local minute (without a zone) in (since, until] that meets it, and its instant in UTC; or None.
 
-        `since` and `until` are aware, `zone` an IANA name.
+        `since` and `until` are aware, `zone` an IANA name. The cost is that of the days between them, not the minutes.
         """
-        tz = ZoneInfo(zone)
-        instant = until.astimezone(UTC).replace(second=0, microsecond=0)
-        while instant > since:
-            here = instant.astimezone(tz)
-            # Where local time has jumped since the minute before, the minutes between are due now, too.
-            before = (instant - _MINUTE).astimezone(tz).replace(tzinfo=None)
-            local = here.replace(tzinfo=None, fold=0)
-            while here.fold == 0 and local > before:
-                if self.meets(local):
-                    return local, instant
-                local -= _MINUTE
-            instant -= _MINUTE
+        # A day's moments lie at most two days from its date in UTC: an offset, and a gap that swallows a whole day.
+        day, first = until.astimezone(UTC).date() + _DAY, since.astimezone(UTC).date() - 2 * _DAY
+        while day >= first:
+            if self._on(day) and (found := self._until(day, zone, until)) is not None:
+                return found if found[1] > since else None
+            day -= _DAY
         return None
+
+    def _on(self, date: date) -> bool:
+        if date.month not in self.months:
+            return False
+        day, weekday = date.day in self.days, date.isoweekday() % 7 in self.weekdays
+        return day or weekday if self.either else day and weekday
+
+    def _until(self, day: date, zone: str, until: datetime) -> tuple[datetime, datetime] | None:
+        """The last of a day's minutes that come no later, with its instant: later minutes never come earlier."""
+        number = bisect_right(self._times, until, key=lambda at: resolve(datetime.combine(day, at), zone))
+        if number == 0:
+            return None
+        local = datetime.combine(day, self._times[number - 1])
+        return local, resolve(local, zone)
+
+    @cached_property
+    def _times(self) -> list[time]:
+        return [time(hour, minute) for hour in sorted(self.hours) for minute in sorted(self.minutes)]
 
 
 def _checked(text: str) -> str:

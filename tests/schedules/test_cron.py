@@ -1,12 +1,16 @@
 """Cron expressions: what is read, what is refused, and which local minutes meet them."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from processes.clock import resolve
 from processes.cron import Cron
 
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 def utc(*parts: int) -> datetime:
@@ -74,6 +78,50 @@ def test_every_day_has_each_time_of_day_once_whatever_the_clocks_do(zone: str, m
         if (found := cron.latest(zone, start + timedelta(hours=number), start + timedelta(hours=number + 1)))
     ]
     assert len({local for local, _ in hits}) == len(hits) == 31
+
+
+@pytest.mark.parametrize(("text", "most"), [("0 9 1 jan *", 0), ("0 9 * * *", 10), ("* * * * *", 50)])
+def test_looking_far_back_costs_by_its_days_not_by_its_minutes(
+    text: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[datetime] = []
+
+    def counted(minute: datetime, zone: str) -> datetime:
+        asked.append(minute)
+        return resolve(minute, zone)
+
+    monkeypatch.setattr("processes.cron.resolve", counted)
+    month_end = utc(2026, 11, 30)
+    Cron.parse(text).latest("Europe/Prague", month_end - timedelta(days=30), month_end)
+    assert len(asked) <= most
+
+
+@given(
+    st.sampled_from(
+        ["*/20 * * * *", "30 1-3 * * *", "0 0 29-31 * *", "59 23 24 * sun", "15 2 * mar,oct sun"]
+    ),
+    st.sampled_from(["Europe/Prague", "Australia/Lord_Howe", "Africa/Casablanca", "America/St_Johns"]),
+    st.integers(0, 364 * 24 * 60).map(lambda minutes: utc(2026, 1, 1) + minutes * MINUTE),
+    st.integers(1, 600),
+)
+@settings(max_examples=60)
+def test_it_is_what_going_back_minute_by_minute_finds(
+    text: str, zone: str, until: datetime, minutes: int
+) -> None:
+    since, cron = until - timedelta(minutes=minutes), Cron.parse(text)
+    start = since.astimezone(ZoneInfo(zone)).replace(tzinfo=None, second=0, microsecond=0) - 2 * HOUR
+    around = (start + number * MINUTE for number in range(minutes + 300))
+    met = [one for one in around if since < resolve(one, zone) <= until and meets(cron, one)]
+    assert cron.latest(zone, since, until) == ((met[-1], resolve(met[-1], zone)) if met else None)
+
+
+def meets(cron: Cron, minute: datetime) -> bool:
+    """Whether a local minute meets an expression, field by field."""
+    day, weekday = minute.day in cron.days, minute.isoweekday() % 7 in cron.weekdays
+    on_day = day or weekday if cron.either else day and weekday
+    return (
+        on_day and minute.month in cron.months and minute.hour in cron.hours and minute.minute in cron.minutes
+    )
 
 
 @pytest.mark.parametrize(
