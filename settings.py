@@ -42,7 +42,12 @@ Caps = Annotated[tuple[Cap, ...], NoDecode, BeforeValidator(_from_json)]
 class Settings(BaseSettings):
     """All settings. A wrong value stops the start with an error that names the variable."""
 
-    model_config = SettingsConfigDict(env_prefix="ONWARD_", env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="ONWARD_",
+        env_file=".env",
+        extra="ignore",
+        hide_input_in_errors=True,  # an error about two settings would show all of them, secrets included
+    )
 
     # The database
     database_url: str = "sqlite+aiosqlite:///onward.db"

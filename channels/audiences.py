@@ -99,7 +99,8 @@ class CustomAudiences:
             raise _failure(reply)
         if reply.object.get("num_invalid_entries"):
             raise MessageRefused(reply.status, "Meta does not take the data: an entry is invalid")
-        return {"received": reply.object.get("num_received")}
+        received = reply.object.get("num_received")
+        return {"received": received if isinstance(received, int) else None}
 
     async def close(self) -> None:
         """Close what is open."""

@@ -13,9 +13,25 @@
 Only after `OutcomeUnknown` may a message have been delivered. After every other error it was not.
 """
 
+import re
+from datetime import timedelta
+
+LONGEST_RETRY_AFTER = timedelta(days=1)
+"""Whoever wants to be left alone for longer is asked again once a day: a wrong number must not lose the contact."""
+
+_NOT_KEPT = re.compile("[\x00\ud800-\udfff]")
+
+
+def kept(said: str) -> str:
+    """The other side's words as every database and Temporal take them: without NUL and halves of characters."""
+    return _NOT_KEPT.sub("\ufffd", said)
+
 
 class DeliveryError(Exception):
-    """Nothing was delivered, or nobody can tell; the subclass says which and why."""
+    """Nothing was delivered, or nobody can tell; the subclass says which and why. Its words can be kept (`kept`)."""
+
+    def __init__(self, words: str = "") -> None:
+        super().__init__(kept(words))
 
 
 class RecipientRefused(DeliveryError):
@@ -31,7 +47,7 @@ class RecipientRefused(DeliveryError):
     def __init__(self, code: int, text: str, mailbox_is_bad: bool) -> None:
         super().__init__(f"The recipient was refused: {code} {text}")
         self.code = code
-        self.text = text
+        self.text = kept(text)
         self.mailbox_is_bad = mailbox_is_bad
 
 
@@ -46,7 +62,7 @@ class MessageRefused(DeliveryError):
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"The message was refused: {code} {text}")
         self.code = code
-        self.text = text
+        self.text = kept(text)
 
 
 class SenderRefused(DeliveryError):
@@ -58,7 +74,7 @@ class SenderRefused(DeliveryError):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self.text = text
+        self.text = kept(text)
 
 
 class TryLater(DeliveryError):
@@ -66,13 +82,15 @@ class TryLater(DeliveryError):
 
     Attributes:
         text: what happened.
-        retry_after: seconds that the receiver asked us to wait, or None where it did not say.
+        retry_after: seconds that the receiver asked us to wait, at most `LONGEST_RETRY_AFTER`; None where it did
+            not say.
     """
 
     def __init__(self, text: str, retry_after: float | None = None) -> None:
         super().__init__(text)
-        self.text = text
-        self.retry_after = retry_after
+        self.text = kept(text)
+        longest = LONGEST_RETRY_AFTER.total_seconds()
+        self.retry_after = None if retry_after is None else min(retry_after, longest)
 
 
 class OutcomeUnknown(DeliveryError):
@@ -86,7 +104,7 @@ class OutcomeUnknown(DeliveryError):
 
     def __init__(self, text: str, final: bool = False) -> None:
         super().__init__(text)
-        self.text = text
+        self.text = kept(text)
         self.final = final
 
 
@@ -103,7 +121,7 @@ class TemplateFailed(DeliveryError):
         where = part if line is None else f"{part}, line {line}"
         super().__init__(f"The template failed in its {where}: {text}")
         self.part = part
-        self.text = text
+        self.text = kept(text)
         self.line = line
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from channels.errors import DeliveryError, MessageRefused, OutcomeUnknown, SenderRefused, TryLater
+from channels.errors import DeliveryError, MessageRefused, OutcomeUnknown, SenderRefused, TryLater, kept
 from processes.values import Json
 
 USER_AGENT = "Onward/0.1"
@@ -102,6 +103,7 @@ class HttpClient:
             trust_env=False,
             verify=_trusted(),
             auth=auth,
+            cookies=no_cookies(),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             headers={
                 "user-agent": USER_AGENT,
@@ -129,7 +131,7 @@ class HttpClient:
         except _NOTHING_SENT as error:
             raise TryLater(f"{self._name} can't be reached: {words(error)}") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise SenderRefused(f"{self._name} can't be called at {url!r}: {words(error)}") from error
+            raise SenderRefused(f"{self._name} can't be called: {words(error)}") from error
         except TimeoutError as error:
             raise OutcomeUnknown(f"{self._name} did not answer in {self._timeout:g} seconds") from error
         except httpx.HTTPError as error:
@@ -163,6 +165,11 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
+def no_cookies() -> CookieJar:
+    """A jar that stays empty: what one call's answer says, no other call repeats."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
+
+
 def failure(name: str, reply: HttpReply, text: str | None = None) -> DeliveryError:
     """What an answer that is no success means by its status alone.
 
@@ -190,7 +197,7 @@ def retry_after_seconds(value: str | None) -> float | None:
         return float(value)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
@@ -198,9 +205,9 @@ def retry_after_seconds(value: str | None) -> float | None:
 
 
 def shown(reason: str, content: bytes | None) -> str:
-    """A reply in words: its reason, and the beginning of its body. PostgreSQL keeps no NUL."""
-    body = (content or b"").decode(errors="replace").replace("\x00", "\ufffd")
-    return f"{reason} {body[:SHOWN_REPLY]}".strip()
+    """A reply in words: its reason, and the beginning of its body."""
+    body = (content or b"").decode(errors="replace")
+    return kept(f"{reason} {body[:SHOWN_REPLY]}".strip())
 
 
 def words(error: BaseException | None) -> str:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import orjson
 
-from channels.errors import DeliveryError, OutcomeUnknown, RecipientRefused, Withdrawn
+from channels.errors import DeliveryError, OutcomeUnknown, RecipientRefused, Withdrawn, kept
 from channels.http import HttpClient, HttpReply, failure
 from channels.protocol import Claim
 from channels.sms import Sms
@@ -71,7 +71,7 @@ class HttpSms:
         if not reply.is_success:
             raise _refusal(reply)
         given = next((reply.object[name] for name in _ID_NAMES if name in reply.object), None)
-        return {"provider_id": str(given)[:100]} if isinstance(given, (str, int)) else {}
+        return {"provider_id": kept(str(given)[:100])} if isinstance(given, (str, int)) else {}
 
     async def close(self) -> None:
         """Close what is open."""
@@ -89,7 +89,7 @@ def _filled(template: Json, values: Mapping[str, str]) -> Json:
 
 
 def _refusal(reply: HttpReply) -> DeliveryError:
-    if 400 <= reply.status < 500 and reply.object.get("code") in _BAD_RECIPIENT:
+    if 400 <= reply.status < 500 and str(reply.object.get("code")) in _BAD_RECIPIENT:
         return RecipientRefused(reply.status, reply.text, mailbox_is_bad=True)
     if reply.status == 409:
         return OutcomeUnknown(f"{_NAME} knows this message's id already: {reply.text}", final=True)

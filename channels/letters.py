@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from channels.errors import SenderRefused, TryLater, Withdrawn
+from channels.errors import OutcomeUnknown, SenderRefused, TryLater, Withdrawn, kept
 from channels.http import HttpClient, failure
 from channels.protocol import Claim
 from processes.values import Json
@@ -94,17 +94,24 @@ class LetterProvider:
             MessageRefused: the provider does not take the letter.
             SenderRefused: the credentials, or the address.
             TryLater: a rate limit, or nobody is there.
-            OutcomeUnknown: no whole answer; a repeat is safe while the provider knows the key.
+            OutcomeUnknown: no whole answer; a repeat is safe while the provider knows the key. Or it knows the key
+                with another letter: one of the two is printed.
             Withdrawn: `claim` said no.
         """
         if not await claim():
             raise Withdrawn
         headers = {"content-type": "application/pdf", "idempotency-key": message.id}
         reply = await self._http.request("POST", self._url, content=message.pdf, headers=headers)
+        if reply.status == 409:
+            raise OutcomeUnknown(
+                f"the letter provider knows this letter's id already: {reply.text}", final=True
+            )
         if not reply.is_success:
             raise failure("the letter provider", reply)
         given = reply.object.get("id")
-        return {"status": reply.status} | ({"provider_id": str(given)[:200]} if given is not None else {})
+        return {"status": reply.status} | (
+            {"provider_id": kept(str(given)[:200])} if given is not None else {}
+        )
 
     async def close(self) -> None:
         """Close what is open."""

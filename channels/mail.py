@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from channels.email import compose
+from channels.errors import kept
 from channels.protocol import Channel, Claim
 from channels.smtp import SmtpPool
 from channels.templates import Rendered
@@ -86,7 +87,7 @@ class SmtpMail:
         reply = await self._pool.deliver(
             message.content, sender=message.sender, recipient=message.recipient, claim=claim
         )
-        return {"reply": reply[:SHOWN_ANSWER]}
+        return {"reply": kept(reply[:SHOWN_ANSWER])}
 
     async def close(self) -> None:
         """Nothing of its own is open."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from channels.errors import DeliveryError, MessageRefused, RecipientRefused, SenderRefused, Withdrawn
+from channels.errors import DeliveryError, MessageRefused, RecipientRefused, SenderRefused, Withdrawn, kept
 from channels.graph import GraphApi, graph_error, graph_failure
 from channels.http import HttpReply
 from channels.protocol import Claim
@@ -63,7 +63,7 @@ class Messenger:
         reply = await self._graph.call("POST", "me/messages", body)
         if not reply.is_success:
             raise _refusal(reply)
-        return {"provider_id": str(reply.object.get("message_id") or "")[:200]}
+        return {"provider_id": kept(str(reply.object.get("message_id") or "")[:200])}
 
     async def close(self) -> None:
         """Close what is open."""

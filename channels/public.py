@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import httpx
 
 from channels.errors import AddressNotAllowed, SenderRefused, TryLater
-from channels.http import USER_AGENT, HttpReply, words
+from channels.http import USER_AGENT, HttpReply, no_cookies, words
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _IETF = ipaddress.IPv4Network("192.0.0.0/24")
@@ -78,12 +78,14 @@ class PublicHttp:
         self._allow_private = allow_private
         self._resolve = resolve
         # Connections are not kept: a pool keyed by address would hand one host's TLS connection to another
-        # that shares the address. The environment's proxies are not used: they would resolve the name again.
+        # that shares the address; kept cookies would go to it too. The environment's proxies are not used: they
+        # would resolve the name again.
         self._client = httpx.AsyncClient(
             timeout=timeout,
             follow_redirects=False,
             trust_env=False,
             verify=True if tls_context is None else tls_context,
+            cookies=no_cookies(),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             headers={"user-agent": USER_AGENT, "accept": "application/json", "accept-encoding": "identity"},
         )

@@ -19,6 +19,7 @@ from channels.errors import (
     SenderRefused,
     TryLater,
     Withdrawn,
+    kept,
 )
 from channels.http import HttpClient, HttpReply, failure
 from channels.mail import SHOWN_ANSWER, Draft, Mail
@@ -84,7 +85,7 @@ class ResendMail:
         if not reply.is_success:
             raise _refusal(reply)
         given = reply.object.get("id")
-        return {"reply": given[:SHOWN_ANSWER] if isinstance(given, str) else str(reply.status)}
+        return {"reply": kept(given[:SHOWN_ANSWER]) if isinstance(given, str) else str(reply.status)}
 
     async def close(self) -> None:
         """Close what is open."""

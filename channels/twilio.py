@@ -15,6 +15,7 @@ from channels.errors import (
     SenderRefused,
     TryLater,
     Withdrawn,
+    kept,
 )
 from channels.http import HttpClient, HttpReply, failure
 from channels.protocol import Claim
@@ -76,9 +77,10 @@ class TwilioSms:
         if not reply.is_success:
             raise _refusal(reply, reply.object.get("code"), reply.object.get("message"))
         made = reply.object
-        if made.get("status") in _FAILED:
+        sid, status = str(made.get("sid") or ""), str(made.get("status") or "")
+        if status in _FAILED:
             raise _refusal(reply, made.get("error_code"), made.get("error_message"))
-        return {"provider_id": str(made.get("sid") or "")[:100], "status": str(made.get("status") or "")[:40]}
+        return {"provider_id": kept(sid[:100]), "status": kept(status[:40])}
 
     async def close(self) -> None:
         """Close what is open."""

@@ -68,6 +68,16 @@ def test_a_body_for_sms_that_cannot_be_one_stops_the_start(
 
 
 @pytest.mark.parametrize(
+    "wrong",
+    [{"worker_build_id": "x"}, {"smtp_port": "a secret"}, {"webhook_secrets_previous": ("a secret",)}],
+)
+def test_an_error_shows_no_settings_value(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as stopped:
+        configured(smtp_password="a secret", resend_api_key="a secret", **wrong)
+    assert "secret'" not in str(stopped.value)
+
+
+@pytest.mark.parametrize(
     "values", [{"mail_provider": "pigeon"}, {"sms_provider": "pigeon"}, {"meta_graph_version": "25"}]
 )
 def test_a_provider_that_there_is_not_stops_the_start(values: dict[str, Any]) -> None:

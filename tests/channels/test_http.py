@@ -68,10 +68,22 @@ async def test_silence_leaves_the_outcome_unknown(server: Echo) -> None:
     await client.close()
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "no url"])
-async def test_an_address_that_is_none_is_our_fault(client: HttpClient, url: str) -> None:
-    with pytest.raises(SenderRefused, match="can't be called"):
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/?key=secret", "no url?key=secret", "http://a:b/?key=secret"]
+)
+async def test_an_address_that_is_none_is_our_fault_and_its_key_is_not_told(
+    client: HttpClient, url: str
+) -> None:
+    with pytest.raises(SenderRefused, match="can't be called") as refused:
         await client.request("POST", url, content=b"x")
+    assert "secret" not in str(refused.value)
+
+
+async def test_a_cookie_is_not_kept(server: Echo, client: HttpClient) -> None:
+    server.replies = [Reply(headers={"set-cookie": "session=1"})]
+    for _ in range(2):
+        await client.request("POST", server.url)
+    assert ["cookie" in request.headers for request in server.requests] == [False, False]
 
 
 async def test_the_status_counts_where_the_line_is_cut_in_the_body(server: Echo, client: HttpClient) -> None:

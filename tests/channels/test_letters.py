@@ -136,6 +136,15 @@ async def test_a_line_cut_after_the_letter_is_unknown(server: LetterServer) -> N
     assert len(server.taken) == 1
 
 
+async def test_a_key_known_with_another_letter_stays_unknown_since_one_of_the_two_is_printed(
+    server: LetterServer,
+) -> None:
+    server.replies = [Reply("409 Conflict")]
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await post(server)
+    assert unknown.value.final
+
+
 async def test_without_a_token_none_is_sent(server: LetterServer) -> None:
     with pytest.raises(SenderRefused):
         await post(server, token=None)

@@ -204,6 +204,8 @@ async def test_an_answer_that_is_no_json_counts_by_its_status(twilio: TwilioServ
     with pytest.raises(OutcomeUnknown, match="502 Bad Gateway <html>"):
         await by_twilio(twilio, sms())
     assert await by_twilio(twilio, sms()) == {"provider_id": "", "status": ""}
+    twilio.replies = [json_reply("201 Created", {"sid": "SM\x00", "status": ["queued"]})]
+    assert await by_twilio(twilio, sms()) == {"provider_id": "SM\ufffd", "status": "['queued']"}
 
 
 async def test_the_json_is_the_settings_with_the_places_filled(gateway: JsonSmsServer) -> None:
@@ -247,6 +249,7 @@ async def test_a_second_copy_is_dropped_by_its_id_where_the_provider_knows_ids(
         (json_reply("400 Bad Request", {"code": "invalid_recipient"}), RecipientRefused),
         (json_reply("403 Forbidden", {"code": "unsubscribed"}), RecipientRefused),
         (json_reply("422 Unprocessable", {"code": "too_long"}), MessageRefused),
+        (json_reply("422 Unprocessable", {"code": ["unsubscribed"]}), MessageRefused),
         (json_reply("401 Unauthorized", {}), SenderRefused),
         (json_reply("429 Too Many", {}), TryLater),
         (json_reply("500 Broken", {"code": "unsubscribed"}), OutcomeUnknown),

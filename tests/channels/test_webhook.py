@@ -202,6 +202,40 @@ async def test_a_retry_after_that_says_nothing_is_none(receiver: Receiver, sende
 
 
 @pytest.mark.parametrize(
+    ("said", "waited"),
+    [
+        ("31536000", 86400),
+        ("9" * 400, 86400),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86400),
+        (f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT", None),
+        (f"Fri, 31 Dec 2038 23:59:59 +{'9' * 20}", None),
+    ],
+    ids=["a year", "no number of seconds", "the last day", "no year", "no zone"],
+)
+async def test_a_retry_after_that_would_lose_the_contact_is_a_day_or_none(
+    receiver: Receiver, sender: WebhookSender, said: str, waited: float | None
+) -> None:
+    receiver.status = "503 Away"
+    receiver.headers = {"retry-after": said}
+
+    with pytest.raises(TryLater) as caught:
+        await send(sender, receiver.url)
+
+    assert caught.value.retry_after == waited
+
+
+async def test_a_cookie_goes_back_to_nobody_least_of_all_to_another_host_of_the_address(
+    receiver: Receiver, sender: WebhookSender
+) -> None:
+    receiver.headers = {"set-cookie": "session=of-the-first; Path=/"}
+
+    await send(sender, f"http://127.0.0.1:{receiver.port}/")
+    await send(sender, f"http://localhost:{receiver.port}/")
+
+    assert [headers.get("cookie") for _, headers, _ in receiver.requests] == [None, None]
+
+
+@pytest.mark.parametrize(
     "body",
     [b"", b"thanks", b"\xff\xfe", json.dumps("x" * REPLY_LIMIT).encode(), b"[" * 5000],
     ids=["empty", "text", "not text", "too long", "too deep"],

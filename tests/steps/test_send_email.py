@@ -195,6 +195,25 @@ async def test_a_refused_message_does_not_mark_the_address(engine: Engine, smtp:
     assert (await contact(engine)).email_state == "ok"
 
 
+async def test_an_answer_in_letters_that_no_database_takes_is_kept_without_them(
+    engine: Engine, smtp: RecordingSmtpServer
+) -> None:
+    await engine.template("hello")
+    smtp.everyone.message_reply = "250 angenommen f\xfcr sp\xe4ter \x00"
+    sent = await pass_through(engine, MAIL, process="first")
+    smtp.everyone.message_reply = "554 abgelehnt, w\xfcst \x00"
+    refused = await pass_through(engine, MAIL, TAG, process="second")
+    assert len(smtp.messages) == 1
+    assert [m.state for m in await messages(engine, sent)] == ["sent"]
+    assert "angenommen f\ufffdr sp\ufffdter" in (await visited(engine, sent, "mail")).result["reply"]
+    (message,) = await messages(engine, refused)
+    assert (message.state, message.detail.rstrip(" \ufffd")) == (
+        "refused",
+        "The message was refused: 554 abgelehnt, w\ufffdst",
+    )
+    assert (await visited(engine, refused, "tag")).result["added"]
+
+
 async def test_a_template_that_does_not_render_holds_until_it_is_mended(
     engine: Engine, smtp: RecordingSmtpServer
 ) -> None:

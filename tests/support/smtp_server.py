@@ -300,6 +300,10 @@ class _Protocol(SMTP):
         if self.session is not None:
             super().connection_lost(error)
 
+    async def push(self, status: str | bytes) -> None:
+        """Replies may have letters beyond ASCII, in an encoding that nobody announced."""
+        await super().push(status.encode("latin-1") if isinstance(status, str) else status)
+
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
         assert self.envelope is not None
         behaviour = self._recorder._behaviour(self.envelope.rcpt_tos[0])
