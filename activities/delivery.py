@@ -340,8 +340,7 @@ class DeliveryStep(StepActivity[S]):
             if not changed:
                 row = self._ledger_row(scene, recipient or "", None, state, detail, scene.now)
                 await connection.execute(insert(rows.messages).values({**row, "closed_at": scene.now}))
-            if isinstance(refusal, RecipientRefused) and refusal.mailbox_is_bad:
-                await self.bad_address(scene, recipient or "", refusal)
+            await self._mark(scene, recipient, refusal)
             step: Any = scene.step
             if answer is not None:
                 await self.after(step, scene, answer)
@@ -353,26 +352,41 @@ class DeliveryStep(StepActivity[S]):
         try:
             instruction = await as_soon_as_it_can(lambda: retried(self.tools.database, close))
         except InstanceOver:
-            instruction = await self._close_after_the_end(scene, state, detail)
+            instruction = await self._close_after_the_end(scene, state, detail, recipient, refusal)
         metrics.MESSAGES.labels(self.channel, state).inc()
         log.info("message_closed", message=self._id(scene), state=state, channel=self.channel)
         await self.tools.dispatcher.send(scene.effects)
         return instruction
 
-    async def _close_after_the_end(self, scene: Scene, state: str, detail: str | None) -> Instruction:
-        """The instance ended while the message was under way: the ledger says what became of the message."""
+    async def _close_after_the_end(
+        self,
+        scene: Scene,
+        state: str,
+        detail: str | None,
+        recipient: str | None,
+        refusal: Exception | None,
+    ) -> Instruction:
+        """The instance ended while the message was under way: the ledger says what became of the message, and an
+        address that works no more is known. What else the answer says changes nothing.
+        """
 
-        async def close() -> str | None:
-            async with self.tools.database.write() as connection:
-                await connection.execute(
-                    update(rows.messages)
-                    .where(_m.id == self._id(scene))
-                    .values(_closed(state, detail, scene.now))
-                )
-                outcome = await connection.execute(select(_i.outcome).where(_i.id == scene.instance))
-                return outcome.scalar()
+        async def close(connection: AsyncConnection) -> str | None:
+            scene.connection, scene.effects = connection, Effects()
+            await connection.execute(
+                update(rows.messages)
+                .where(_m.id == self._id(scene))
+                .values(_closed(state, detail, scene.now))
+            )
+            await self._mark(scene, recipient, refusal)
+            outcome = await connection.execute(select(_i.outcome).where(_i.id == scene.instance))
+            return outcome.scalar()
 
-        return End(do="end", outcome=await as_soon_as_it_can(close) or "stopped")
+        outcome = await as_soon_as_it_can(lambda: retried(self.tools.database, close))
+        return End(do="end", outcome=outcome or "stopped")
+
+    async def _mark(self, scene: Scene, recipient: str | None, refusal: Exception | None) -> None:
+        if isinstance(refusal, RecipientRefused) and refusal.mailbox_is_bad:
+            await self.bad_address(scene, recipient or "", refusal)
 
     def _may_repeat(self, scene: Scene, step: Any) -> bool:
         if not self.repeatable(step):

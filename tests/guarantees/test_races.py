@@ -1,5 +1,4 @@
-"""What happens in the wrong moment: stops of failing sends, contacts merged and deleted under way, ids used before,
-attempts that overlap, ends that nobody told of.
+"""What happens in the wrong moment: stops of failing sends, contacts merged and deleted under way, ids used before.
 
 Where two transactions must meet, a third holds the lock that both come to, until the database says that they wait.
 """
@@ -9,53 +8,36 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 from temporalio.api.enums.v1 import PendingActivityState
-from temporalio.client import WorkflowExecutionStatus
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
 
-from activities.delivery import DeliveryStep
 from intake.changes import Origin
-from intake.effects import CANCEL, enqueue
 from intake.events import EventResult
-from intake.service import mend_if_closed
-from processes.instructions import SIGNAL_RELEASE, WORKFLOW, End, Perform, Wait
+from processes.instructions import WORKFLOW, End, Perform, Wait
 from runtime import Services
 from store import contacts, rows
-from store.database import DatabaseUnavailable
 from tests.guarantees.processes import (
     LONG_WAIT,
-    canceled,
     mail,
     message,
-    message_in_state,
     only,
     process,
     set_status,
     tag,
-    temporal_status,
     visit,
     wait,
     waiting_at,
 )
-from tests.guarantees.test_forgotten import terminate
-from tests.guarantees.test_signals import asks, continued
+from tests.guarantees.test_signals import continued
 from tests.guarantees.test_stops import EVERY_WAY, Stop, by_temporal, stoppable, stopped
 from tests.support.engine import Engine
 from tests.support.people import add_tag, change_contact, contact, meet, subscribe, tags
 from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.visits import again, begin
-from tests.support.waiting import eventually, others_wait
+from tests.support.waiting import eventually, needs_two_writers, others_wait
 from worker import make_worker
 
 HOUR = timedelta(hours=1)
-
-
-def needs_postgresql(engine: Engine) -> None:
-    """SQLite's writers are alone: there these transactions cannot meet."""
-    if engine.services.database.is_sqlite:
-        pytest.skip("two writers at once are PostgreSQL's")
 
 
 async def met(engine: Engine, reference: str) -> str:
@@ -152,7 +134,7 @@ async def test_a_start_and_its_stop_in_two_transactions_at_once_see_each_other(
     idle: Engine, second: Services, order: list[str]
 ) -> None:
     """Both have looked around, and neither can store its event yet."""
-    needs_postgresql(idle)
+    needs_two_writers(idle.services.database)
     await idle.publish(stoppable(LONG_WAIT))
     await both_types_are_known(idle)
     await meet(idle)
@@ -210,7 +192,7 @@ async def nobody_got_away(engine: Engine, go: EventResult, halt: EventResult) ->
 async def test_a_step_that_meets_a_merge_under_way_acts_for_the_survivor(
     idle: Engine, second: Services
 ) -> None:
-    needs_postgresql(idle)
+    needs_two_writers(idle.services.database)
     await idle.publish(process(tag("tag"), LONG_WAIT, recurrence="once"))
     gone, survivor = f"{idle.contact}-gone", await met(idle, idle.contact)
     result = await idle.event("go", gone)
@@ -229,7 +211,7 @@ async def test_a_step_that_meets_a_merge_under_way_acts_for_the_survivor(
 async def test_an_instance_admitted_while_its_contact_is_merged_goes_on_for_the_survivor(
     idle: Engine, second: Services
 ) -> None:
-    needs_postgresql(idle)
+    needs_two_writers(idle.services.database)
     await idle.publish(process(tag("tag"), LONG_WAIT))
     survivor = await met(idle, idle.contact)
     reference = f"{idle.contact}-gone"
@@ -294,7 +276,7 @@ async def test_an_instance_of_a_contact_deleted_before_its_first_send_ends(
 async def test_an_identity_is_not_given_to_a_contact_that_is_deleted_meanwhile(
     idle: Engine, second: Services
 ) -> None:
-    needs_postgresql(idle)
+    needs_two_writers(idle.services.database)
     person = await meet(idle, email=None)
     async with second.database.write() as connection:
         await second.changes.delete_contact(connection, person.id, datetime.now(UTC))
@@ -324,7 +306,7 @@ async def test_a_deleted_contact_and_one_that_has_the_identity_take_no_other(idl
 
 
 async def test_of_two_addresses_at_once_the_contact_keeps_the_first(idle: Engine, second: Services) -> None:
-    needs_postgresql(idle)
+    needs_two_writers(idle.services.database)
     person = await meet(idle, email=None)
     c = rows.contacts.c
     taking: list[asyncio.Task[list[EventResult]]] = []
@@ -356,7 +338,7 @@ async def test_a_contact_id_that_was_another_contacts_enters_once_all_the_same(e
 
 
 async def test_two_first_subscriptions_at_once_are_told_of_once(idle: Engine, second: Services) -> None:
-    needs_postgresql(idle)
+    needs_two_writers(idle.services.database)
     await idle.make_list("news")
     await idle.publish(process(tag("hello")) | {"triggers": [{"type": "list_subscribed", "list": "news"}]})
     person = await meet(idle)
@@ -438,266 +420,3 @@ async def test_a_begin_that_runs_again_in_a_pause_and_after_it_answers_the_same(
     await set_status(idle, "p", "active")
     assert await begin(idle, instance, now + 2 * HOUR) == instruction
     assert (await idle.instance(instance)).state == "waiting"
-
-
-# Attempts that overlap
-
-
-async def test_two_decisions_at_once_both_keep_the_event_that_came(idle: Engine, second: Services) -> None:
-    needs_postgresql(idle)
-    await idle.publish(asks())
-    await idle.event("go")
-    instance, i = idle.id("p"), rows.instances.c
-    assert isinstance(await begin(idle, instance, datetime.now(UTC)), Wait)
-    paid = await idle.event("paid")
-    assert continued(paid) == [instance]
-    async with second.database.write() as connection:
-        await connection.execute(select(i.id).where(i.id == instance).with_for_update())
-        deciding = [asyncio.create_task(again(idle, instance, "ask")) for _ in range(2)]
-        await others_wait(second.database, 2)
-    answers = [await task for task in deciding]
-    assert [(answer.do, getattr(answer, "step", None)) for answer in answers] == [("perform", "yes")] * 2
-    assert (await visit(idle, instance, "ask")).result == {"event": paid.id}
-
-
-async def test_an_old_attempt_that_is_told_to_try_later_leaves_another_attempts_claim(
-    idle: Engine, smtp: RecordingSmtpServer
-) -> None:
-    """Its worker was taken for dead while the SMTP server thought about the recipient."""
-    await idle.template("hello")
-    await idle.publish(process(mail("hello"), LONG_WAIT, recurrence="once"))
-    await idle.event("go")
-    instance = idle.id("p")
-    await begin(idle, instance, datetime.now(UTC))
-    behaviour = smtp.for_recipient(idle.address)
-    behaviour.rcpt_reply = "451 4.3.0 come back later"
-    behaviour.rcpt_when.clear()
-    old = asyncio.create_task(again(idle, instance, "hello"))
-    await smtp.wait_asked(idle.address)
-    late, behaviour.rcpt_when = behaviour.rcpt_when, asyncio.Event()
-    behaviour.rcpt_when.set()
-    behaviour.rcpt_reply = None
-    behaviour.answer_when.clear()
-    new = asyncio.create_task(again(idle, instance, "hello"))
-    await smtp.wait_received(idle.address)
-    late.set()
-    with pytest.raises(ApplicationError, match="451"):
-        await old
-    assert (await message(idle, instance, "hello")).state == "claimed"
-    behaviour.answer_when.set()
-    await new
-    assert (await message(idle, instance, "hello")).state == "sent"
-    assert smtp.received[idle.address] == 1
-
-
-async def test_a_message_under_way_when_its_instance_is_closed_is_recorded_as_sent_and_nothing_follows(
-    engine: Engine, smtp: RecordingSmtpServer
-) -> None:
-    behaviour = smtp.for_recipient(engine.address)
-    behaviour.answer_when.clear()
-    await engine.template("hello")
-    await engine.publish(process(mail("hello"), tag("late"), recurrence="once"))
-    await engine.event("go")
-    instance = engine.id("p")
-    await smtp.wait_received(engine.address)
-    await terminate(engine, instance)
-    assert await engine.services.intake.mend_if_closed(instance)
-    closed = await engine.instance(instance)
-    assert (closed.state, closed.outcome) == ("ended", "terminated")
-    assert (await message(engine, instance, "hello")).state == "unknown"
-    behaviour.answer_when.set()
-    await message_in_state(engine, instance, "hello", "sent")
-    assert await engine.instance(instance) == closed
-    assert await tags(engine) == []
-
-
-async def test_a_message_that_is_put_off_when_its_instance_is_closed_waits_for_no_next_try(
-    engine: Engine, smtp: RecordingSmtpServer
-) -> None:
-    behaviour = smtp.for_recipient(engine.address)
-    behaviour.rcpt_reply = "451 4.3.0 come back later"
-    behaviour.rcpt_when.clear()
-    await engine.template("hello")
-    await engine.publish(process(mail("hello"), recurrence="once"))
-    await engine.event("go")
-    instance = engine.id("p")
-    await smtp.wait_asked(engine.address)
-    await terminate(engine, instance)
-    assert await engine.services.intake.mend_if_closed(instance)
-    behaviour.rcpt_when.set()
-    closed = await message_in_state(engine, instance, "hello", "withdrawn")
-    assert closed.closed_at is not None
-    assert smtp.received[engine.address] == 0
-
-
-async def test_a_claim_whose_commit_was_not_confirmed_is_given_back_and_the_message_goes_once(
-    engine: Engine, smtp: RecordingSmtpServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The claim stands, and its attempt was told that the line was cut: nothing was sent, and only it knows."""
-    claim = DeliveryStep._claim
-    lost: list[object] = []
-
-    async def claimed_and_cut(self: Any, scene: Any, step: Any, outgoing: Any, attempt: Any) -> Any:
-        answer = await claim(self, scene, step, outgoing, attempt)
-        if not lost:
-            lost.append(attempt.token)
-            raise DatabaseUnavailable("the line was cut after COMMIT")
-        return answer
-
-    monkeypatch.setattr(DeliveryStep, "_claim", claimed_and_cut)
-    await engine.template("hello")
-    await engine.publish(process(mail("hello"), recurrence="once"))
-    await engine.event("go")
-    await engine.ended(engine.id("p"))
-    assert len(lost) == 1
-    sent = await message(engine, engine.id("p"), "hello")
-    assert (sent.state, sent.attempts) == ("sent", 2)
-    assert sent.claim not in {None, lost[0]}
-    assert smtp.received[engine.address] == 1
-
-
-# Ends that nobody told of
-
-
-class BeginsMeanwhile:
-    """A client whose Temporal does not know the workflow yet, and whose answer the instance's begin overtakes."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def get_workflow_handle(self, instance: str) -> "BeginsMeanwhile":
-        """Itself, as the handle."""
-        self._instance = instance
-        return self
-
-    async def describe(self) -> None:
-        """Let the instance begin, and say what was true before."""
-        await begin(self._engine, self._instance, datetime.now(UTC))
-        raise RPCError("workflow not found", RPCStatusCode.NOT_FOUND, b"")
-
-
-async def test_an_instance_that_begins_while_temporal_is_asked_is_not_closed(idle: Engine) -> None:
-    await idle.publish(process(LONG_WAIT, recurrence="when_finished"))
-    started = await idle.event("go")
-    instance = str(started.decisions[0].instance)
-    client: Any = BeginsMeanwhile(idle)
-    assert not await mend_if_closed(idle.services.database, client, instance)
-    assert (await idle.instance(instance)).state == "waiting"
-
-
-async def test_the_first_sweep_closes_what_was_terminated_while_no_sweeper_ran(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await engine.publish(process(LONG_WAIT, recurrence="once"))
-    await engine.event("go")
-    instance = engine.id("p")
-    await waiting_at(engine, instance, "rest")
-    await terminate(engine, instance)
-    await eventually(lambda: listed_as(engine, instance, "Terminated"))
-    monkeypatch.setattr("intake.sweeper.datetime", Tomorrow)
-    await engine.sweeper.sweep()
-    assert (await engine.instance(instance)).outcome == "terminated"
-
-
-class Tomorrow(datetime):
-    """The clock of a sweeper that begins its work a day later."""
-
-    @classmethod
-    def now(cls, tz: Any = None) -> Any:
-        """A day from now."""
-        return datetime.now(tz) + timedelta(days=1)
-
-
-async def listed_as(engine: Engine, instance: str, status: str) -> bool:
-    """Whether Temporal's visibility, which comes later than the fact, has the workflow so."""
-    query = f"WorkflowId = '{instance}' AND ExecutionStatus = '{status}'"
-    return [found.id async for found in engine.services.client.list_workflows(query)] == [instance]
-
-
-async def test_a_row_that_says_stopping_for_long_is_closed_where_its_workflow_is_over(engine: Engine) -> None:
-    """And one whose workflow still runs is left to its cancellation."""
-    await engine.publish(process(tag("tag"), key="over", recurrence="once"))
-    await engine.publish(process(LONG_WAIT, key="runs", recurrence="once"))
-    await engine.event("go")
-    over, runs = engine.id("over"), engine.id("runs")
-    await engine.ended(over)
-    await engine.result(over)
-    await waiting_at(engine, runs, "rest")
-    i = rows.instances.c
-    long_ago = datetime.now(UTC) - timedelta(minutes=3)
-    async with engine.services.database.write() as connection:
-        await connection.execute(
-            update(rows.instances)
-            .where(i.id.in_([over, runs]))
-            .values(state="stopping", open=True, outcome="stopped", reason="by hand", updated_at=long_ago)
-        )
-        await enqueue(connection, CANCEL, [runs], {}, datetime.now(UTC))
-    await engine.sweeper.sweep()
-    closed = await engine.instance(over)
-    assert (closed.state, closed.open, closed.outcome, closed.reason) == (
-        "ended",
-        False,
-        "stopped",
-        "by hand",
-    )
-    assert (await engine.instance(runs)).open
-    assert await temporal_status(engine, runs) == WorkflowExecutionStatus.RUNNING
-
-
-async def test_an_instance_that_was_admitted_while_its_process_was_archived_is_stopped(
-    engine: Engine,
-) -> None:
-    await engine.publish(process(LONG_WAIT, recurrence="once"))
-    await engine.event("go")
-    instance = engine.id("p")
-    await waiting_at(engine, instance, "rest")
-    await set_status(engine, "p", "archived")
-    await engine.sweeper.sweep()
-    await canceled(engine, instance)
-    row = await engine.ended(instance, "stopped")
-    assert row.reason == "the process was archived"
-
-
-async def test_who_delivered_a_row_that_another_delivered_before_deletes_no_later_one(
-    engine: Engine, second: Services
-) -> None:
-    await engine.publish(process(LONG_WAIT))
-    one, other = (await engine.event("go")).decisions[0].instance, "p/of-nobody"
-    assert one is not None
-    await waiting_at(engine, one, "rest")
-    now = datetime.now(UTC)
-    async with engine.services.database.write() as connection:
-        (row,) = await enqueue(connection, SIGNAL_RELEASE, [one], {}, now)
-    await engine.services.dispatcher.deliver([row])
-    await second.dispatcher.deliver([row])
-    await second.dispatcher.mark()
-    async with engine.services.database.write() as connection:
-        (later,) = await enqueue(connection, SIGNAL_RELEASE, [other], {}, now)
-
-    await engine.services.dispatcher.mark()
-
-    assert [r.id for r in await engine.rows(rows.outbox, rows.outbox.c.instance_id == other)] == [later]
-
-
-async def test_a_stop_whose_cancellation_was_lost_is_told_again(engine: Engine) -> None:
-    await engine.publish(process(LONG_WAIT))
-    instance = (await engine.event("go")).decisions[0].instance
-    assert instance is not None
-    await waiting_at(engine, instance, "rest")
-    async with engine.services.database.write() as connection:
-        await connection.execute(
-            update(rows.instances)
-            .where(rows.instances.c.id == instance)
-            .values(
-                state="stopping",
-                outcome="stopped",
-                reason="said once",
-                updated_at=datetime.now(UTC) - timedelta(minutes=3),
-            )
-        )
-
-    await engine.sweeper.sweep()
-
-    row = await engine.ended(instance, "stopped")
-    assert row.reason == "said once"
-    await canceled(engine, instance)

@@ -1,10 +1,11 @@
-"""Waiting for a condition: tests never sleep for a time that they guess."""
+"""Waiting for a condition, since no test sleeps for a time that it guesses; and whether two can wait for one another."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import pytest
 from sqlalchemy import text
 
 from store.database import Database
@@ -36,3 +37,9 @@ async def others_wait(database: Database, count: int = 1, timeout: float = 20) -
             return int((await connection.execute(waiting)).scalar_one()) == count
 
     await eventually(are_there, timeout)
+
+
+def needs_two_writers(database: Database) -> None:
+    """Skip on SQLite: its writers are alone, and transactions that hold rows cannot meet there."""
+    if database.is_sqlite:
+        pytest.skip("two writers at once are PostgreSQL's")

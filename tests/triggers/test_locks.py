@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.waiting import others_wait
+from tests.support.waiting import needs_two_writers, others_wait
 from tests.triggers.world import World
 
 STOPS: list[tuple[dict[str, Any], tuple[Any, ...], tuple[Any, ...]]] = [
@@ -29,8 +29,7 @@ STOPS: list[tuple[dict[str, Any], tuple[Any, ...], tuple[Any, ...]]] = [
 async def test_the_stop_waits_for_the_start_and_stops_it(
     world: World, trigger: dict[str, Any], before: tuple[Any, ...], stop: tuple[Any, ...]
 ) -> None:
-    if world.database.is_sqlite:
-        pytest.skip("two writers at once are PostgreSQL's")
+    needs_two_writers(world.database)
     key = await world.publish({"type": "event", "event": "go"}, {**trigger, "does": "stop"})
     await world.change(*before)
     async with world.database.write() as connection:
