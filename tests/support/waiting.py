@@ -1,4 +1,4 @@
-"""Waiting for a condition, since no test sleeps for a time that it guesses; and whether two can wait for one another."""
+"""Waiting for a condition: no test sleeps for a time that it guesses. And whether two can wait for each other."""
 
 import asyncio
 import time
