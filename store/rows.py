@@ -42,6 +42,11 @@ endpoints = _table(tables.Endpoint)
 suppressions = _table(tables.Suppression)
 imports = _table(tables.ContactImport)
 import_rows = _table(tables.ImportRow)
+segment_presences = _table(tables.SegmentPresence)
+api_keys = _table(tables.ApiKey)
+audit = _table(tables.AuditEntry)
+operations = _table(tables.Operation)
+operation_results = _table(tables.OperationResult)
 
 
 def upsert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:

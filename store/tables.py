@@ -208,6 +208,7 @@ class Process(SQLModel, table=True):
     version: int | None = None
     draft: dict[str, Any] | None = _json(nullable=True)
     list_key: str | None = None
+    paused_until: datetime | None = _time(nullable=True)
     created_at: datetime = _time()
     updated_at: datetime = _time()
 
@@ -240,7 +241,8 @@ class Instance(SQLModel, table=True):
     """One run of a process version for one contact. Its id is the id of its workflow.
 
     `state`: pending (admitted, workflow not begun), running, waiting, holding, stopping, ended.
-    `open` is true until `state` is ended; `exclusive` marks those that `when_finished` counts.
+    `open` is true until `state` is ended; `exclusive` marks those that `when_finished` counts. `test_cap` marks a test
+    run, and is the longest that its waits last, in seconds.
     """
 
     __tablename__: ClassVar[str] = "instances"
@@ -283,6 +285,7 @@ class Instance(SQLModel, table=True):
     data: dict[str, Any] | None = _json(nullable=True)
     run_id: str | None = None
     lease_until: datetime | None = _time(nullable=True)
+    test_cap: int | None = None
     created_at: datetime = _time()
     started_at: datetime | None = _time(nullable=True)
     updated_at: datetime = _time()
@@ -431,3 +434,84 @@ class ImportRow(SQLModel, table=True):
     status: str
     contact_id: str | None = None
     problems: list[dict[str, Any]] | None = _json(nullable=True)
+
+
+class SegmentPresence(SQLModel, table=True):
+    """Who was in a segment with a rule when it was last looked at: what its triggers compare with."""
+
+    __tablename__: ClassVar[str] = "segment_presences"
+    __table_args__ = (PrimaryKeyConstraint("segment_key", "contact_id"),)
+    segment_key: str = Field(sa_column=Column(String, nullable=False))
+    contact_id: str = Field(sa_column=Column(String, nullable=False, index=True))
+    since: datetime = _time()
+
+
+class ApiKey(SQLModel, table=True):
+    """A key of the API. Only the SHA-256 of the secret is kept; `id` is its public part.
+
+    `processes` and `lists` limit it to those; null is all. `rate` is requests a minute; null is the setting's.
+    """
+
+    __tablename__: ClassVar[str] = "api_keys"
+    id: str = Field(primary_key=True)
+    name: str
+    hash: str
+    scopes: list[str] = _json()
+    processes: list[str] | None = _json(nullable=True)
+    lists: list[str] | None = _json(nullable=True)
+    rate: int | None = None
+    created_at: datetime = _time()
+    created_by: str
+    expires_at: datetime | None = _time(nullable=True)
+    revoked_at: datetime | None = _time(nullable=True)
+    last_used_at: datetime | None = _time(nullable=True)
+
+
+class AuditEntry(SQLModel, table=True):
+    """A change by somebody: what was before, and what after. Rows are added, and never changed."""
+
+    __tablename__: ClassVar[str] = "audit"
+    __table_args__ = (Index("ix_audit_subject", "subject", "id"), {"sqlite_autoincrement": True})
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = _time(index=True)
+    actor: str
+    action: str
+    subject: str
+    before: dict[str, Any] | None = _json(nullable=True)
+    after: dict[str, Any] | None = _json(nullable=True)
+    reason: str | None = None
+
+
+class Operation(SQLModel, table=True):
+    """Something done to many: `kind` is start, stop or release. Its id is the id of its workflow.
+
+    `state`: running, stopped (it can be resumed), done. `counts` has the number of each result's status.
+    """
+
+    __tablename__: ClassVar[str] = "operations"
+    __table_args__ = (Index("ix_operations_process", "process_key", "created_at"),)
+    id: str = Field(primary_key=True)
+    kind: str
+    process_key: str
+    params: dict[str, Any] = _json()
+    state: str
+    total: int | None = None
+    counts: dict[str, Any] = _json()
+    actor: str
+    reason: str | None = None
+    created_at: datetime = _time(index=True)
+    updated_at: datetime = _time()
+    ended_at: datetime | None = _time(nullable=True)
+
+
+class OperationResult(SQLModel, table=True):
+    """What an operation did with one contact (or instance): its status, and the reason of one that was refused."""
+
+    __tablename__: ClassVar[str] = "operation_results"
+    __table_args__ = (PrimaryKeyConstraint("operation_id", "subject"),)
+    operation_id: str = Field(sa_column=Column(ForeignKey("operations.id"), nullable=False))
+    subject: str = Field(sa_column=Column(String, nullable=False))
+    status: str
+    reason: str | None = None
+    instance_id: str | None = None
+    at: datetime = _time()
