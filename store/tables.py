@@ -258,7 +258,22 @@ class Instance(SQLModel, table=True):
         ),
         UniqueConstraint("process_key", "event_id", name="uq_instances_event"),
         Index("ix_instances_contact", "contact_id", "created_at"),
-        Index("ix_instances_process", "process_key", "state", "step"),
+        Index("ix_instances_process", "process_key", "state", "step", "outcome", "test_cap"),
+        Index(
+            "ix_instances_due",
+            "process_key",
+            "due_at",
+            "id",
+            sqlite_where=text("state = 'waiting'"),
+            postgresql_where=text("state = 'waiting'"),
+        ),
+        Index(
+            "ix_instances_ended",
+            "ended_at",
+            "id",
+            sqlite_where=text("state = 'ended'"),
+            postgresql_where=text("state = 'ended'"),
+        ),
         Index(
             "ix_instances_pending",
             "lease_until",
