@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook, WebhookVerificationError
 
+from api.access import anyone
 from api.bodies import JsonRoute
 from api.deps import ServicesDep
 from api.documentation import problems
@@ -78,7 +79,10 @@ WithSecret = Depends(_with_secret)
 
 
 @router.post(
-    "", summary="Report a bounce or a complaint", dependencies=[WithSecret], responses=problems(401, 415)
+    "",
+    summary="Report a bounce or a complaint",
+    dependencies=[anyone("it asks for a secret of its own"), WithSecret],
+    responses=problems(401, 415),
 )
 async def post_bounce(body: BouncePost, services: ServicesDep) -> BounceAnswer:
     """The plain form."""
@@ -89,7 +93,7 @@ async def post_bounce(body: BouncePost, services: ServicesDep) -> BounceAnswer:
 @router.post(
     "/mail",
     summary="Report by a mail about our mail",
-    dependencies=[WithSecret],
+    dependencies=[anyone("it asks for a secret of its own"), WithSecret],
     responses=problems(401),
     openapi_extra={"requestBody": {"content": {"message/rfc822": {"schema": {"type": "string"}}}}},
 )
@@ -100,6 +104,7 @@ async def post_mail(request: Request, services: ServicesDep) -> BounceAnswer:
 
 @router.post(
     "/resend",
+    dependencies=[anyone("by its signature")],
     summary="Resend's webhook",
     responses=problems(401),
     openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}},
@@ -114,7 +119,7 @@ async def post_resend(request: Request, services: ServicesDep) -> BounceAnswer:
 @router.post(
     "/ses",
     summary="Notifications of Amazon SES by SNS",
-    dependencies=[WithSecret],
+    dependencies=[anyone("it asks for a secret of its own"), WithSecret],
     responses=problems(401),
     openapi_extra={"requestBody": {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.access import needs
 from api.bodies import JsonRoute
 from api.deps import ContactDep, CursorQuery, LimitQuery, OriginDep, PartsDep, ServicesDep, WaitQuery
 from api.documentation import problems
@@ -171,14 +172,20 @@ class StopReason(Body):
     reason: str | None = Field(default=None, max_length=500)
 
 
-@router.post("", status_code=201, summary="Create a contact", responses=problems(409, 415))
+@router.post(
+    "",
+    dependencies=[needs("contacts:write")],
+    status_code=201,
+    summary="Create a contact",
+    responses=problems(409, 415),
+)
 async def create_contact(body: ContactWrite, parts: PartsDep, origin: OriginDep) -> ContactDetail:
     """409 names the contact where one of the identities is taken."""
     contact_id = await parts.people.create(body.model_dump(exclude_unset=True), origin)
     return await _detail(parts.services, contact_id)
 
 
-@router.get("", summary="Contacts", responses=problems(404))
+@router.get("", dependencies=[needs("contacts:read")], summary="Contacts", responses=problems(404))
 async def list_contacts(
     services: ServicesDep,
     segment: Annotated[Key | None, Query(description="In this segment now.")] = None,
@@ -204,13 +211,18 @@ async def list_contacts(
     return Page(items=[ContactRow(**_contact(row)) for row in found.items], next_cursor=found.next_cursor)
 
 
-@router.get("/{ref}", summary="A contact", responses=problems(404))
+@router.get("/{ref}", dependencies=[needs("contacts:read")], summary="A contact", responses=problems(404))
 async def get_contact(contact_id: ContactDep, services: ServicesDep) -> ContactDetail:
     """With its tags and lists."""
     return await _detail(services, contact_id)
 
 
-@router.patch("/{ref}", summary="Change a contact", responses=problems(404, 409, 415))
+@router.patch(
+    "/{ref}",
+    dependencies=[needs("contacts:write")],
+    summary="Change a contact",
+    responses=problems(404, 409, 415),
+)
 async def change_contact(
     contact_id: ContactDep, body: ContactWrite, parts: PartsDep, origin: OriginDep
 ) -> ContactDetail:
@@ -219,7 +231,13 @@ async def change_contact(
     return await _detail(parts.services, contact_id)
 
 
-@router.delete("/{ref}", status_code=204, summary="Delete a contact", responses=problems(404))
+@router.delete(
+    "/{ref}",
+    dependencies=[needs("contacts:write")],
+    status_code=204,
+    summary="Delete a contact",
+    responses=problems(404),
+)
 async def delete_contact(contact_id: ContactDep, services: ServicesDep) -> Response:
     """Its instances end with the outcome `contact_deleted`; what says who it was is wiped."""
 
@@ -230,7 +248,9 @@ async def delete_contact(contact_id: ContactDep, services: ServicesDep) -> Respo
     return Response(status_code=204)
 
 
-@router.put("/{ref}/tags/{tag}", summary="Add a tag", responses=problems(404))
+@router.put(
+    "/{ref}/tags/{tag}", dependencies=[needs("contacts:write")], summary="Add a tag", responses=problems(404)
+)
 async def add_tag(contact_id: ContactDep, tag: TagPath, services: ServicesDep, origin: OriginDep) -> Changed:
     """Nothing happens where the contact has it."""
 
@@ -242,7 +262,12 @@ async def add_tag(contact_id: ContactDep, tag: TagPath, services: ServicesDep, o
     return Changed(changed=changed)
 
 
-@router.delete("/{ref}/tags/{tag}", summary="Remove a tag", responses=problems(404))
+@router.delete(
+    "/{ref}/tags/{tag}",
+    dependencies=[needs("contacts:write")],
+    summary="Remove a tag",
+    responses=problems(404),
+)
 async def remove_tag(
     contact_id: ContactDep, tag: TagPath, services: ServicesDep, origin: OriginDep
 ) -> Changed:
@@ -256,7 +281,12 @@ async def remove_tag(
     return Changed(changed=changed)
 
 
-@router.get("/{ref}/notes", summary="A contact's notes", responses=problems(404))
+@router.get(
+    "/{ref}/notes",
+    dependencies=[needs("contacts:read")],
+    summary="A contact's notes",
+    responses=problems(404),
+)
 async def list_notes(
     contact_id: ContactDep, services: ServicesDep, limit: LimitQuery = 50, cursor: CursorQuery = None
 ) -> Page[NoteRow]:
@@ -266,7 +296,13 @@ async def list_notes(
     return Page(items=[NoteRow(**row._mapping) for row in found.items], next_cursor=found.next_cursor)
 
 
-@router.post("/{ref}/notes", status_code=201, summary="Add a note", responses=problems(404, 415))
+@router.post(
+    "/{ref}/notes",
+    dependencies=[needs("contacts:write")],
+    status_code=201,
+    summary="Add a note",
+    responses=problems(404, 415),
+)
 async def add_note(
     contact_id: ContactDep, body: NoteWrite, services: ServicesDep, origin: OriginDep
 ) -> NoteRow:
@@ -284,7 +320,12 @@ async def add_note(
     return note
 
 
-@router.get("/{ref}/lists", summary="A contact's lists", responses=problems(404))
+@router.get(
+    "/{ref}/lists",
+    dependencies=[needs("contacts:read")],
+    summary="A contact's lists",
+    responses=problems(404),
+)
 async def list_lists(contact_id: ContactDep, services: ServicesDep) -> ContactLists:
     """Its status in each, and the history."""
     async with services.database.read() as connection:
@@ -297,7 +338,12 @@ async def list_lists(contact_id: ContactDep, services: ServicesDep) -> ContactLi
     return ContactLists(items=items, history=changes)
 
 
-@router.post("/{ref}/lists/move", summary="Move between lists", responses=problems(404, 415))
+@router.post(
+    "/{ref}/lists/move",
+    dependencies=[needs("contacts:write")],
+    summary="Move between lists",
+    responses=problems(404, 415),
+)
 async def move(
     contact_id: ContactDep, body: ListMove, services: ServicesDep, origin: OriginDep
 ) -> MoveAnswer:
@@ -327,7 +373,12 @@ async def move(
     return MoveAnswer(moved=moved, reason=reason, lists=lists)
 
 
-@router.put("/{ref}/lists/{list}", summary="Set a contact's status in a list", responses=problems(404, 415))
+@router.put(
+    "/{ref}/lists/{list}",
+    dependencies=[needs("contacts:write")],
+    summary="Set a contact's status in a list",
+    responses=problems(404, 415),
+)
 async def set_status(
     contact_id: ContactDep,
     list_key: Annotated[Key, Path(alias="list")],
@@ -349,7 +400,12 @@ async def set_status(
     return Changed(changed=before != body.status)
 
 
-@router.get("/{ref}/instances", summary="A contact's instances", responses=problems(404))
+@router.get(
+    "/{ref}/instances",
+    dependencies=[needs("contacts:read")],
+    summary="A contact's instances",
+    responses=problems(404),
+)
 async def list_instances(
     contact_id: ContactDep, services: ServicesDep, limit: LimitQuery = 50, cursor: CursorQuery = None
 ) -> Page[InstanceRow]:
@@ -361,7 +417,12 @@ async def list_instances(
     return Page(items=[instance_row(row, known) for row in found.items], next_cursor=found.next_cursor)
 
 
-@router.post("/{ref}/merge", summary="Merge a contact into another", responses=problems(404, 409, 415))
+@router.post(
+    "/{ref}/merge",
+    dependencies=[needs("contacts:write")],
+    summary="Merge a contact into another",
+    responses=problems(404, 409, 415),
+)
 async def merge(contact_id: ContactDep, body: MergeInto, services: ServicesDep) -> MergeAnswer:
     """History and instances move to the survivor; nothing is started. The survivor's values count."""
 
@@ -383,6 +444,7 @@ async def merge(contact_id: ContactDep, body: MergeInto, services: ServicesDep) 
 
 @router.post(
     "/{ref}/processes/{key}/stop",
+    dependencies=[needs("processes:start")],
     summary="Stop a process for a contact",
     response_model=StopAnswer,
     responses={

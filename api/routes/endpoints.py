@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.access import needs
 from api.bodies import JsonRoute
 from api.deps import SOURCE, ContactDep, ServicesDep
 from api.documentation import problems
@@ -57,7 +58,12 @@ class Consent(BaseModel):
     source: str
 
 
-@router.get("/{ref}/endpoints", summary="A contact's endpoints", responses=problems(404))
+@router.get(
+    "/{ref}/endpoints",
+    dependencies=[needs("contacts:read")],
+    summary="A contact's endpoints",
+    responses=problems(404),
+)
 async def list_endpoints(
     contact_id: ContactDep, services: ServicesDep
 ) -> dict[Literal["items"], list[EndpointRow]]:
@@ -66,7 +72,12 @@ async def list_endpoints(
         return {"items": await _rows(connection, contact_id)}
 
 
-@router.put("/{ref}/endpoints", summary="Reach a contact at an endpoint", responses=problems(404, 415))
+@router.put(
+    "/{ref}/endpoints",
+    dependencies=[needs("contacts:write")],
+    summary="Reach a contact at an endpoint",
+    responses=problems(404, 415),
+)
 async def put_endpoint(contact_id: ContactDep, body: EndpointPut, services: ServicesDep) -> EndpointRow:
     """Put again, it is `ok` again. An endpoint is one contact's: the one before is not reached there any more."""
     check_endpoint(body.channel, body.address, body.details)
@@ -82,7 +93,13 @@ async def put_endpoint(contact_id: ContactDep, body: EndpointPut, services: Serv
     return await retried(services.database, work)
 
 
-@router.delete("/{ref}/endpoints", status_code=204, summary="Remove an endpoint", responses=problems(404))
+@router.delete(
+    "/{ref}/endpoints",
+    dependencies=[needs("contacts:write")],
+    status_code=204,
+    summary="Remove an endpoint",
+    responses=problems(404),
+)
 async def delete_endpoint(
     contact_id: ContactDep,
     channel: Annotated[EndpointChannel, Query()],
@@ -99,7 +116,12 @@ async def delete_endpoint(
     return Response(status_code=204)
 
 
-@router.get("/{ref}/consents", summary="What a contact allows", responses=problems(404))
+@router.get(
+    "/{ref}/consents",
+    dependencies=[needs("contacts:read")],
+    summary="What a contact allows",
+    responses=problems(404),
+)
 async def list_consents(contact_id: ContactDep, services: ServicesDep) -> dict[str, Consent]:
     """By channel. Who said nothing has refused nothing."""
     async with services.database.read() as connection:
@@ -108,7 +130,10 @@ async def list_consents(contact_id: ContactDep, services: ServicesDep) -> dict[s
 
 
 @router.put(
-    "/{ref}/consents/{channel}", summary="What a contact allows on a channel", responses=problems(404, 415)
+    "/{ref}/consents/{channel}",
+    dependencies=[needs("contacts:write")],
+    summary="What a contact allows on a channel",
+    responses=problems(404, 415),
 )
 async def put_consent(
     contact_id: ContactDep,

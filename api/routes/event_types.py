@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
+from api.access import needs
 from api.bodies import JsonRoute
 from api.deps import ServicesDep
 from api.documentation import problems
@@ -65,7 +66,7 @@ class EventTypeRow(BaseModel):
 TypeKey = Annotated[EventTypeKey, Path()]
 
 
-@router.get("", summary="Event types", responses=problems())
+@router.get("", dependencies=[needs("reports:read")], summary="Event types", responses=problems())
 async def list_event_types(services: ServicesDep) -> dict[Literal["items"], list[EventTypeRow]]:
     """All, by key; those that Onward itself sends among them."""
     async with services.database.read() as connection:
@@ -77,7 +78,7 @@ async def list_event_types(services: ServicesDep) -> dict[Literal["items"], list
     return {"items": [known[key] for key in sorted(known)]}
 
 
-@router.get("/{key}", summary="An event type", responses=problems(404))
+@router.get("/{key}", dependencies=[needs("reports:read")], summary="An event type", responses=problems(404))
 async def get_event_type(key: TypeKey, services: ServicesDep) -> EventTypeRow:
     """With the processes that it starts and stops."""
     async with services.database.read() as connection:
@@ -92,7 +93,12 @@ async def get_event_type(key: TypeKey, services: ServicesDep) -> EventTypeRow:
     raise Missing("event type", key)
 
 
-@router.put("/{key}", summary="Make or change an event type", responses=problems(415))
+@router.put(
+    "/{key}",
+    dependencies=[needs("processes:edit")],
+    summary="Make or change an event type",
+    responses=problems(415),
+)
 async def put_event_type(key: TypeKey, body: EventTypePut, services: ServicesDep) -> EventTypeRow:
     """Its params are checked with the next event."""
     if body.params_schema is not None:

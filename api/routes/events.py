@@ -7,6 +7,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
+from api.access import needs
 from api.bodies import JsonRoute, read_json
 from api.deps import CursorQuery, LimitQuery, Parts, ServicesDep
 from api.documentation import problems
@@ -168,6 +169,7 @@ _ONE = {"oneOf": [{"$ref": "#/components/schemas/SeedEvent"}, {"$ref": "#/compon
 
 @router.post(
     "",
+    dependencies=[needs("events:write")],
     summary="Send an event",
     description="Stores the event and says what it did, process by process. 202 where a start is still on its way "
     "to Temporal: it is kept and sent again until it arrives.",
@@ -196,6 +198,7 @@ async def send_event(request: Request) -> Response:
 
 @router.post(
     "/batch",
+    dependencies=[needs("events:write")],
     summary="Send up to 1,000 events",
     description="Each event has its own result, in the same order; one that is wrong does not touch the others. "
     "With an Idempotency-Key, events without an id get the key, a slash and their index.",
@@ -247,6 +250,7 @@ async def send_batch(request: Request) -> Response:
 
 @router.get(
     "",
+    dependencies=[needs("contacts:read")],
     summary="Event history",
     responses=problems(404, 422),
 )
@@ -274,6 +278,7 @@ async def list_events(
 
 @router.get(
     "/{event_id:path}",
+    dependencies=[needs("contacts:read")],
     summary="An event",
     response_model_exclude_none=True,
     responses=problems(404),

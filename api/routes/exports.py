@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
+from api.access import needs
 from api.deps import ServicesDep
 from api.documentation import problems
 from intake.export import export_contacts
@@ -20,6 +21,7 @@ BYTE_ORDER_MARK = "\ufeff"
 
 @router.get(
     "/export",
+    dependencies=[needs("contacts:read")],
     summary="Contacts as CSV",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/csv": {}}}, **problems(404)},

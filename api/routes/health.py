@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.service import RPCError
 
+from api.access import anyone, needs
 from api.deps import PartsDep, ServicesDep
 from api.documentation import problems
 from api.errors import Unavailable
@@ -31,13 +32,23 @@ class Alive(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-@router.get("/health/live", summary="Whether the process lives", responses=problems())
+@router.get(
+    "/health/live",
+    dependencies=[anyone("whoever keeps it running asks")],
+    summary="Whether the process lives",
+    responses=problems(),
+)
 async def live() -> Alive:
     """Asks nobody."""
     return Alive()
 
 
-@router.get("/health/ready", summary="Whether everything that it needs is there", responses=problems(503))
+@router.get(
+    "/health/ready",
+    dependencies=[anyone("whoever keeps it running asks")],
+    summary="Whether everything that it needs is there",
+    responses=problems(503),
+)
 async def ready(services: ServicesDep) -> Alive:
     """503 says what is missing. Events are taken without Temporal too: they are kept and started later."""
     missing = [*await _database(services), *await _temporal(services)]
@@ -49,6 +60,7 @@ async def ready(services: ServicesDep) -> Alive:
 
 @router.get(
     "/metrics",
+    dependencies=[needs("reports:read")],
     summary="Prometheus metrics",
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}, "description": "The text format"}, **problems()},

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
+from api.access import needs
 from api.bodies import JsonRoute, content_type
 from api.deps import CursorQuery, LimitQuery, Parts, PartsDep, ServicesDep
 from api.documentation import problems
@@ -94,14 +95,20 @@ _CSV_BODY = {
 }
 
 
-@router.post("", status_code=201, summary="Begin an import", responses=problems(415))
+@router.post(
+    "",
+    dependencies=[needs("contacts:write")],
+    status_code=201,
+    summary="Begin an import",
+    responses=problems(415),
+)
 async def create_import(body: NewImport, parts: PartsDep) -> ImportRow:
     """Then send its rows, in one request or in many, and finish it."""
     import_id = await parts.imports.create(body)
     return await _import(parts, import_id)
 
 
-@router.get("", summary="Imports")
+@router.get("", dependencies=[needs("contacts:read")], summary="Imports")
 async def list_imports(
     services: ServicesDep, limit: LimitQuery = 50, cursor: CursorQuery = None
 ) -> Page[ImportRow]:
@@ -114,6 +121,7 @@ async def list_imports(
 
 @streamed.post(
     "/csv",
+    dependencies=[needs("contacts:write")],
     summary="Import a whole CSV",
     description="Begins an import, takes every row and finishes it, in one request of any size. Where the request "
     "breaks off, the rows that came are in, and the import is open: `GET /v1/imports` shows it.",
@@ -166,7 +174,7 @@ async def import_csv(
     return answer
 
 
-@router.get("/{import}", summary="An import", responses=problems(404))
+@router.get("/{import}", dependencies=[needs("contacts:read")], summary="An import", responses=problems(404))
 async def get_import(import_id: ImportId, parts: PartsDep) -> ImportRow:
     """How far it is."""
     return await _import(parts, import_id)
@@ -174,6 +182,7 @@ async def get_import(import_id: ImportId, parts: PartsDep) -> ImportRow:
 
 @streamed.post(
     "/{import}/rows",
+    dependencies=[needs("contacts:write")],
     summary="Send rows of an import",
     description="CSV of any size. Row 1 is the header; `from` says which row comes first where a part of the file is "
     "sent. A row that was taken before is not taken again, so a part that broke off is sent once more.",
@@ -193,21 +202,36 @@ async def send_rows(
     return await _take(parts, import_id, request, _encoding(request), first)
 
 
-@router.post("/{import}/finish", summary="Finish an import", responses=problems(404, 409))
+@router.post(
+    "/{import}/finish",
+    dependencies=[needs("contacts:write")],
+    summary="Finish an import",
+    responses=problems(404, 409),
+)
 async def finish_import(import_id: ImportId, parts: PartsDep) -> ImportRow:
     """It takes no more rows."""
     await parts.imports.finish(import_id)
     return await _import(parts, import_id)
 
 
-@router.post("/{import}/stop", summary="Stop an import", responses=problems(404, 409))
+@router.post(
+    "/{import}/stop",
+    dependencies=[needs("contacts:write")],
+    summary="Stop an import",
+    responses=problems(404, 409),
+)
 async def stop_import(import_id: ImportId, parts: PartsDep) -> ImportRow:
     """It takes no more rows; what it took stays."""
     await parts.imports.stop(import_id)
     return await _import(parts, import_id)
 
 
-@router.get("/{import}/rows", summary="What became of the rows", responses=problems(404))
+@router.get(
+    "/{import}/rows",
+    dependencies=[needs("contacts:read")],
+    summary="What became of the rows",
+    responses=problems(404),
+)
 async def list_rows(
     import_id: ImportId,
     parts: PartsDep,
@@ -224,6 +248,7 @@ async def list_rows(
 
 @router.get(
     "/{import}/report.csv",
+    dependencies=[needs("contacts:read")],
     summary="What became of the rows, as CSV",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/csv": {}}}, **problems(404)},

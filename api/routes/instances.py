@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
+from api.access import needs
 from api.bodies import JsonRoute
 from api.deps import CursorQuery, LimitQuery, PartsDep, ServicesDep, WaitQuery
 from api.documentation import problems
@@ -20,7 +21,7 @@ from store import contacts, reading
 router = APIRouter(prefix="/v1/instances", tags=["instances"], route_class=JsonRoute)
 
 
-@router.get("", summary="Instances", responses=problems(404))
+@router.get("", dependencies=[needs("contacts:read")], summary="Instances", responses=problems(404))
 async def list_instances(
     services: ServicesDep,
     process: Annotated[Key | None, Query()] = None,
@@ -48,6 +49,7 @@ async def list_instances(
 
 @router.post(
     "/{instance_id:path}/stop",
+    dependencies=[needs("processes:start")],
     summary="Stop an instance",
     responses={
         202: {"model": StopAnswer, "description": "Stopped; a message was leaving already"},
@@ -71,6 +73,7 @@ async def stop(
 
 @router.post(
     "/{instance_id:path}/release",
+    dependencies=[needs("processes:start")],
     status_code=202,
     summary="Release a held instance",
     responses=problems(404, 409),
@@ -81,7 +84,12 @@ async def release(instance_id: str, parts: PartsDep) -> dict[str, bool]:
     return {"released": True}
 
 
-@router.get("/{instance_id:path}", summary="An instance", responses=problems(404))
+@router.get(
+    "/{instance_id:path}",
+    dependencies=[needs("contacts:read")],
+    summary="An instance",
+    responses=problems(404),
+)
 async def get_instance(instance_id: str, services: ServicesDep) -> InstanceDetail:
     """What happened, in order, and what comes next."""
     async with services.database.read() as connection:

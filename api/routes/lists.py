@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel
 from sqlalchemy import select
 
+from api.access import needs
 from api.bodies import JsonRoute
 from api.deps import ServicesDep
 from api.documentation import problems
@@ -40,7 +41,7 @@ class ListDetail(ListRow):
     counts: dict[str, int]
 
 
-@router.get("", summary="Lists", responses=problems())
+@router.get("", dependencies=[needs("reports:read")], summary="Lists", responses=problems())
 async def list_lists(services: ServicesDep) -> dict[Literal["items"], list[ListRow]]:
     """All, by key."""
     async with services.database.read() as connection:
@@ -48,7 +49,7 @@ async def list_lists(services: ServicesDep) -> dict[Literal["items"], list[ListR
     return {"items": [ListRow(**row._mapping) for row in found]}
 
 
-@router.get("/{key}", summary="A list", responses=problems(404))
+@router.get("/{key}", dependencies=[needs("reports:read")], summary="A list", responses=problems(404))
 async def get_list(key: KeyPath, services: ServicesDep) -> ListDetail:
     """With the number of contacts in each status."""
     async with services.database.read() as connection:
@@ -58,7 +59,9 @@ async def get_list(key: KeyPath, services: ServicesDep) -> ListDetail:
         return ListDetail(**row._mapping, counts=await reading.list_counts(connection, key))
 
 
-@router.put("/{key}", summary="Make or rename a list", responses=problems(415))
+@router.put(
+    "/{key}", dependencies=[needs("processes:edit")], summary="Make or rename a list", responses=problems(415)
+)
 async def put_list(key: KeyPath, body: ListPut, services: ServicesDep) -> ListDetail:
     """Nobody is subscribed by this."""
     async with services.database.write() as connection:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import pages
+from api.access import anyone
 from api.deps import ServicesDep
 from channels import links
 from intake import preferences
@@ -23,13 +24,13 @@ MARKETING = ":marketing"
 MOST_FIELDS = 1000
 
 
-@router.get("/t/p/{token}")
+@router.get("/t/p/{token}", dependencies=[anyone("contacts have the link from a message, which is signed")])
 async def show(token: str, request: Request, services: ServicesDep) -> Response:
     """The boxes as they are."""
     return await _page(request, services, services.links.read_preferences(token), saved=False)
 
 
-@router.post("/t/p/{token}")
+@router.post("/t/p/{token}", dependencies=[anyone("contacts have the link from a message, which is signed")])
 async def save(token: str, request: Request, services: ServicesDep) -> Response:
     """Change what was shown and differs. Again: nothing more happens."""
     link = services.links.read_preferences(token)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import select
 
+from api.access import needs
 from api.bodies import JsonRoute, read_document
 from api.deps import SOURCE, PartsDep, ServicesDep
 from api.documentation import problems
@@ -117,7 +118,7 @@ class StartWanted(Body):
     force: bool = Field(default=False, description="Start although the recurrence says no.")
 
 
-@router.get("", summary="Processes", responses=problems())
+@router.get("", dependencies=[needs("reports:read")], summary="Processes", responses=problems())
 async def list_processes(
     services: ServicesDep,
     status: Annotated[Literal["draft", "active", "paused", "archived"] | None, Query()] = None,
@@ -134,6 +135,7 @@ async def list_processes(
 
 @router.post(
     "/validate",
+    dependencies=[needs("processes:edit")],
     summary="Check a definition",
     responses=problems(400, 413, 415),
     openapi_extra=_DOCUMENT,
@@ -144,7 +146,7 @@ async def validate(request: Request, parts: PartsDep) -> Validity:
     return Validity(valid=not found, problems=found)
 
 
-@router.get("/{key}", summary="A process", responses=problems(404))
+@router.get("/{key}", dependencies=[needs("reports:read")], summary="A process", responses=problems(404))
 async def get_process(key: KeyPath, services: ServicesDep) -> ProcessDetail:
     """Its status, its definition, its launch conditions and how many are in it."""
     async with services.database.read() as connection:
@@ -168,6 +170,7 @@ async def get_process(key: KeyPath, services: ServicesDep) -> ProcessDetail:
 
 @router.put(
     "/{key}",
+    dependencies=[needs("processes:edit")],
     summary="Make or replace a process's draft",
     responses={
         201: {"model": ProcessAnswer, "description": "A new process"},
@@ -183,7 +186,12 @@ async def put_process(key: KeyPath, request: Request, parts: PartsDep, response:
     return _answer(state)
 
 
-@router.get("/{key}/versions/{version}", summary="A version of a process", responses=problems(404))
+@router.get(
+    "/{key}/versions/{version}",
+    dependencies=[needs("reports:read")],
+    summary="A version of a process",
+    responses=problems(404),
+)
 async def get_version(
     key: KeyPath, version: Annotated[int, Path(ge=1, le=2**31 - 1)], services: ServicesDep
 ) -> ProcessVersionRow:
@@ -199,6 +207,7 @@ async def get_version(
 
 @router.post(
     "/{key}/validate",
+    dependencies=[needs("processes:edit")],
     summary="Check a process's draft, or a document for it",
     responses=problems(400, 404, 413, 415),
     openapi_extra={"requestBody": {**_DOCUMENT["requestBody"], "required": False}},
@@ -215,25 +224,45 @@ async def validate_process(key: KeyPath, request: Request, parts: PartsDep) -> V
     return Validity(valid=not found, problems=found)
 
 
-@router.post("/{key}/publish", summary="Publish a process's draft", responses=problems(404, 409, 422))
+@router.post(
+    "/{key}/publish",
+    dependencies=[needs("processes:edit")],
+    summary="Publish a process's draft",
+    responses=problems(404, 409, 422),
+)
 async def publish(key: KeyPath, parts: PartsDep) -> ProcessAnswer:
     """Makes the next version. The status stays as it is."""
     return _answer(await parts.lifecycle.publish(key))
 
 
-@router.post("/{key}/activate", summary="Activate or resume a process", responses=problems(404, 409, 422))
+@router.post(
+    "/{key}/activate",
+    dependencies=[needs("processes:activate")],
+    summary="Activate or resume a process",
+    responses=problems(404, 409, 422),
+)
 async def activate(key: KeyPath, parts: PartsDep) -> ProcessAnswer:
     """Publishes the draft first where there is one; instances that the pause held go on."""
     return _answer(await parts.lifecycle.activate(key))
 
 
-@router.post("/{key}/pause", summary="Pause a process", responses=problems(404, 409))
+@router.post(
+    "/{key}/pause",
+    dependencies=[needs("processes:activate")],
+    summary="Pause a process",
+    responses=problems(404, 409),
+)
 async def pause(key: KeyPath, parts: PartsDep) -> ProcessAnswer:
     """It admits nobody; its instances hold at their next step, timers go on."""
     return _answer(await parts.lifecycle.pause(key))
 
 
-@router.post("/{key}/archive", summary="Archive a process", responses=problems(404, 409))
+@router.post(
+    "/{key}/archive",
+    dependencies=[needs("processes:activate")],
+    summary="Archive a process",
+    responses=problems(404, 409),
+)
 async def archive(
     key: KeyPath,
     parts: PartsDep,
@@ -245,6 +274,7 @@ async def archive(
 
 @router.post(
     "/{key}/instances",
+    dependencies=[needs("processes:start")],
     status_code=201,
     summary="Start a process for a contact",
     response_model_exclude_none=True,

@@ -15,6 +15,7 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from api.access import anyone
 from api.bodies import check_storable, read_json
 from api.deps import Parts
 from api.documentation import problems
@@ -31,6 +32,7 @@ router = APIRouter(prefix="/v1", tags=["segment"])
 MOST_MESSAGE = 32 * 1024
 MOST_BATCH = 500 * 1024
 """Bytes, as Segment's own API takes them."""
+_BY_WRITE_KEY = anyone("Segment's clients send a write key, some of them in the body")
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="Segment write key"'}
 
 
@@ -111,6 +113,7 @@ def _single(kind: Kind) -> None:
     router.post(
         f"/{kind}",
         name=f"segment_{kind}",
+        dependencies=[_BY_WRITE_KEY],
         summary=f"Segment: {kind}",
         responses={200: {"model": SegmentAnswer}, **problems(400, 401, 404, 413, 415)},
         openapi_extra=_documented("SegmentMessage"),
@@ -123,6 +126,7 @@ for _kind in ("identify", "track", "page", "screen", "group", "alias"):
 
 @router.post(
     "/import",
+    dependencies=[_BY_WRITE_KEY],
     summary="Segment: batch, by the name of older clients",
     responses={200: {"model": SegmentAnswer}, **problems(400, 401, 404, 413, 415)},
     openapi_extra=_documented("SegmentBatch"),
@@ -130,6 +134,7 @@ for _kind in ("identify", "track", "page", "screen", "group", "alias"):
 )
 @router.post(
     "/batch",
+    dependencies=[_BY_WRITE_KEY],
     summary="Segment: batch",
     responses={200: {"model": SegmentAnswer}, **problems(400, 401, 404, 413, 415)},
     openapi_extra=_documented("SegmentBatch"),

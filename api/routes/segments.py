@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.access import needs
 from api.bodies import JsonRoute
 from api.deps import ContactDep, CursorQuery, LimitQuery, OriginDep, ServicesDep
 from api.documentation import problems
@@ -72,7 +73,7 @@ class Changed(BaseModel):
     changed: bool
 
 
-@router.get("", summary="Segments", responses=problems())
+@router.get("", dependencies=[needs("reports:read")], summary="Segments", responses=problems())
 async def list_segments(services: ServicesDep) -> dict[Literal["items"], list[SegmentRow]]:
     """All, by key."""
     async with services.database.read() as connection:
@@ -80,7 +81,7 @@ async def list_segments(services: ServicesDep) -> dict[Literal["items"], list[Se
     return {"items": [SegmentRow(**row._mapping) for row in found]}
 
 
-@router.get("/{key}", summary="A segment", responses=problems(404))
+@router.get("/{key}", dependencies=[needs("reports:read")], summary="A segment", responses=problems(404))
 async def get_segment(key: KeyPath, services: ServicesDep) -> SegmentDetail:
     """With the number of its members now."""
     async with services.database.read() as connection:
@@ -92,7 +93,12 @@ async def get_segment(key: KeyPath, services: ServicesDep) -> SegmentDetail:
     return SegmentDetail(**row._mapping, count=count)
 
 
-@router.put("/{key}", summary="Make or change a segment", responses=problems(415))
+@router.put(
+    "/{key}",
+    dependencies=[needs("processes:edit")],
+    summary="Make or change a segment",
+    responses=problems(415),
+)
 async def put_segment(key: KeyPath, body: SegmentPut, services: ServicesDep) -> SegmentDetail:
     """A rule is checked with the segments and lists that it names."""
     rule = None if body.rule is None else _parsed(body.rule)
@@ -104,7 +110,12 @@ async def put_segment(key: KeyPath, body: SegmentPut, services: ServicesDep) -> 
     return await get_segment(key, services)
 
 
-@router.get("/{key}/members", summary="A segment's members", responses=problems(404))
+@router.get(
+    "/{key}/members",
+    dependencies=[needs("contacts:read")],
+    summary="A segment's members",
+    responses=problems(404),
+)
 async def list_members(
     key: KeyPath, services: ServicesDep, limit: LimitQuery = 50, cursor: CursorQuery = None
 ) -> Page[ContactBrief]:
@@ -118,7 +129,12 @@ async def list_members(
     return Page(items=[contact_brief(row, row.id) for row in found.items], next_cursor=found.next_cursor)
 
 
-@router.get("/{key}/explain/{ref}", summary="Why a contact is in a segment, or not", responses=problems(404))
+@router.get(
+    "/{key}/explain/{ref}",
+    dependencies=[needs("contacts:read")],
+    summary="Why a contact is in a segment, or not",
+    responses=problems(404),
+)
 async def explain_member(key: KeyPath, contact_id: ContactDep, services: ServicesDep) -> Explained:
     """Each part of the rule with its answer for the contact now."""
     async with services.database.read() as connection:
@@ -145,7 +161,12 @@ def explained(part: Part) -> Explained:
     )
 
 
-@router.put("/{key}/members/{ref}", summary="Put a contact into a segment", responses=problems(404, 409))
+@router.put(
+    "/{key}/members/{ref}",
+    dependencies=[needs("contacts:write")],
+    summary="Put a contact into a segment",
+    responses=problems(404, 409),
+)
 async def add_member(
     key: KeyPath, contact_id: ContactDep, services: ServicesDep, origin: OriginDep
 ) -> Changed:
@@ -161,7 +182,10 @@ async def add_member(
 
 
 @router.delete(
-    "/{key}/members/{ref}", summary="Take a contact out of a segment", responses=problems(404, 409)
+    "/{key}/members/{ref}",
+    dependencies=[needs("contacts:write")],
+    summary="Take a contact out of a segment",
+    responses=problems(404, 409),
 )
 async def remove_member(
     key: KeyPath, contact_id: ContactDep, services: ServicesDep, origin: OriginDep

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
+from api.access import needs
 from api.bodies import JsonRoute
 from api.deps import SOURCE, CursorQuery, LimitQuery, ServicesDep
 from api.documentation import problems
@@ -56,7 +57,7 @@ class Changed(BaseModel):
     changed: bool
 
 
-@router.get("", summary="Suppressed addresses", responses=problems())
+@router.get("", dependencies=[needs("contacts:read")], summary="Suppressed addresses", responses=problems())
 async def list_suppressions(
     services: ServicesDep,
     channel: Annotated[Channel | None, Query()] = None,
@@ -79,7 +80,12 @@ async def list_suppressions(
     return Page(items=[_row(row) for row in found.items], next_cursor=found.next_cursor)
 
 
-@router.get("/{channel}/{address}", summary="Whether an address is suppressed", responses=problems(404))
+@router.get(
+    "/{channel}/{address}",
+    dependencies=[needs("contacts:read")],
+    summary="Whether an address is suppressed",
+    responses=problems(404),
+)
 async def get_suppression(
     channel: ChannelPath, address: AddressPath, services: ServicesDep
 ) -> SuppressionRow:
@@ -93,7 +99,12 @@ async def get_suppression(
     return _row(row)
 
 
-@router.put("/{channel}/{address}", summary="Suppress an address", responses=problems(415))
+@router.put(
+    "/{channel}/{address}",
+    dependencies=[needs("contacts:write")],
+    summary="Suppress an address",
+    responses=problems(415),
+)
 async def put_suppression(
     channel: ChannelPath, address: AddressPath, services: ServicesDep, body: SuppressionPut | None = None
 ) -> Changed:
@@ -102,7 +113,12 @@ async def put_suppression(
     return Changed(changed=await suppressions.suppress(services.database, channel, address, reason, SOURCE))
 
 
-@router.delete("/{channel}/{address}", summary="Release an address", responses=problems())
+@router.delete(
+    "/{channel}/{address}",
+    dependencies=[needs("contacts:write")],
+    summary="Release an address",
+    responses=problems(),
+)
 async def delete_suppression(channel: ChannelPath, address: AddressPath, services: ServicesDep) -> Changed:
     """It gets messages again, and its contact's bounce or complaint is forgotten. Lists keep what they say of it."""
     return Changed(changed=await suppressions.release(services.database, channel, address))

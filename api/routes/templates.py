@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from api.access import needs
 from api.bodies import JsonRoute
 from api.deps import ServicesDep
 from api.documentation import problems
@@ -111,7 +112,7 @@ class Preview(BaseModel):
     text: str
 
 
-@router.get("", summary="Templates", responses=problems())
+@router.get("", dependencies=[needs("reports:read")], summary="Templates", responses=problems())
 async def list_templates(services: ServicesDep) -> dict[Literal["items"], list[TemplateRow]]:
     """All, by key."""
     async with services.database.read() as connection:
@@ -119,14 +120,19 @@ async def list_templates(services: ServicesDep) -> dict[Literal["items"], list[T
     return {"items": [TemplateRow(**_picked(row, TemplateRow)) for row in found]}
 
 
-@router.get("/{key}", summary="A template", responses=problems(404))
+@router.get("/{key}", dependencies=[needs("reports:read")], summary="A template", responses=problems(404))
 async def get_template(key: KeyPath, services: ServicesDep) -> TemplateDetail:
     """With its parts."""
     async with services.database.read() as connection:
         return TemplateDetail(**_picked(await _row(connection, key), TemplateDetail))
 
 
-@router.put("/{key}", summary="Make or change a template", responses=problems(415))
+@router.put(
+    "/{key}",
+    dependencies=[needs("processes:edit")],
+    summary="Make or change a template",
+    responses=problems(415),
+)
 async def put_template(key: KeyPath, body: TemplatePut, services: ServicesDep) -> TemplateDetail:
     """What does not render is refused, with the part and the line."""
     async with services.database.read() as connection:
@@ -149,7 +155,12 @@ async def put_template(key: KeyPath, body: TemplatePut, services: ServicesDep) -
     return await get_template(key, services)
 
 
-@router.post("/{key}/preview", summary="Render a template", responses=problems(404, 415))
+@router.post(
+    "/{key}/preview",
+    dependencies=[needs("processes:edit")],
+    summary="Render a template",
+    responses=problems(404, 415),
+)
 async def preview(key: KeyPath, services: ServicesDep, body: PreviewWanted | None = None) -> Preview:
     """Nothing is sent. 422 where it does not render with these values."""
     wanted = body or PreviewWanted()
@@ -162,7 +173,10 @@ async def preview(key: KeyPath, services: ServicesDep, body: PreviewWanted | Non
 
 
 @router.post(
-    "/{key}/test", summary="Send a template to an address, as a test", responses=problems(404, 409, 415, 503)
+    "/{key}/test",
+    dependencies=[needs("processes:edit")],
+    summary="Send a template to an address, as a test",
+    responses=problems(404, 409, 415, 503),
 )
 async def send_test(key: KeyPath, body: TestWanted, services: ServicesDep) -> TestSent:
     """Rendered as the preview is, with «[Test]» before the subject. Nothing is recorded, nobody is written to but the

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 from fastapi import Request as HttpRequest
 
 from api import pages
+from api.access import anyone
 from api.deps import ServicesDep
 from channels.links import Sent
 from channels.machines import machine
@@ -27,7 +28,11 @@ _AS_IT_IS = "!#$%&'()*+,/:;=?@[]^`{|}~"
 """What may stand in an address as it is. The rest (blanks, letters beyond ASCII) is percent-encoded, as browsers do."""
 
 
-@router.api_route("/t/o/{token}.gif", methods=_METHODS)
+@router.api_route(
+    "/t/o/{token}.gif",
+    dependencies=[anyone("contacts have the link from a message, which is signed")],
+    methods=_METHODS,
+)
 async def opened(token: str, request: HttpRequest, services: ServicesDep) -> Response:
     """A picture of one pixel, transparent."""
     sent = services.links.read_open(token)
@@ -35,7 +40,11 @@ async def opened(token: str, request: HttpRequest, services: ServicesDep) -> Res
     return Response(_PIXEL, headers=_HEADERS, media_type="image/gif")
 
 
-@router.api_route("/t/c/{token}", methods=_METHODS)
+@router.api_route(
+    "/t/c/{token}",
+    dependencies=[anyone("contacts have the link from a message, which is signed")],
+    methods=_METHODS,
+)
 async def clicked(token: str, request: HttpRequest, services: ServicesDep) -> Response:
     """On to the address that was in the message, and to no other; a page of thanks where there was none."""
     click = services.links.read_click(token)

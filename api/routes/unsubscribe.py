@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import pages
+from api.access import anyone
 from api.deps import ServicesDep
 from intake import preferences
 from intake.changes import Origin
@@ -19,14 +20,18 @@ from intake.service import retried
 router = APIRouter(include_in_schema=False, route_class=pages.PageRoute)
 
 
-@router.get("/t/unsubscribe/{token}")
+@router.get(
+    "/t/unsubscribe/{token}", dependencies=[anyone("contacts have the link from a message, which is signed")]
+)
 async def ask(token: str, request: Request, services: ServicesDep) -> Response:
     """A page with a button; nothing changes yet."""
     services.links.read_unsubscribe(token)
     return pages.ask_to_unsubscribe(pages.language_of(request))
 
 
-@router.post("/t/unsubscribe/{token}")
+@router.post(
+    "/t/unsubscribe/{token}", dependencies=[anyone("contacts have the link from a message, which is signed")]
+)
 async def unsubscribe(token: str, request: Request, services: ServicesDep) -> Response:
     """From the link's list, or from all marketing mail where it names none. Again: nothing more happens."""
     link = services.links.read_unsubscribe(token)
