@@ -22,7 +22,15 @@ from temporalio.exceptions import ApplicationError
 
 from activities import metrics
 from activities.base import Held, S, StepActivity
-from activities.limits import Obstacle, caps_of, outside_the_window, over_a_cap, suppression, tried_at
+from activities.limits import (
+    Obstacle,
+    answered_at,
+    caps_of,
+    outside_the_window,
+    over_a_cap,
+    suppression,
+    tried_at,
+)
 from activities.scene import InstanceOver, NeedsLock, Scene
 from channels.errors import (
     AddressNotAllowed,
@@ -324,6 +332,7 @@ class DeliveryStep(StepActivity[S]):
         answer: dict[str, Any] | None = None,
     ) -> Instruction:
         """Close the message and record the visit in one transaction."""
+        closed = _closed(state, detail, answered_at(scene))
 
         async def close(connection: AsyncConnection) -> Instruction:
             scene.connection, scene.effects = connection, Effects()
@@ -332,14 +341,14 @@ class DeliveryStep(StepActivity[S]):
             if claimed:
                 changed = (
                     await connection.execute(
-                        update(rows.messages)
-                        .where(_m.id == self._id(scene))
-                        .values(_closed(state, detail, scene.now))
+                        update(rows.messages).where(_m.id == self._id(scene)).values(closed)
                     )
                 ).rowcount
             if not changed:
                 row = self._ledger_row(scene, recipient or "", None, state, detail, scene.now)
-                await connection.execute(insert(rows.messages).values({**row, "closed_at": scene.now}))
+                await connection.execute(
+                    insert(rows.messages).values({**row, "closed_at": closed["closed_at"]})
+                )
             await self._mark(scene, recipient, refusal)
             step: Any = scene.step
             if answer is not None:
@@ -352,7 +361,7 @@ class DeliveryStep(StepActivity[S]):
         try:
             instruction = await as_soon_as_it_can(lambda: retried(self.tools.database, close))
         except InstanceOver:
-            instruction = await self._close_after_the_end(scene, state, detail, recipient, refusal)
+            instruction = await self._close_after_the_end(scene, closed, recipient, refusal)
         metrics.MESSAGES.labels(self.channel, state).inc()
         log.info("message_closed", message=self._id(scene), state=state, channel=self.channel)
         await self.tools.dispatcher.send(scene.effects)
@@ -361,8 +370,7 @@ class DeliveryStep(StepActivity[S]):
     async def _close_after_the_end(
         self,
         scene: Scene,
-        state: str,
-        detail: str | None,
+        closed: dict[str, Any],
         recipient: str | None,
         refusal: Exception | None,
     ) -> Instruction:
@@ -372,11 +380,7 @@ class DeliveryStep(StepActivity[S]):
 
         async def close(connection: AsyncConnection) -> str | None:
             scene.connection, scene.effects = connection, Effects()
-            await connection.execute(
-                update(rows.messages)
-                .where(_m.id == self._id(scene))
-                .values(_closed(state, detail, scene.now))
-            )
+            await connection.execute(update(rows.messages).where(_m.id == self._id(scene)).values(closed))
             await self._mark(scene, recipient, refusal)
             outcome = await connection.execute(select(_i.outcome).where(_i.id == scene.instance))
             return outcome.scalar()
@@ -425,13 +429,13 @@ def _age(scene: Scene) -> timedelta:
     return tried_at(scene) - first
 
 
-def _closed(state: str, detail: str | None, now: datetime) -> dict[str, Any]:
+def _closed(state: str, detail: str | None, answered: datetime) -> dict[str, Any]:
     """A message's columns when it is closed. A report that it came back may be quicker than the answer: it stays."""
     came_back = _m.state.in_(CAME_BACK)
     return {
         "state": case((came_back, _m.state), else_=state),
         "detail": case((came_back, _m.detail), else_=detail),
-        "closed_at": now,
+        "closed_at": answered,
     }
 
 

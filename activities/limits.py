@@ -7,7 +7,8 @@ what is said here holds at the last moment. What follows is `activities/delivery
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from time import monotonic
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
@@ -33,6 +34,11 @@ def tried_at(scene: Scene) -> datetime:
     """The workflow's clock when the step was due, and the time that tries took since (UTC)."""
     info = activity.info()
     return scene.now + (info.started_time - info.scheduled_time)
+
+
+def answered_at(scene: Scene) -> datetime:
+    """The same, and the time that this try has taken (UTC): when the other side answered."""
+    return tried_at(scene) + timedelta(seconds=monotonic() - scene.entered)
 
 
 def outside_the_window(step: StepBase, scene: Scene) -> Obstacle | None:

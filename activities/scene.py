@@ -6,6 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -126,6 +127,7 @@ class Scene:
     new_data: dict[str, Json] | None = None
     new_fields: dict[str, Json] | None = None
     new_zone: str | None = None
+    entered: float = field(default_factory=monotonic)
 
     @property
     def now(self) -> datetime:

@@ -1,13 +1,13 @@
 """Send an e-mail (S1)."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from sqlalchemy import select
-from temporalio import activity
 
 from activities.base import Held, require
 from activities.delivery import Claim, DeliveryStep, Outgoing, Skip, message_id
+from activities.limits import tried_at
 from activities.scene import Scene
 from channels.links import Sent
 from channels.mail import Draft, Mail
@@ -65,7 +65,7 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
             rendered=rendered,
             unsubscribe_url=unsubscribe,
             unsubscribe_mailto=None,
-            date=_sent_at(scene),
+            date=tried_at(scene),
             headers={},
         )
         content = self.tools.mailer.compose(draft)
@@ -95,9 +95,3 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
                 )
             ).scalar()
         return None if status == "subscribed" else f"not subscribed to the list {list_key}"
-
-
-def _sent_at(scene: Scene) -> datetime:
-    """The workflow's clock when the step was due, and the time that tries took since."""
-    info = activity.info()
-    return scene.now + (info.started_time - info.scheduled_time)

@@ -1,7 +1,8 @@
 """Attempts of one step that overlap, and messages under way when their instance is closed."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -97,6 +98,21 @@ async def test_a_message_under_way_when_its_instance_is_closed_is_recorded_as_se
     await message_in_state(engine, instance, "hello", "sent")
     assert await engine.instance(instance) == closed
     assert await tags(engine) == []
+
+
+async def test_a_message_is_closed_when_the_other_side_answered_not_when_its_step_was_due(
+    engine: Engine, smtp: RecordingSmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behaviour = smtp.for_recipient(engine.address)
+    behaviour.answer_when.clear()
+    await engine.template("hello")
+    await engine.publish(process(mail("hello"), recurrence="once"))
+    await engine.event("go")
+    await smtp.wait_received(engine.address)
+    monkeypatch.setattr("activities.limits.monotonic", lambda: monotonic() + 3)
+    behaviour.answer_when.set()
+    closed = await message_in_state(engine, engine.id("p"), "hello", "sent")
+    assert closed.closed_at >= closed.claimed_at + timedelta(seconds=3)
 
 
 async def test_a_message_that_is_put_off_when_its_instance_is_closed_waits_for_no_next_try(
