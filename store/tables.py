@@ -214,13 +214,16 @@ class Process(SQLModel, table=True):
 
 
 class ProcessVersion(SQLModel, table=True):
-    """An immutable published state of a process."""
+    """An immutable published state of a process. `inside` is what was chosen for who was inside;
+    null: they finish on their version.
+    """
 
     __tablename__: ClassVar[str] = "process_versions"
     __table_args__ = (PrimaryKeyConstraint("process_key", "version"),)
     process_key: str = Field(sa_column=Column(ForeignKey("processes.key"), nullable=False))
     version: int = Field(sa_column=Column(Integer, nullable=False))
     definition: dict[str, Any] = _json()
+    inside: dict[str, Any] | None = _json(nullable=True)
     published_at: datetime = _time()
 
 
