@@ -38,6 +38,7 @@ async def resume(
                 _i.step,
                 _i.visit,
                 _i.due_at,
+                _i.loops,
                 _i.run_id,
                 _i.open,
             )
@@ -73,7 +74,7 @@ async def resume(
         await connection.execute(select(_c.time_zone).where(_c.id == row.contact_id))
     ).scalar() or definition.time_zone
     situation = Situation(now=begin.now, zone=zone)
-    return planner.resume(definition, row.step, row.visit, row.due_at, situation)
+    return planner.resume(definition, row.step, row.visit, row.due_at, situation, row.loops or {})
 
 
 async def _event_came(connection: AsyncConnection, instance: str, step: str, visit: int) -> bool:

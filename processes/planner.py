@@ -6,6 +6,7 @@ without any effect.
 """
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from processes.planning import (
     Act,
     Arrival,
     Ask,
+    Draw,
     Finish,
     LookBack,
     Pass,
@@ -28,6 +30,8 @@ from processes.planning import (
 )
 from processes.steps import EffectStep, StepBase
 
+BY_HAND = "+"
+"""In the counts of visits, before a step's id: how many of them are a person's doing, and count for no limit."""
 TOO_MANY_VISITS = "max_visits"
 """The outcome of an instance that has come to a step more often than it may, where nothing else is said."""
 
@@ -40,12 +44,30 @@ def arrive(
 ) -> Planning:
     """What follows when an instance comes to `step_id` (None: the process is complete), unless a goal is met now.
 
-    `loops` counts the visits so far of the steps that lie on a loop; the plan holds it with this one's added.
+    `loops` counts the visits so far of the steps that lie on a loop, and of all to which a person has led the instance
+    back; the plan holds it with this one's added.
     """
     plan = yield from jump(definition, situation, loops)
     if plan is None:
         plan = yield from _walk(definition, step_id, situation, dict(loops), [])
     return plan
+
+
+def move(
+    definition: ProcessDefinition,
+    step_id: str,
+    situation: Situation,
+    loops: Mapping[str, int],
+    visited: Mapping[str, int],
+) -> Planning:
+    """What follows when a person puts the instance at `step_id`, from wherever it was. No goal is asked.
+
+    `visited` has the number of the last visit of each step so far: what comes again is a visit of its own.
+    """
+    counted = {**loops, **{step: max(number, loops.get(step, 0)) for step, number in visited.items()}}
+    if step_id in counted:
+        counted[BY_HAND + step_id] = counted.get(BY_HAND + step_id, 0) + 1
+    return (yield from _walk(definition, step_id, situation, counted, []))
 
 
 def jump(
@@ -80,13 +102,51 @@ def leave(
     if isinstance(over, Ask):
         over = step.looked(arrival, (yield over.rules))
     if isinstance(over, Sleep):
-        return None, Plan(_wait(definition, step, arrival, over), [], dict(loops), over.limit)
+        over = over.within(situation)
+        return None, Plan(_wait(definition, step, arrival, over, loops), [], dict(loops), over.limit)
     plan = yield from arrive(definition, over.to, situation, loops)
     return over, plan
 
 
+def reconsider(
+    definition: ProcessDefinition,
+    step_id: str,
+    visit: int,
+    event: str | None,
+    began: datetime,
+    situation: Situation,
+    loops: Mapping[str, int],
+) -> Generator[Question, Any, tuple[Pass | None, Plan]]:
+    """What follows for an instance that has waited at `step_id` since `began` (UTC) when its definition was changed: as
+    if it had been this one from the beginning. Time that has passed counts, so a shortened wait may be over.
+
+    `event` is the event that came for the wait, if one did. Nothing is passed (None) where it goes on waiting.
+    """
+    step = definition.by_id[step_id]
+    then = replace(situation, now=began)
+    # No limit of visits is asked: it has come already.
+    match (yield from _answer(definition, step, Arrival(then, visit, definition.key), visit)):
+        case Sleep() as whole:
+            sleep = whole.within(then)
+            if event is None and sleep.limit is None and sleep.until > situation.now:
+                wait = _wait(definition, step, Arrival(situation, visit, definition.key), sleep, loops)
+                return None, Plan(wait, [], dict(loops))
+            return (yield from leave(definition, step_id, visit, event, situation, loops, sleep.limit))
+        case Pass() as over:
+            return over, (yield from arrive(definition, over.to, situation, loops))
+        case Finish(outcome, result):
+            return Pass(None, {**result, "outcome": outcome}), Plan(_end(outcome), [], dict(loops))
+        case Act(summary):
+            return None, Plan(_perform(step_id, visit, step.kind, summary), [], dict(loops))
+
+
 def resume(
-    definition: ProcessDefinition, step_id: str, visit: int, until: datetime | None, situation: Situation
+    definition: ProcessDefinition,
+    step_id: str,
+    visit: int,
+    until: datetime | None,
+    situation: Situation,
+    loops: Mapping[str, int],
 ) -> Perform | Wait:
     """The instruction of an instance that stands at `step_id` already, and whose workflow is no more.
 
@@ -99,7 +159,7 @@ def resume(
         return _perform(step_id, visit, DECIDE, None)
     summary = f"Wait · until {describe(until, situation.zone, situation.now)}"
     sleep = Sleep(until, summary, step.awaits)
-    return _wait(definition, step, Arrival(situation, visit, definition.key), sleep)
+    return _wait(definition, step, Arrival(situation, visit, definition.key), sleep, loops)
 
 
 def put_off(definition: ProcessDefinition, step_id: str, visit: int, until: datetime, words: str) -> Wait:
@@ -122,14 +182,16 @@ def _walk(
     while here is not None:
         step = definition.by_id[here]
         visit = 1
-        if here in definition.looping:
+        if here in definition.looping or here in counted:
             visit = counted[here] = counted.get(here, 0) + 1
         arrival = Arrival(situation, visit, definition.key)
-        match (yield from _answer(definition, step, arrival)):
+        by_hand = counted.get(BY_HAND + here, 0)
+        match (yield from _answer(definition, step, arrival, by_hand)):
             case Act(summary):
                 return Plan(_perform(here, visit, step.kind, summary), passed, counted)
-            case Sleep() as sleep:
-                return Plan(_wait(definition, step, arrival, sleep), passed, counted, sleep.limit)
+            case Sleep() as whole:
+                sleep = whole.within(situation)
+                return Plan(_wait(definition, step, arrival, sleep, counted), passed, counted, sleep.limit)
             case Finish(outcome, result):
                 passed.append(Passed(here, visit, step.kind, {**result, "outcome": outcome}))
                 return Plan(_end(outcome), passed, counted)
@@ -140,19 +202,23 @@ def _walk(
 
 
 def _answer(
-    definition: ProcessDefinition, step: StepBase, arrival: Arrival
+    definition: ProcessDefinition, step: StepBase, arrival: Arrival, by_hand: int
 ) -> Generator[Question, Any, Act | Sleep | Finish | Pass]:
-    """What the step says to an arrival once it knows all that it asks; its limit of visits comes first."""
+    """What the step says to an arrival once it knows all that it asks; its limit of visits comes first, for which
+    those do not count that a person led to (`by_hand`).
+    """
     most = step.max_visits or definition.max_visits
-    if arrival.visit > most:
+    if step.id in definition.looping and arrival.visit - by_hand > most:
         beyond = {"max_visits": most}
         if step.on_max_visits is None:
             return Finish(TOO_MANY_VISITS, beyond)
         return Pass(step.on_max_visits, {**beyond, "to": step.on_max_visits})
     answer = step.arrive(arrival)
-    while isinstance(answer, Ask | LookBack):
+    while isinstance(answer, Ask | LookBack | Draw):
         if isinstance(answer, Ask):
             answer = step.answered(arrival, (yield answer.rules))
+        elif isinstance(answer, Draw):
+            answer = step.drawn((yield answer))
         else:
             answer = step.found(arrival, (yield answer))
     return answer
@@ -176,25 +242,30 @@ def _reached(goal: Goal, situation: Situation) -> dict[str, Any]:
     return {**by, "to": goal.then}
 
 
-def _wait(definition: ProcessDefinition, step: StepBase, arrival: Arrival, sleep: Sleep) -> Wait:
+def _wait(
+    definition: ProcessDefinition, step: StepBase, arrival: Arrival, sleep: Sleep, counted: Mapping[str, int]
+) -> Wait:
     wait = Wait(
         do="wait",
         step=step.id,
         until=sleep.until,
         summary=f"{sleep.summary} · step {step.id}",
-        then=_after(definition, step, arrival, sleep),
+        then=_after(definition, step, arrival, sleep, counted),
     )
     more = {"visit": arrival.visit} if arrival.visit != 1 else {}
     event = sleep.event or (ANY_GOAL if definition.goals else None)
     return wait.model_copy(update=more | ({"event": event} if event is not None else {}))
 
 
-def _after(definition: ProcessDefinition, step: StepBase, arrival: Arrival, sleep: Sleep) -> Perform:
+def _after(
+    definition: ProcessDefinition, step: StepBase, arrival: Arrival, sleep: Sleep, counted: Mapping[str, int]
+) -> Perform:
     """What runs when the wait is over: the next effect at once where nothing is to be decided before it."""
     if sleep.event is None and not definition.goals:
         over = step.leave(arrival, None)
         follower = definition.by_id.get(over.to or "") if isinstance(over, Pass) else None
-        if isinstance(follower, EffectStep) and follower.id not in definition.looping:
+        counts = definition.looping | counted.keys()
+        if isinstance(follower, EffectStep) and follower.id not in counts:
             return _perform(follower.id, 1, follower.kind, follower.summary())
     return _perform(step.id, arrival.visit, DECIDE, None)
 

@@ -5,7 +5,7 @@ Pure values. The planner (`processes/planner.py`) puts them together; an activit
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from processes.goals import GOAL, goal_step
@@ -21,7 +21,7 @@ class Situation:
     `now` is the workflow's clock (UTC); `zone` is the contact's, or the process's where the contact has none;
     `fields` are the contact's own; `event` is the params of the event that started the instance; `contact` is
     our id. `reached` are the goals that this instance has met and acted on; `came` are those whose event has come
-    since, with that event's id.
+    since, with that event's id. `cap` is the longest that a wait may last: that of a test run.
     """
 
     now: datetime
@@ -31,6 +31,11 @@ class Situation:
     contact: str = ""
     reached: frozenset[str] = frozenset()
     came: Mapping[str, str] = field(default_factory=dict)
+    cap: timedelta | None = None
+
+    def cut(self, until: datetime) -> datetime:
+        """When a wait until an instant (UTC) ends, at the latest."""
+        return until if self.cap is None else min(until, self.now + self.cap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,16 @@ class LookBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Draw:
+    """The step goes by chance, and who the contact is, is not known: a preview for one who is imagined asks which of
+    these shares (by the name of its branch) it falls in. An instance always knows its contact.
+    """
+
+    step: str
+    shares: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pass:
     """The step is done at once; go on to `to` (None: the process is complete)."""
 
@@ -86,6 +101,13 @@ class Sleep:
     event: str | None = None
     limit: datetime | None = None
 
+    def within(self, situation: Situation) -> "Sleep":
+        """The same wait, cut to what the situation lets a wait last."""
+        until, limit = situation.cut(self.until), None if self.limit is None else situation.cut(self.limit)
+        if (until, limit) == (self.until, self.limit):
+            return self
+        return Sleep(until, f"{self.summary} · cut to {situation.cap} for a test", self.event, limit)
+
 
 @dataclass(frozen=True, slots=True)
 class Finish:
@@ -102,9 +124,11 @@ class Act:
     summary: str | None = None
 
 
-Answer = Ask | LookBack | Pass | Sleep | Finish | Act
-Question = Sequence[Rule] | LookBack
-"""What the planner asks: which rules hold (a list of booleans), or which event there is (its id, or None)."""
+Answer = Ask | LookBack | Draw | Pass | Sleep | Finish | Act
+Question = Sequence[Rule] | LookBack | Draw
+"""What the planner asks: which rules hold (a list of booleans), which event there is (its id, or None), or in which
+branch an imagined contact is (its name).
+"""
 
 
 @dataclass(slots=True)

@@ -117,7 +117,7 @@ def test_what_an_event_told_counts_even_where_the_rule_holds_no_more() -> None:
 
 
 def test_a_wait_for_a_rule_is_resumed_as_one() -> None:
-    following = resume(parse(ANSWERED), "w", 2, NOW, HERE)
+    following = resume(parse(ANSWERED), "w", 2, NOW, HERE, {"w": 2})
     assert isinstance(following, Wait)
     assert (following.event, following.then.activity, following.visit) == (RULE, DECIDE, 2)
 

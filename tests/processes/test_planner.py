@@ -1,14 +1,15 @@
 """The planner: from where an instance is to what comes next, by itself, without a database or a server."""
 
 from collections.abc import Generator, Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
 
 from processes.definition import parse
 from processes.instructions import DECIDE, End, Perform, Wait
-from processes.planner import arrive, leave
+from processes.planner import arrive, leave, move
 from processes.planning import Pass, Passed, Plan, Question, Situation
 from tests.processes.documents import steps, tag, wait
 
@@ -210,3 +211,99 @@ def test_a_field_that_gives_no_moment_is_missing(value: Any) -> None:
     planned, _ = answer(arrive(parse(document), "w", situation, {}))
     assert planned.position == ("b", 1)
     assert planned.passed == [Passed("w", 1, "wait", {"not_waited": "no date in day"})]
+
+
+# A person's hand
+
+
+def moved(
+    document: dict[str, Any], to: str, visited: Mapping[str, int], loops: Mapping[str, int] | None = None
+) -> Plan:
+    """What follows when a person puts the instance at a step."""
+    planning = move(parse(document), to, Situation(NOW, "UTC"), loops or {}, visited)
+    return answer(planning)[0]
+
+
+BACK_AND_FORTH = steps(tag("a", "w"), wait("w", **{"for": "1 day", "next": "b"}), tag("b"))
+
+
+def test_a_move_back_makes_visits_of_their_own_from_there_on() -> None:
+    planned = moved(BACK_AND_FORTH, "a", {"a": 1, "w": 1})
+    assert planned.position == ("a", 2)
+    assert planned.loops == {"a": 2, "w": 1, "+a": 1}
+    after = answer(arrive(parse(BACK_AND_FORTH), "w", Situation(NOW, "UTC"), planned.loops))[0]
+    assert after.position == ("w", 2)
+    assert isinstance(after.next, Wait)
+    assert after.next.then == Perform(do="perform", step="b", activity="add_tag", summary="b")
+
+
+def test_a_wait_after_a_move_back_leads_to_a_visit_of_its_own() -> None:
+    planned = moved(BACK_AND_FORTH, "w", {"a": 1, "w": 1, "b": 1})
+    assert isinstance(planned.next, Wait)
+    assert planned.next.then == Perform(do="perform", step="w", visit=2, activity=DECIDE)
+    _, after = after_wait(BACK_AND_FORTH, "w", **planned.loops)
+    assert after.position == ("b", 2)
+
+
+def test_a_move_forward_counts_nothing() -> None:
+    planned = moved(BACK_AND_FORTH, "b", {"a": 1, "w": 1})
+    assert (planned.position, planned.loops) == (("b", 1), {"a": 1, "w": 1})
+
+
+def test_visits_by_hand_take_nothing_from_a_loops_limit() -> None:
+    document = steps(tag("a", "w"), wait("w", **{"for": "1 day", "next": "a"}), max_visits=2)
+    led = moved(document, "a", {"a": 2, "w": 2}, {"a": 2, "w": 2})
+    assert led.position == ("a", 3)
+    beyond = answer(arrive(parse(document), "a", Situation(NOW, "UTC"), led.loops))[0]
+    assert beyond.next == End(do="end", outcome="max_visits")
+    without = answer(arrive(parse(document), "a", Situation(NOW, "UTC"), {"a": 2, "w": 2}))[0]
+    assert without.next == End(do="end", outcome="max_visits")
+
+
+def test_the_limit_of_a_step_on_no_loop_does_not_end_who_was_moved_back() -> None:
+    document = steps(tag("a", "b"), {**tag("b"), "max_visits": 1})
+    planned = moved(document, "a", {"a": 1, "b": 1})
+    after = answer(arrive(parse(document), "b", Situation(NOW, "UTC"), planned.loops))[0]
+    assert after.position == ("b", 2)
+
+
+# A test run's waits
+
+MINUTES = timedelta(minutes=5)
+CUT = Situation(NOW, "UTC", fields={"born": "1990-11-25"}, cap=MINUTES)
+
+EVERY_WAIT: dict[str, dict[str, Any]] = {
+    "for": {"type": "wait", "for": "3 days"},
+    "until": {"type": "wait", "until": "2027-01-01T09:00"},
+    "weekday": {"type": "wait", "weekday": {"days": ["sunday"], "at": "09:00"}},
+    "date": {"type": "wait", "date": {"field": "born", "at": "09:00", "every_year": True}},
+    "event": {"type": "wait_for_event", "event": "paid", "within": "2 days"},
+    "rule": {"type": "wait_for_rule", "when": {"tag": "x"}, "within": "2 days"},
+}
+
+
+@pytest.mark.parametrize("kind", EVERY_WAIT)
+def test_a_cap_cuts_a_wait_of_every_kind(kind: str) -> None:
+    definition = parse(steps({"id": "w", **EVERY_WAIT[kind], "next": "b"}, tag("b")))
+    planning = arrive(definition, "w", CUT, {})
+    planned, _ = answer(planning, *([[False]] if kind == "rule" else []))
+    assert isinstance(planned.next, Wait)
+    assert planned.next.until == NOW + MINUTES
+    assert planned.next.summary is not None
+    assert "cut to 0:05:00 for a test" in planned.next.summary
+    assert planned.limit == (NOW + MINUTES if kind == "rule" else None)
+
+
+def test_the_wait_for_a_rule_is_over_at_the_cut_and_not_after_it() -> None:
+    definition = parse(steps({"id": "w", **EVERY_WAIT["rule"], "next": "b"}, tag("b")))
+    later = replace(CUT, now=NOW + MINUTES)
+    (over, planned), _ = answer(leave(definition, "w", 1, None, later, {}, NOW + MINUTES), [False])
+    assert over == Pass(None, {"timed_out": True})
+    assert isinstance(planned.next, End)
+
+
+def test_a_wait_shorter_than_the_cap_is_as_it_is() -> None:
+    planned = answer(arrive(parse(steps(wait("w", **{"for": "2m"}))), "w", CUT, {}))[0]
+    assert isinstance(planned.next, Wait)
+    assert planned.next.until == NOW + timedelta(minutes=2)
+    assert "cut" not in (planned.next.summary or "")

@@ -30,7 +30,7 @@ DEFINITION = parse(
 
 def at(step: str, visit: int = 1, until: datetime | None = None) -> Any:
     """The instruction of an instance at a step."""
-    return resume(DEFINITION, step, visit, until, SITUATION)
+    return resume(DEFINITION, step, visit, until, SITUATION, {})
 
 
 def test_at_a_step_with_an_effect_the_step_is_performed() -> None:
