@@ -11,7 +11,7 @@ from typing import Any, Final, get_args
 from intake.csv_cells import Kind, read_lists, read_tags, read_value, restored
 from intake.events import Identities, read_contact
 from processes.problems import DocumentInvalid, Problem, pointer
-from processes.rules import ListStatus
+from processes.rule_values import ListStatus
 from processes.values import Json
 
 EMAIL_STATES: Final = ("ok", "unsubscribed", "bounced", "complained")

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from processes.clock import Duration, add
+from processes.clock import add
+from processes.durations import Duration
 
 
 class _Recurrence(BaseModel):

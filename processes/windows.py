@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from processes.clock import Duration, LocalTime, Weekday, add, check_zone, resolve, weekday_number
+from processes.clock import LocalTime, Weekday, add, check_zone, resolve, weekday_number
+from processes.durations import Duration
 
 CONTACTS_ZONE: Final = "contact"
 MIDNIGHT: Final = time(0)

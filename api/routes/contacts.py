@@ -18,7 +18,7 @@ from intake.effects import Effects
 from intake.refusals import Clash, Missing
 from intake.service import retried
 from processes.problems import DocumentInvalid, Problem
-from processes.rules import ListStatus
+from processes.rule_values import ListStatus
 from processes.values import Json, Key, Tag
 from store import contacts, reading
 from store.rules import UnknownSegment

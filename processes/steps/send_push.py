@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, StringConstraints
 
-from processes.clock import Duration
+from processes.durations import Duration
 from processes.steps.base import Needs, SendStep
 
 SHORTEST, LONGEST = Duration.parse("1 minute"), Duration.parse("28 days")

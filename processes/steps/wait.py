@@ -8,9 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from processes.clock import (
     WEEKDAYS,
-    Duration,
     LocalTime,
-    SignedDuration,
     Weekday,
     ZoneName,
     add,
@@ -22,8 +20,9 @@ from processes.clock import (
     parse_day,
     parse_moment,
 )
+from processes.durations import Duration, SignedDuration
 from processes.planning import Answer, Arrival, Finish, Pass, Situation, Sleep
-from processes.rules import Path, is_index
+from processes.rule_values import Path, is_index
 from processes.steps.base import Next, StepBase
 from processes.values import FieldName, Json, StepId
 

@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from processes.clock import Duration, add, describe
+from processes.clock import add, describe
+from processes.durations import Duration
 from processes.planning import Answer, Arrival, LookBack, Pass, Sleep
 from processes.rules import Rule
 from processes.steps.base import Next, StepBase

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from processes.clock import Duration, add, describe
+from processes.clock import add, describe
+from processes.durations import Duration
 from processes.instructions import RULE
 from processes.planning import Answer, Arrival, Ask, Pass, Sleep
 from processes.rules import Rule

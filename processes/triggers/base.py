@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from processes.clock import Duration
+from processes.durations import Duration
 from processes.rules import Rule
 from processes.steps.base import Needs
 from processes.values import Json

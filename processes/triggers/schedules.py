@@ -18,18 +18,9 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import pydantic_core
 from pydantic import AfterValidator, Field
 
-from processes.clock import (
-    Duration,
-    LocalTime,
-    SignedDuration,
-    add,
-    check_zone,
-    date_moment,
-    has_year,
-    parse_day,
-    resolve,
-)
+from processes.clock import LocalTime, add, check_zone, date_moment, has_year, parse_day, resolve
 from processes.cron import Cron, CronText
+from processes.durations import Duration, SignedDuration
 from processes.rules import Rule, references
 from processes.triggers.base import TriggerBase
 from processes.values import FieldName, Json

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from processes.clock import (
-    Duration,
     LocalTime,
-    SignedDuration,
     ZoneName,
     add,
     anniversary_in_year,
@@ -30,6 +28,7 @@ from processes.clock import (
     resolve,
     weekday_number,
 )
+from processes.durations import Duration, SignedDuration
 from processes.values import Json
 
 PRAGUE = "Europe/Prague"

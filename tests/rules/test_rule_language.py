@@ -6,17 +6,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from processes.rules import (
-    ALWAYS,
-    Counted,
-    References,
-    Rule,
-    dump_rule,
-    parse_instant,
-    parse_rule,
-    references,
-    resolve_instant,
-)
+from processes.rule_values import parse_instant, resolve_instant
+from processes.rules import ALWAYS, Counted, References, Rule, dump_rule, parse_rule, references
 
 NOW = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 

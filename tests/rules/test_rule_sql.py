@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, literal, select
 
-from processes.rules import Rule, parse_instant, parse_rule, resolve_instant
+from processes.rule_values import parse_instant, resolve_instant
+from processes.rules import Rule, parse_rule
 from store.database import Database
 from store.rules import (
     RecursiveSegment,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processes.clock import SignedDuration, anniversary_in_year, date_moment, has_year, parse_day
+from processes.clock import anniversary_in_year, date_moment, has_year, parse_day
 from processes.definition import parse
+from processes.durations import SignedDuration
 from processes.problems import DocumentInvalid
 from processes.triggers.schedules import (
     CronTrigger,
