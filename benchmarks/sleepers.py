@@ -102,13 +102,15 @@ async def _held(stage: Bench) -> Held:
     cpu = stage.cpu()
     await asyncio.sleep(QUIET_SECONDS)
     idle = cpu.milliseconds(QUIET_SECONDS)
-    return Held(
+    held = Held(
         count=await stage.in_state([KEY], "waiting"),
         memory=stage.memory(),
         database=await stage.database_bytes(),
         server=folder_bytes(stage.server_files),
         idle=idle,
     )
+    say(f"held: {held}")
+    return held
 
 
 async def _due(stage: Bench, port: int, count: int, price: OneMore) -> tuple[wakes.Lag, float]:
@@ -136,6 +138,7 @@ async def _due(stage: Bench, port: int, count: int, price: OneMore) -> tuple[wak
     if early < 0:
         raise RuntimeError(f"too slow: the last slept {-early:.0f} s after the first were due")
     say(f"all asleep; the first are due in {early:.0f} s")
+    await asyncio.sleep(early)
     await wakes.ended(stage, keys, count)
     due = {f"{name}@example.com": moments[key] for key, part in parts.items() for name in part}
     accepted = wakes.accepted(stage)
