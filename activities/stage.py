@@ -31,7 +31,7 @@ from processes import planner
 from processes.clock import describe
 from processes.goals import GOAL
 from processes.instructions import End, Hold, Instruction, Perform, StepCall, Wait
-from processes.planning import LookBack, Passed, Plan, Question
+from processes.planning import Draw, LookBack, Passed, Plan, Question
 from store import contacts, rows
 from store.catalog import CatalogCache
 from store.messages import abandon, withdraw
@@ -242,6 +242,8 @@ class Stage:
 
     async def _answer(self, scene: Scene, question: Question) -> list[bool] | str | None:
         row, definition = scene.row, scene.definition
+        if isinstance(question, Draw):
+            raise TypeError("an instance knows its contact: where chance puts it is worked out")
         if isinstance(question, LookBack):
             await contacts.lock(
                 scene.connection, [scene.contact_id]

@@ -91,6 +91,10 @@ class StepBase(BaseModel, ABC):
         """What follows once it is known which event (its id) came before the arrival."""
         raise NotImplementedError(f"{self.kind} does not look back")
 
+    def drawn(self, branch: str) -> Answer:
+        """What follows once it is known in which branch chance has put the contact."""
+        raise NotImplementedError(f"{self.kind} leaves nothing to chance")
+
     def leave(self, arrival: Arrival, event: str | None) -> Pass | Ask:
         """What follows when the wait here is over, by time or by the event with this id."""
         raise NotImplementedError(f"{self.kind} does not wait")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
-from processes.planning import Answer, Arrival, Finish, Pass
+from processes.planning import Answer, Arrival, Draw, Finish, Pass
 from processes.steps.base import Next, StepBase
 
 WHOLE = 10_000
@@ -89,12 +89,21 @@ class Split(StepBase):
             yield "hold_out/next", self.hold_out.next
 
     def arrive(self, arrival: Arrival) -> Answer:
-        """The branch on whose part of the shares the contact lies."""
+        """The branch on whose part of the shares the contact lies; for one who is imagined, whichever is drawn."""
+        if not arrival.situation.contact:
+            return Draw(self.id, tuple((name, share) for name, share in self._named_shares() if share > 0))
         place = self.place(arrival.process, arrival.situation.contact)
         for branch in self.branches:
             place -= int(_parts(branch.share))
             if place < 0:
-                return Pass(branch.next, {"branch": branch.name, "to": branch.next})
+                return self.drawn(branch.name)
+        return self.drawn(HOLD_OUT)
+
+    def drawn(self, branch: str) -> Pass | Finish:
+        """Where a branch leads, by its name."""
+        for one in self.branches:
+            if one.name == branch:
+                return Pass(one.next, {"branch": one.name, "to": one.next})
         held_out = {"branch": HOLD_OUT, HELD_OUT: True}
         if self.hold_out is None or self.hold_out.next is None:
             return Finish(HELD_OUT, held_out)
@@ -105,7 +114,10 @@ class Split(StepBase):
         digest = hashlib.sha256(f"{contact}\n{process}\n{self.id}".encode()).digest()
         return int.from_bytes(digest[:8], "big") % WHOLE
 
-    def _shares(self) -> Iterator[float]:
-        yield from (branch.share for branch in self.branches)
+    def _named_shares(self) -> Iterator[tuple[str, float]]:
+        yield from ((branch.name, branch.share) for branch in self.branches)
         if self.hold_out is not None:
-            yield self.hold_out.share
+            yield HOLD_OUT, self.hold_out.share
+
+    def _shares(self) -> Iterator[float]:
+        yield from (share for _, share in self._named_shares())
