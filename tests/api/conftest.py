@@ -2,62 +2,17 @@
 what the API does while Temporal is away. `test_with_temporal.py` has the real one.
 """
 
-import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import insert, text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlmodel import SQLModel
 
 from api.app import create_app
 from runtime import Services, connect_services
 from settings import Settings
-from store.database import Database
-from store.migrate import create_schema
-from store.tables import Catalog
 from tests.support.temporal import free_port
-
-
-@pytest.fixture(scope="session")
-async def sqlite_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty SQLite database with our schema, to be copied."""
-    path = tmp_path_factory.mktemp("api") / "onward.db"
-    await create_schema(f"sqlite+aiosqlite:///{path}")
-    return path
-
-
-@pytest.fixture(scope="session")
-async def postgres_made(postgres: str) -> str:
-    """A PostgreSQL database with our schema, emptied before each test: making one takes a second."""
-    admin = create_async_engine(postgres, isolation_level="AUTOCOMMIT")
-    async with admin.connect() as connection:
-        await connection.execute(text("CREATE DATABASE test_api"))
-    await admin.dispose()
-    url = postgres.replace("/postgres?", "/test_api?")
-    await create_schema(url)
-    return url
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def database_url(
-    request: pytest.FixtureRequest, tmp_path: Path, sqlite_made: Path, postgres_made: str
-) -> str:
-    """The URL of an empty database with our schema, once on SQLite and once on PostgreSQL."""
-    if request.param == "sqlite":
-        shutil.copy(sqlite_made, tmp_path / "onward.db")
-        return f"sqlite+aiosqlite:///{tmp_path / 'onward.db'}"
-    database = Database.connect(postgres_made)
-    async with database.write() as connection:
-        for table in reversed(SQLModel.metadata.sorted_tables):
-            await connection.execute(table.delete())
-        await connection.execute(insert(Catalog).values(id=1, stamp=1))
-    await database.close()
-    return postgres_made
 
 
 @pytest.fixture

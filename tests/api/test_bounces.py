@@ -231,6 +231,7 @@ async def test_a_message_that_is_not_ours_is_answered_as_such_and_nothing_is_sto
     assert await everything(api, away, person) == before
 
 
+@pytest.mark.each_database
 async def test_ten_reports_at_once_are_recorded_once(api: httpx.AsyncClient, away: Services) -> None:
     person = await contact(api)
     await subscribed(api, person, "news")

@@ -72,6 +72,7 @@ async def test_an_endpoint_is_one_contacts(api: httpx.AsyncClient) -> None:
     assert await listed(api, "33333") == [BROWSER["address"]]
 
 
+@pytest.mark.each_database
 async def test_an_endpoint_that_many_want_at_once_is_one_contacts(api: httpx.AsyncClient) -> None:
     people = [str(number) for number in range(5)]
     for person in people:

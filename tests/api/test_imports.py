@@ -233,6 +233,7 @@ async def test_rows_are_taken_once_however_often_they_come(api: httpx.AsyncClien
     assert await count(away, rows.contacts) == 3
 
 
+@pytest.mark.each_database
 async def test_the_same_part_ten_times_at_once_is_taken_once(api: httpx.AsyncClient, away: Services) -> None:
     import_id = await begin(api, header=["email"])
     part = "".join(f"p{n}@example.com\n" for n in range(20))

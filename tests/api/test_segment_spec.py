@@ -309,6 +309,7 @@ async def test_a_repeat_changes_nothing(segment: httpx.AsyncClient) -> None:
     assert 'onward_events_total{status="duplicate"} 16.0' in (await segment.get("/metrics")).text
 
 
+@pytest.mark.each_database
 async def test_a_batch_ten_times_at_once_counts_once(segment: httpx.AsyncClient) -> None:
     await activate(segment, process("seen", triggers=[{"type": "event", "event": "seen"}]))
     messages = [

@@ -2,19 +2,15 @@
 click starts stays `pending`; `test_journey.py` has the real one.
 """
 
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from sqlalchemy import insert, text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlmodel import SQLModel
+from sqlalchemy import insert
 
 from api.app import create_app
 from channels.links import Click, Preferences, Sent
@@ -23,8 +19,6 @@ from intake.tracking import Tracking
 from runtime import Services, connect_services
 from settings import Settings
 from store import rows
-from store.database import Database
-from store.tables import Catalog, EventType
 from tests.support import people
 from tests.support.engine import Engine
 from tests.support.temporal import free_port
@@ -105,33 +99,6 @@ class Recipient:
     async def tags(self) -> list[str]:
         """The contact's tags."""
         return await people.tags(self.engine)
-
-
-@pytest.fixture(scope="session")
-async def one_postgres(postgres: str, empty_postgres: str) -> str:
-    """A PostgreSQL database that is emptied before each test: making one takes a second."""
-    admin = create_async_engine(postgres, isolation_level="AUTOCOMMIT")
-    async with admin.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE tracking TEMPLATE {empty_postgres}"))
-    await admin.dispose()
-    return postgres.replace("/postgres?", "/tracking?")
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def database_url(
-    request: pytest.FixtureRequest, tmp_path: Path, empty_sqlite: Path, one_postgres: str
-) -> str:
-    """The URL of an empty database with our schema, once on SQLite and once on PostgreSQL."""
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{shutil.copy(empty_sqlite, tmp_path / 'onward.db')}"
-    database = Database.connect(one_postgres)
-    async with database.write() as connection:
-        for table in reversed(SQLModel.metadata.sorted_tables):
-            if table.name != EventType.__tablename__:
-                await connection.execute(table.delete())
-        await connection.execute(insert(Catalog).values(id=1, stamp=1))
-    await database.close()
-    return one_postgres
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ async def test_an_open_is_not_told_again_when_its_event_is_gone(recipient: Recip
     assert await recipient.events("message.opened") == []
 
 
+@pytest.mark.each_database
 async def test_clicks_are_one_event_for_each_link_and_minute(recipient: Recipient) -> None:
     first = recipient.now
     recipient.now = first.replace(second=10)
@@ -210,6 +211,7 @@ async def test_a_message_whose_send_is_not_written_down_yet_counts_by_its_claim(
     ]
 
 
+@pytest.mark.each_database
 async def test_nobody_clicks_on_several_links_at_once(recipient: Recipient) -> None:
     urls = [f"https://shop.example/{number}" for number in range(4)]
     await asyncio.gather(*(recipient.click(url) for url in urls))

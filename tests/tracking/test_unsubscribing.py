@@ -78,6 +78,7 @@ async def click_with_a_tag(recipient: Recipient) -> httpx.Response:
     return await recipient.click(SHOP, "clicked")
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("deed", [leave_the_list, untick_the_list, click_with_a_tag])
 async def test_what_a_contact_does_while_it_is_merged_is_the_survivors(
     recipient: Recipient, deed: Deed

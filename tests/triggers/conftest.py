@@ -2,13 +2,13 @@
 
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from store.database import Database
+from tests.support.postgresql import PostgresDatabases
 from tests.triggers.world import World
 
 
@@ -19,15 +19,19 @@ async def shared(
     """Intake on an empty database, once on SQLite and once on PostgreSQL."""
     if request.param == "sqlite":
         empty: Path = request.getfixturevalue("empty_sqlite")
-        url = f"sqlite+aiosqlite:///{shutil.copy(empty, tmp_path_factory.mktemp('world') / 'onward.db')}"
-    else:
-        base, template = request.getfixturevalue("postgres"), request.getfixturevalue("empty_postgres")
-        name = request.module.__name__.rpartition(".")[2]
-        admin = create_async_engine(base, isolation_level="AUTOCOMMIT")
-        async with admin.connect() as connection:
-            await connection.execute(text(f"CREATE DATABASE world_{name} TEMPLATE {template}"))
-        await admin.dispose()
-        url = base.replace("/postgres?", f"/world_{name}?")
+        copy = shutil.copy(empty, tmp_path_factory.mktemp("world") / "onward.db")
+        async with _furnished(f"sqlite+aiosqlite:///{copy}") as world:
+            yield world
+        return
+    databases: PostgresDatabases = request.getfixturevalue("postgres_databases")
+    url = await databases.take()
+    async with _furnished(url) as world:
+        yield world
+    await databases.give_back(url)
+
+
+@asynccontextmanager
+async def _furnished(url: str) -> AsyncIterator[World]:
     world = World(Database.connect(url))
     await world.furnish()
     yield world

@@ -1,0 +1,34 @@
+"""Which tests take turns between SQLite and PostgreSQL where `--databases=one` is given, as by `make test`.
+
+Only those of folders where SQL is not what is tested; the gate (`.ci/run`) runs each on both.
+"""
+
+import re
+from binascii import crc32
+from collections import defaultdict
+from collections.abc import Iterable
+
+TAKE_TURNS = ("api", "channels", "cli", "steps", "time", "tracking")
+"""Folders of `tests/`. Not those of the store, rules, schedules, triggers, caps and guarantees: they live by their SQL.
+
+In these, a race is marked `each_database`.
+"""
+
+_KIND = re.compile(r"(?<=[\[-])(sqlite|postgres)(?=[\]-])")
+
+
+def left_out(names: Iterable[str]) -> set[str]:
+    """Of the tests (by pytest's ids) that are there for both databases, those whose turn it is not: half, the same
+    half in every run and in every process.
+    """
+    same = defaultdict(list)
+    for name in names:
+        if name.startswith(tuple(f"tests/{folder}/" for folder in TAKE_TURNS)) and _KIND.search(name):
+            same[_KIND.sub("", name, count=1)].append(name)
+    return {
+        name
+        for test, twins in same.items()
+        if len(twins) == 2
+        for name in twins
+        if name != sorted(twins)[crc32(test.encode()) % 2]
+    }
