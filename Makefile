@@ -22,7 +22,7 @@ dev: setup  ## everything in one process tree, until Ctrl-C
 	$(BIN)/onward dev
 
 test: setup  ## make test DATABASES=both: each test on each database, as the gate does
-	$(BIN)/pytest -n 3 --dist loadfile --databases=$(or $(DATABASES),one)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --databases=$(or $(DATABASES),one)
 
 faults: setup  ## seeded fault runs judged by the oracle: make faults SEEDS=1-20 SECONDS=180
 	$(BIN)/python -m tests.faults --seeds $(or $(SEEDS),1) --seconds $(or $(SECONDS),180) $(if $(PARALLEL),--parallel $(PARALLEL))
