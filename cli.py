@@ -12,6 +12,7 @@ from typing import NoReturn
 import typer
 
 from console import contacts_csv, doctor, hygiene, instances, parts
+from console.by_hand import operation_app, start, stop
 from console.failures import Failure
 from console.output import report
 from console.processes import process_app
@@ -32,8 +33,9 @@ app.add_typer(process_app, name="process")
 app.add_typer(instances.event_app, name="event")
 app.add_typer(hygiene.bounces_app, name="bounces")
 app.add_typer(hygiene.suppressions_app, name="suppressions")
-app.command()(instances.start)
-app.command()(instances.stop)
+app.command()(start)
+app.command()(stop)
+app.add_typer(operation_app, name="operation")
 app.command()(instances.instances)
 app.command()(instances.contacts)
 app.command("import")(contacts_csv.import_contacts)

@@ -33,6 +33,8 @@ from intake.admission import Admission
 from intake.bounces import Bounces
 from intake.changes import Changes
 from intake.dispatch import Dispatcher
+from intake.operating import Operating
+from intake.operations import Operations
 from intake.scans import Scans
 from intake.service import Intake
 from intake.tracking import Tracking
@@ -100,6 +102,8 @@ class Services:
     dispatcher: Dispatcher
     intake: Intake
     tracking: Tracking
+    operating: Operating
+    operations: Operations
     bounces: Bounces
     links: LinkSigner
     smtp: SmtpPool
@@ -137,6 +141,7 @@ class Services:
             letter=LetterSettings(sender=settings.letter_sender or "", country=settings.letter_country),
             unconfigured=settings.unconfigured,
             scans=Scans(self.database, self.catalog, self.admission, self.dispatcher),
+            operating=self.operating,
             caps=settings.caps,
             bounces=self.bounces,
         )
@@ -175,6 +180,14 @@ async def connect_services(
         timeout=settings.temporal_start_timeout,
         definition_url=str(settings.public_url),
     )
+    operating = Operating(
+        database,
+        catalog,
+        admission,
+        dispatcher,
+        rate=settings.operation_rate,
+        in_flight=settings.operation_in_flight,
+    )
     return Services(
         settings=settings,
         database=database,
@@ -185,6 +198,15 @@ async def connect_services(
         dispatcher=dispatcher,
         intake=Intake(database, admission, dispatcher, temporal),
         tracking=Tracking(database, admission, changes, dispatcher),
+        operating=operating,
+        operations=Operations(
+            database,
+            catalog,
+            temporal,
+            operating,
+            task_queue=settings.temporal_task_queue,
+            timeout=settings.temporal_start_timeout,
+        ),
         bounces=Bounces(database, admission, changes, dispatcher),
         links=LinkSigner(settings.signing_key.get_secret_value(), _plain(*settings.signing_keys_previous)),
         smtp=smtp,

@@ -192,6 +192,12 @@ class Settings(BaseSettings):
     sweep_seconds: Seconds = 5.0
     """How often a worker looks for starts, signals and cancellations that did not arrive."""
 
+    # Operations on many
+    operation_rate: Seconds = 1000.0
+    """How many a second one group start, mass stop or release does at most."""
+    operation_in_flight: int = Field(default=500, ge=1)
+    """With so many instances of its process not begun, a group start waits for the workers."""
+
     # Logs
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")

@@ -96,6 +96,7 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
         beside = [
             asyncio.create_task(sweeper.run()),
             asyncio.create_task(schedules.run(settings.sweep_seconds)),
+            asyncio.create_task(services.operations.keep(settings.sweep_seconds)),
         ]
         try:
             await stop.wait()

@@ -32,6 +32,7 @@ from intake.bounces import Bounces
 from intake.changes import Changes
 from intake.dispatch import Dispatcher
 from intake.effects import Effects
+from intake.operating import Operating
 from intake.scans import Scans
 from intake.service import retried
 from processes.instructions import End, Hold, Instruction, StepCall
@@ -90,6 +91,7 @@ class Tools:
     unconfigured: Mapping[str, str | None]
     """By channel, the setting that is missing before it can be used, or None."""
     scans: Scans
+    operating: Operating
     caps: tuple[Cap, ...]
     """How many messages a contact may get from processes that say nothing of it themselves."""
     bounces: Bounces

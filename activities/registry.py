@@ -11,6 +11,7 @@ from typing import Any
 import activities.steps
 from activities.base import StepActivity, Tools, as_activity
 from activities.lifecycle import Lifecycle
+from activities.operation import OperationActivities
 from activities.scan import Scan
 from processes.steps import STEP_KINDS
 
@@ -32,11 +33,15 @@ def step_activities() -> dict[str, type[StepActivity[Any]]]:
 def all_activities(tools: Tools) -> list[Callable[..., Any]]:
     """What a worker registers."""
     lifecycle = Lifecycle(tools)
+    operation = OperationActivities(tools)
     return [
         lifecycle.begin,
         lifecycle.decide,
         lifecycle.close,
         Scan(tools).scan,
+        operation.gather,
+        operation.carry_on,
+        operation.finish,
         *(as_activity(activity_class(tools)) for activity_class in step_activities().values()),
     ]
 

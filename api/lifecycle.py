@@ -14,6 +14,7 @@ def process_lifecycle(services: Services) -> ProcessLifecycle:
         services.database,
         services.catalog,
         services.dispatcher,
+        services.operations,
         check_template=_check_template,
         check_text=_check_text,
         channels=services.settings.unconfigured,

@@ -86,7 +86,7 @@ def import_contacts(
             raise Failure(failure.title, detail, failure.problems) from failure
         found = client.post(f"/imports/{one_part(import_id)}/finish")
         if report is not None:
-            with _written(report) as write:
+            with written(report) as write:
                 client.download(f"/imports/{one_part(import_id)}/report.csv", write, status="refused")
         if as_json:
             echo_json(found)
@@ -112,9 +112,9 @@ def export_contacts(
     query = {"list": list_key, "segment": segment, "tag": tag, "excel": "true" if excel else None}
     with Api(api) as client:
         if output is None:
-            client.download("/contacts/export", _to_stdout, **query)
+            client.download("/contacts/export", to_stdout, **query)
             return
-        with _written(output) as write:
+        with written(output) as write:
             client.download("/contacts/export", write, **query)
     typer.echo(f"written: {output}", err=True)
 
@@ -227,7 +227,7 @@ def _progress(size: int | None, silent: bool) -> Iterator[Done]:
 
 
 @contextmanager
-def _written(file: Path) -> Iterator[Callable[[bytes], object]]:
+def written(file: Path) -> Iterator[Callable[[bytes], object]]:
     """Write beside the file first: one that broke off does not look whole."""
     part = file.with_name(file.name + ".part")
     try:
@@ -240,7 +240,8 @@ def _written(file: Path) -> Iterator[Callable[[bytes], object]]:
         part.unlink(missing_ok=True)
 
 
-def _to_stdout(data: bytes) -> None:
+def to_stdout(data: bytes) -> None:
+    """Write a piece of what is downloaded."""
     sys.stdout.write(data.decode())
 
 

@@ -8,12 +8,11 @@ import typer
 from console.api_client import DEFAULT_API, Api, one_part, path_part
 from console.bundles import read_json
 from console.options import ApiUrl, AsJson, Params, read_params
-from console.output import because, echo_json, echo_more, items_of, object_of
+from console.output import echo_json, echo_more, items_of
 from console.pages import (
     show_contact,
     show_instance,
     show_result,
-    show_stop,
     table_of_contacts,
     table_of_instances,
 )
@@ -70,58 +69,6 @@ def event_send(
             show_result(result)
     if batch and any(result.get("status") == "refused" for result in items_of(reply)):
         raise typer.Exit(1)
-
-
-def start(
-    process: str,
-    contact: Annotated[str, typer.Argument(help="ContactId, e-mail, phone, or Onward's own id.")],
-    key: Annotated[str | None, typer.Option(help="What the process counts by beside the contact.")] = None,
-    param: Params = None,
-    force: Annotated[bool, typer.Option("--force", help="Even where recurrence would refuse.")] = False,
-    api: ApiUrl = DEFAULT_API,
-    as_json: AsJson = False,
-) -> None:
-    """Start a process for a contact; its recurrence applies, and a refusal says why."""
-    body: dict[str, Any] = {"contact": contact}
-    if key is not None:
-        body["key"] = key
-    if param:
-        body["params"] = read_params(param)
-    if force:
-        body["force"] = True
-    with Api(api) as client:
-        reply = client.post(f"/processes/{one_part(process)}/instances", body)
-    if as_json:
-        return echo_json(reply)
-    decision = object_of(reply).get("decision", "started")
-    typer.echo(f"{decision}: {object_of(reply).get('instance') or process}{because(reply)}")
-    return None
-
-
-def stop(
-    instance: Annotated[str | None, typer.Argument(help="The instance's id.")] = None,
-    process: Annotated[str | None, typer.Option(help="Stop this process …")] = None,
-    contact: Annotated[str | None, typer.Option(help="… for this contact.")] = None,
-    reason: Annotated[str | None, typer.Option(help="Kept with the instance.")] = None,
-    api: ApiUrl = DEFAULT_API,
-    as_json: AsJson = False,
-) -> None:
-    """Stop one instance, or a process for one contact. Others go on."""
-    pair = process is not None and contact is not None
-    if (instance is not None) == pair or (instance is not None and (process or contact)):
-        raise typer.BadParameter("give either INSTANCE, or --process and --contact", param_hint="INSTANCE")
-    body = {} if reason is None else {"reason": reason}
-    with Api(api) as client:
-        if instance is not None:
-            reply = client.post(f"/instances/{path_part(instance)}/stop", body)
-        else:
-            reply = client.post(
-                f"/contacts/{one_part(contact or '')}/processes/{one_part(process or '')}/stop", body
-            )
-    if as_json:
-        return echo_json(reply)
-    show_stop(reply, instance)
-    return None
 
 
 def instances(

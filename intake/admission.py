@@ -32,6 +32,7 @@ from processes.builtin_events import (
     by_machine,
 )
 from processes.clock import add
+from processes.operating import operation_of
 from processes.problems import Problem, pointer
 from processes.recurrence import WhenFinished
 from processes.rules import Rule
@@ -397,6 +398,7 @@ class _Transaction:
                 process_name=candidate.process.definition.name,
                 version=candidate.process.version,
                 contact=names.contact_reference(contact.id, contact.external_id),
+                operation=operation_of(candidate.item.event.id),
             )
         )
 

@@ -14,6 +14,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
+    Priority,
     SearchAttributeKey,
     SearchAttributePair,
     TypedSearchAttributes,
@@ -32,6 +33,7 @@ from processes.instructions import (
     SIGNAL_RELEASE,
     WORKFLOW,
 )
+from processes.operating import LOW_PRIORITY
 from store import rows
 from store.database import Database, DatabaseUnavailable
 from store.messages import abandon
@@ -105,6 +107,7 @@ class Dispatcher:
                     static_details=f"Process [{start.process}]({self._definition_url}/v1/processes/{start.process}), "
                     f"version {start.version}",
                     rpc_timeout=self._timeout,
+                    priority=_priority(start),
                 )
         except WorkflowAlreadyStartedError:
             if not await self._settle(start):
@@ -319,6 +322,13 @@ class Dispatcher:
                 await self._marking
         if self._started or self._delivered:
             await self.mark()
+
+
+def _priority(start: Start) -> Priority:
+    """Many that a person starts at once stand behind what events start, and operations take turns."""
+    if start.operation is None:
+        return Priority.default
+    return Priority(priority_key=LOW_PRIORITY, fairness_key=start.operation[:64])
 
 
 def _words(error: Exception) -> str:

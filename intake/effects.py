@@ -24,7 +24,9 @@ _i = rows.instances.c
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A workflow to be started for a pending row; `resume` for one that was under way when Temporal lost it."""
+    """A workflow to be started for a pending row; `resume` for one that was under way when Temporal lost it;
+    `operation` where it is one of many that a person starts: the others come before it.
+    """
 
     instance: str
     process: str
@@ -32,6 +34,7 @@ class Start:
     version: int
     contact: str
     resume: bool = False
+    operation: str | None = None
 
 
 @dataclass(slots=True)

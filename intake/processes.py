@@ -13,8 +13,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intake.audit import LOCAL
 from intake.dispatch import Dispatcher
-from intake.effects import Effects, enqueue, stop_instances
+from intake.effects import Effects, enqueue
+from intake.operations import Operations
 from intake.refusals import InstancesOpen, Missing, WrongStatus
 from intake.service import retried
 from processes.definition import ProcessDefinition, parse
@@ -35,10 +37,10 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     ARCHIVED: (),
 }
 """What may be done with a process, by its status."""
+BECAUSE_ARCHIVED = "the process was archived"
 
-SENT_AT_ONCE = 1000
-"""Releases beyond this number are left to the sweeper."""
-STOPPED_AT_ONCE = 200
+RELEASED_AT_ONCE = 200
+"""More than these are released by an operation, at its pace."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class ProcessLifecycle:
         database: Database,
         catalog: CatalogCache,
         dispatcher: Dispatcher,
+        operations: Operations,
         *,
         check_template: Callable[[TemplateView, CatalogView], str | None],
         check_text: Callable[[str], str | None],
@@ -72,6 +75,7 @@ class ProcessLifecycle:
         self._database = database
         self._catalog = catalog
         self._dispatcher = dispatcher
+        self._operations = operations
         self._check_template = check_template
         self._check_text = check_text
         self._channels = channels or {}
@@ -138,10 +142,12 @@ class ProcessLifecycle:
 
         return await retried(self._database, work)
 
-    async def activate(self, key: str) -> ProcessState:
-        """Let contacts in, with the draft published first where there is one; release what the pause held."""
+    async def activate(self, key: str, actor: str = LOCAL) -> ProcessState:
+        """Let contacts in, with the draft published first where there is one; release what the pause held: of many,
+        by an operation.
+        """
 
-        async def work(connection: AsyncConnection) -> tuple[ProcessState, Effects]:
+        async def work(connection: AsyncConnection) -> tuple[ProcessState, Effects, str | None]:
             now = datetime.now(UTC)
             row = await self._locked(connection, key, "activate")
             name, version = row.name, row.version
@@ -149,16 +155,18 @@ class ProcessLifecycle:
                 published = await self._publish(connection, row, now)
                 name, version = published.name, published.version
             await definitions.set_process(connection, key, now, status=ACTIVE)
-            held = await definitions.held_by_pause(connection, key)
-            outbox: list[int] = []
-            for first in range(0, len(held), definitions.CHUNK):
-                chunk = held[first : first + definitions.CHUNK]
-                outbox += await enqueue(connection, SIGNAL_RELEASE, chunk, {}, now)
-            state = ProcessState(key, name, ACTIVE, version, [], released=len(held))
-            return state, Effects(outbox=outbox[:SENT_AT_ONCE])
+            number = await definitions.held_by_pause(connection, key)
+            state = ProcessState(key, name, ACTIVE, version, [], released=number)
+            if number > RELEASED_AT_ONCE:
+                return state, Effects(), await self._operations.release_held(connection, key, actor, now)
+            held = await definitions.first_held_by_pause(connection, key, RELEASED_AT_ONCE)
+            outbox = await enqueue(connection, SIGNAL_RELEASE, held, {}, now) if held else []
+            return state, Effects(outbox=outbox), None
 
-        state, effects = await retried(self._database, work)
+        state, effects, operation = await retried(self._database, work)
         await self._dispatcher.send(effects)
+        if operation is not None:
+            await self._operations.launch(operation)
         return state
 
     async def pause(self, key: str) -> ProcessState:
@@ -171,8 +179,9 @@ class ProcessLifecycle:
 
         return await retried(self._database, work)
 
-    async def archive(self, key: str, *, stop_open: bool = False) -> ProcessState:
-        """Put the process away for good. Raises InstancesOpen where contacts are in it, unless they are to be stopped.
+    async def archive(self, key: str, actor: str = LOCAL, *, stop_open: bool = False) -> ProcessState:
+        """Put the process away for good. Raises InstancesOpen where contacts are in it, unless they are to be stopped:
+        then nothing more of theirs is sent when this returns, and an operation tells them.
 
         Archiving an archived process with `stop_open` goes on with a stop that was interrupted.
         """
@@ -193,23 +202,10 @@ class ProcessLifecycle:
             return ProcessState(key, row.name, ARCHIVED, row.version, [])
 
         state = await retried(self._database, work)
-        stopped = await self._stop_all(key) if stop_open else 0
+        stopped = 0
+        if stop_open:
+            stopped = (await self._operations.stop_process(key, BECAUSE_ARCHIVED, actor=actor)).stopping
         return ProcessState(state.key, state.name, state.status, state.version, [], stopped=stopped)
-
-    async def _stop_all(self, key: str) -> int:
-        i = rows.instances.c
-        some = select(i.id).where(i.process_key == key, i.open, i.state != "stopping").limit(STOPPED_AT_ONCE)
-        total = 0
-        while True:
-            async with self._database.write() as connection:
-                ids = list((await connection.execute(some)).scalars())
-                stopped, outbox = await stop_instances(
-                    connection, [i.id.in_(ids)], "the process was archived", datetime.now(UTC)
-                )
-            await self._dispatcher.send(Effects(outbox=outbox))
-            total += len(stopped)
-            if len(ids) < STOPPED_AT_ONCE:
-                return total
 
     async def _locked(self, connection: AsyncConnection, key: str, action: str) -> Any:
         row = await definitions.lock_process(connection, key)

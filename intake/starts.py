@@ -9,9 +9,10 @@ from intake.admission import is_unfinished
 from intake.changes import Changes, Origin
 from intake.dispatch import Dispatcher
 from intake.effects import Effects
-from intake.events import Decision, new_event_id
+from intake.events import Decision, check_json, new_event_id
 from intake.refusals import Missing, StartRefused
 from intake.service import Intake, retried
+from processes.problems import Problem
 from processes.values import Json
 from store import contacts
 from store.catalog import CatalogCache
@@ -19,6 +20,19 @@ from store.database import Database
 
 RESERVED = frozenset({"process"})
 """Params that a request itself writes; a caller cannot pass them."""
+
+
+def param_problems(params: Mapping[str, Json]) -> list[Problem]:
+    """What is wrong with the params of a start."""
+    found: list[Problem] = []
+    check_json(
+        params, "/params", lambda place, message: found.append(Problem(pointer=place, message=message))
+    )
+    return found + [
+        Problem(pointer=f"/params/{name}", message="is a name that Onward uses itself")
+        for name in params
+        if name in RESERVED
+    ]
 
 
 class Starts:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intake.audit import record
 from intake.dispatch import Dispatcher
 from intake.effects import Effects, enqueue, stop_instances
 from intake.refusals import InstanceEnded, Missing, NotHolding
@@ -59,6 +60,18 @@ class Stops:
     async def stop_process(self, contact_id: str, process: str, reason: str, *, wait: float) -> Stopped:
         """Stop every open instance of one process for one contact; others go on."""
         stopped = await self._stop([_i.contact_id == contact_id, _i.process_key == process], reason)
+        return Stopped(stopped, await self._in_flight(stopped, wait))
+
+    async def stop_contact(self, contact_id: str, reason: str, *, actor: str, wait: float) -> Stopped:
+        """Stop every open instance of a contact."""
+        now = datetime.now(UTC)
+        async with self._database.write() as connection:
+            stopped, outbox = await stop_instances(connection, [_i.contact_id == contact_id], reason, now)
+            after = {"instances": stopped}
+            await record(
+                connection, actor, "contact.stop", f"contact/{contact_id}", now, after=after, reason=reason
+            )
+        await self._dispatcher.send(Effects(outbox=outbox))
         return Stopped(stopped, await self._in_flight(stopped, wait))
 
     async def release(self, instance: str) -> None:

@@ -17,9 +17,11 @@ from intake.effects import CANCEL, Effects, Start, enqueue, stop_instances
 from intake.service import mend_if_closed
 from processes import names
 from processes.instructions import SIGNAL_RELEASE, WORKFLOW
+from processes.operating import RELEASE, operation_of
 from store import rows
 from store.catalog import CatalogCache
 from store.database import Database, DatabaseUnavailable
+from store.operations import DONE
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +97,7 @@ class Sweeper:
                 update(rows.instances)
                 .where(_i.id.in_(due))
                 .values(lease_until=now + LEASE)
-                .returning(_i.id, _i.process_key, _i.version, _i.contact_id)
+                .returning(_i.id, _i.process_key, _i.version, _i.contact_id, _i.event_id)
             )
         ).all()
         if not leased:
@@ -112,6 +114,7 @@ class Sweeper:
                 process_name=view.processes[row.process_key].definition.name,
                 version=row.version,
                 contact=names.contact_reference(row.contact_id, external.get(row.contact_id)),
+                operation=operation_of(row.event_id),
             )
             for row in leased
         ]
@@ -130,7 +133,12 @@ class Sweeper:
         return [row.id for row in leased]
 
     async def _release_forgotten(self, now: datetime) -> None:
-        """Instances that began to hold in the very moment in which their process was resumed."""
+        """Instances that began to hold in the very moment in which their process was resumed. Where an operation
+        releases them, at its pace, they are left to it.
+        """
+        releasing = select(rows.operations.c.process_key).where(
+            rows.operations.c.kind == RELEASE, rows.operations.c.state != DONE
+        )
         forgotten = (
             select(_i.id)
             .join(rows.processes, _p.key == _i.process_key)
@@ -138,6 +146,7 @@ class Sweeper:
                 _i.state == "holding",
                 _i.reason.like("paused:%"),
                 _p.status == "active",
+                _i.process_key.not_in(releasing),
                 _i.id.not_in(select(_o.instance_id).where(_o.kind == SIGNAL_RELEASE)),
                 _i.updated_at < now - timedelta(seconds=10),
             )

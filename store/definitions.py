@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import rows
+from store import operations, rows
 from store.catalog import bump
 
 CHUNK = 500
@@ -116,14 +116,16 @@ async def mark_exclusive(connection: AsyncConnection, process: str) -> None:
     await connection.execute(update(rows.instances).where(_i.id.in_(chosen)).values(exclusive=True))
 
 
-async def held_by_pause(connection: AsyncConnection, process: str) -> list[str]:
-    """The instances that hold because their process was paused."""
-    found = await connection.execute(
-        select(_i.id)
-        .where(_i.process_key == process, _i.state == "holding", _i.reason.like("paused:%"))
-        .order_by(_i.id)
-    )
-    return list(found.scalars())
+async def held_by_pause(connection: AsyncConnection, process: str) -> int:
+    """How many instances hold because their process was paused."""
+    held = select(func.count()).select_from(rows.instances).where(*operations.held_by_pause(process))
+    return int((await connection.execute(held)).scalar_one())
+
+
+async def first_held_by_pause(connection: AsyncConnection, process: str, limit: int) -> list[str]:
+    """The first of them, by their id."""
+    found = select(_i.id).where(*operations.held_by_pause(process)).order_by(_i.id).limit(limit)
+    return list((await connection.execute(found)).scalars())
 
 
 async def open_instances(connection: AsyncConnection, process: str) -> int:

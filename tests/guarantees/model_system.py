@@ -96,6 +96,7 @@ class System:
             first.database,
             first.catalog,
             first.dispatcher,
+            first.operations,
             check_template=lambda *_: None,
             check_text=lambda _: None,
         )

@@ -31,6 +31,7 @@ def lifecycle(engine: Engine) -> ProcessLifecycle:
         services.database,
         services.catalog,
         services.dispatcher,
+        services.operations,
         check_template=lambda *_: None,
         check_text=lambda _: None,
     )

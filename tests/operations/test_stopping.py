@@ -1,0 +1,170 @@
+"""Many stopped at once: nothing passes after the answer, and it is known of each when it is over (O3). And releases."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from api.lifecycle import process_lifecycle
+from intake import operating
+from intake import processes as process_module
+from intake.refusals import Clash, Missing
+from intake.sweeper import Sweeper
+from store import rows
+from tests.operations.crowd import Crowd
+
+_i = rows.instances.c
+
+
+async def inside(crowd: Crowd, count: int, process: str = "p") -> list[str]:
+    """Instances that wait; returns their ids."""
+    if not await crowd.rows(rows.contacts):
+        await crowd.people(count)
+    await crowd.publish(process)
+    people = [row.id for row in await crowd.rows(rows.contacts)]
+    await crowd.run(await crowd.start(process, contacts=people))
+    found = [row.id for row in await crowd.rows(rows.instances, _i.process_key == process)]
+    await crowd.place(found, state="waiting", run_id="r", lease_until=None)
+    return sorted(found)
+
+
+async def close(crowd: Crowd, *where: Any) -> None:
+    """As the workflows do that were cancelled."""
+    async with crowd.services.database.read() as connection:
+        ids = list((await connection.execute(select(_i.id).where(*where))).scalars())
+    await crowd.place(ids, state="ended", open=False)
+
+
+async def test_a_stop_marks_all_before_it_answers_and_leaves_other_processes(crowd: Crowd) -> None:
+    mine, others = await inside(crowd, 12), await inside(crowd, 12, "q")
+    done = await crowd.services.operations.stop_process("p", "a wrong price", actor="key/k1")
+    assert (done.stopping, done.in_flight) == (12, [])
+    found = await crowd.rows(rows.instances)
+    assert {row.id for row in found if row.state == "stopping"} == set(mine)
+    assert {row.reason for row in found if row.state == "stopping"} == {"a wrong price"}
+    assert {row.state for row in found if row.id in others} == {"waiting"}
+    (entry,) = [row for row in await crowd.rows(rows.audit) if row.action == "process.stop"]
+    assert (entry.actor, entry.subject, entry.reason) == ("key/k1", "process/p", "a wrong price")
+    row = await crowd.row(done.operation)
+    assert (row.state, row.total, row.counts) == ("running", 12, {})
+
+
+async def test_a_stop_is_done_when_every_instance_has_ended(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operating, "PATIENCE", 0.05)
+    instances = await inside(crowd, 12)
+    operation = (await crowd.services.operations.stop_process("p", "enough", actor="local")).operation
+    running = await crowd.run(operation, page=5)
+    assert (running.state, running.counts) == ("running", {"stopping": 12})
+    outbox = await crowd.rows(rows.outbox)
+    assert sorted(row.instance_id for row in outbox) == instances
+    assert {(row.kind, row.payload["reason"]) for row in outbox} == {("cancel", "enough")}
+    await close(crowd, _i.id.in_(instances[:5]))
+    assert (await crowd.run(operation)).counts == {"stopping": 7, "stopped": 5}
+    await close(crowd)
+    done = await crowd.run(operation)
+    assert (done.state, done.counts) == ("done", {"stopping": 0, "stopped": 12})
+    assert len(await crowd.rows(rows.outbox)) == 12, "each is told once"
+
+
+async def test_chosen_contacts_and_chosen_instances_are_stopped_and_nobody_else(crowd: Crowd) -> None:
+    instances = await inside(crowd, 6)
+    stop = crowd.services.operations.stop_process
+    assert (await stop("p", "one", contacts=["000", "p001@example.com"], actor="local")).stopping == 2
+    assert (
+        await stop("p", "two", instances=[instances[0], instances[5], "p/no"], actor="local")
+    ).stopping == 1
+    stopping = {row.id: row.reason for row in await crowd.rows(rows.instances, _i.state == "stopping")}
+    assert stopping == {instances[0]: "one", instances[1]: "one", instances[5]: "two"}
+    for wrong in ({"contacts": ["000", "nobody"]}, {"process": "nothing"}):
+        with pytest.raises(Missing):
+            await stop(**{"process": "p", "reason": "x", "actor": "local", **wrong})  # type: ignore[arg-type]
+
+
+async def test_a_stop_whose_request_was_cut_short_goes_on_to_mark_the_rest(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operating, "GATHERED_AT_ONCE", 4)
+    await inside(crowd, 10)
+    parts = crowd.services
+    gather = parts.operating.gather
+
+    async def cut(operation: str, _: Any) -> Any:
+        await gather(operation, lambda: False)
+        raise ConnectionResetError("the API was killed")
+
+    monkeypatch.setattr(parts.operating, "gather", cut)
+    with pytest.raises(ConnectionResetError):
+        await parts.operations.stop_process("p", "enough", actor="local", operation="mine")
+    assert len(await crowd.rows(rows.instances, _i.state == "stopping")) == 4
+    await crowd.gather("mine")
+    assert len(await crowd.rows(rows.instances, _i.state == "stopping")) == 10
+    assert (await crowd.row("mine")).total == 10
+
+
+async def test_a_stop_is_not_taken_back(crowd: Crowd) -> None:
+    await inside(crowd, 2)
+    operation = (await crowd.services.operations.stop_process("p", "enough", actor="local")).operation
+    with pytest.raises(Clash):
+        await crowd.services.operations.stop(operation, "local")
+    assert (await crowd.row(operation)).state == "running"
+
+
+async def held(crowd: Crowd, count: int) -> list[str]:
+    """Instances that hold because of a pause, and one that holds for another reason."""
+    instances = await inside(crowd, count)
+    await crowd.set_status("paused")
+    long_ago = datetime(2026, 1, 1, tzinfo=UTC)
+    await crowd.place(state="holding", reason="paused: the process is paused", updated_at=long_ago)
+    await crowd.place(instances[:1], reason="failed: no template")
+    return instances
+
+
+async def test_many_that_a_pause_held_are_released_by_an_operation(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "RELEASED_AT_ONCE", 3)
+    monkeypatch.setattr(operating, "PATIENCE", 0.05)
+    instances = await held(crowd, 8)
+    state = await process_lifecycle(crowd.services).activate("p")
+    assert (state.status, state.released) == ("active", 7)
+    assert await crowd.rows(rows.outbox) == []
+    parts = crowd.services
+    sweeper = Sweeper(parts.database, parts.catalog, parts.dispatcher, parts.client, seconds=1)
+    await sweeper._release_forgotten(datetime.now(UTC))
+    assert await crowd.rows(rows.outbox) == [], "the sweeper leaves them to the operation"
+    (row,) = [row for row in await crowd.rows(rows.operations) if row.kind == "release"]
+    done = await crowd.run(row.id, page=3)
+    assert (done.state, done.total, done.counts) == ("done", 7, {"released": 7})
+    outbox = await crowd.rows(rows.outbox)
+    assert sorted((one.kind, one.instance_id) for one in outbox) == [
+        ("release", one) for one in instances[1:]
+    ]
+
+
+async def test_a_pause_ends_a_release_and_the_next_one_takes_its_place(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "RELEASED_AT_ONCE", 3)
+    monkeypatch.setattr(operating, "PATIENCE", 0.05)
+    await held(crowd, 8)
+    lifecycle = process_lifecycle(crowd.services)
+    await lifecycle.activate("p")
+    (first,) = [row.id for row in await crowd.rows(rows.operations) if row.kind == "release"]
+    await crowd.gather(first)
+    await crowd.one_page(first, 4)
+    released = [row.instance_id for row in await crowd.rows(rows.outbox)]
+    await crowd.place(released, state="waiting", reason=None)
+    await lifecycle.pause("p")
+    assert (await crowd.run(first)).state == "stopped"
+    assert (await crowd.statuses(first)) == {"released": 4, "waiting": 3}
+    monkeypatch.setattr(process_module, "RELEASED_AT_ONCE", 1)
+    assert (await lifecycle.activate("p")).released == 3
+    assert (await crowd.row(first)).state == "done"
+    (second,) = [
+        row.id for row in await crowd.rows(rows.operations) if row.kind == "release" and row.id != first
+    ]
+    assert (await crowd.run(second)).counts == {"released": 3}
+    assert len(await crowd.rows(rows.outbox)) == 7, "nobody is released twice"
