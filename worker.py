@@ -18,6 +18,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.base import Tools
 from activities.registry import all_activities
+from intake.retention import Retention
 from intake.schedules import Schedules
 from intake.sweeper import Sweeper
 from runtime import Services, configure_logs, connect_services, leave
@@ -95,6 +96,7 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
         log.info("worker_ready", task_queue=settings.temporal_task_queue, address=settings.temporal_address)
         beside = [
             asyncio.create_task(sweeper.run()),
+            asyncio.create_task(Retention(services.database, settings.retention_days).run()),
             asyncio.create_task(schedules.run(settings.sweep_seconds)),
             asyncio.create_task(services.operations.keep(settings.sweep_seconds)),
         ]

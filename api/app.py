@@ -22,12 +22,14 @@ from api.routes import (
     operations,
     preferences,
     processes,
+    retention,
     segment_spec,
     segments,
     suppressions,
     templates,
     tracking,
     unsubscribe,
+    where,
 )
 from api.routes.events import EventBatch, PlainEvent, SeedEvent
 from api.routes.processes import ProcessDocument
@@ -54,6 +56,8 @@ ROUTERS = (
     processes.router,
     operations.router,
     instances.router,
+    where.router,
+    retention.router,
     suppressions.router,
     bounces.router,
     health.router,

@@ -54,6 +54,7 @@ class InstanceRow(BaseModel):
     key: str
     state: str = Field(description="pending, running, waiting, holding, stopping or ended")
     open: bool
+    test: bool = Field(default=False, description="A test run: it counts nowhere.")
     outcome: str | None = None
     reason: str | None = None
     event_id: str | None = None

@@ -25,6 +25,7 @@ def instance_values(row: Any, definitions: Definitions) -> dict[str, Any]:
         "key": row.key,
         "state": row.state,
         "open": row.open,
+        "test": row.test_cap is not None,
         "outcome": row.outcome,
         "reason": row.reason,
         "event_id": row.event_id,

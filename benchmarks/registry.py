@@ -16,6 +16,7 @@ from benchmarks import (
     server,
     sleepers,
     storage,
+    where,
 )
 from benchmarks.options import Options
 from benchmarks.stage import Bench
@@ -85,6 +86,7 @@ BENCHMARKS = {
             long=True,
             postgres=True,
         ),
+        Benchmark("where", "where everyone is, at many instances", where.run, 1_000_000, rounds=3, long=True),
         Benchmark(
             "sleepers",
             "many waiting instances, and many due at once",

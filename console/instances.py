@@ -78,6 +78,7 @@ def instances(
     state: Annotated[
         str | None, typer.Option(help="pending, running, waiting, holding, stopping or ended.")
     ] = None,
+    step: Annotated[str | None, typer.Option(help="Those at this step now.")] = None,
     limit: Annotated[int, typer.Option(min=1)] = 50,
     api: ApiUrl = DEFAULT_API,
     as_json: AsJson = False,
@@ -87,7 +88,9 @@ def instances(
         if instance is not None:
             reply = client.get(f"/instances/{path_part(instance)}")
         else:
-            reply = client.get("/instances", process=process, contact=contact, state=state, limit=limit)
+            reply = client.get(
+                "/instances", process=process, contact=contact, state=state, step=step, limit=limit
+            )
     if as_json:
         return echo_json(reply)
     if instance is not None:

@@ -21,6 +21,7 @@ from intake.goals import Goals
 from intake.identification import Identification
 from intake.items import Candidate, Item, stop_triggers
 from intake.lateness import OutOfOrder
+from intake.reuse import beside_deleted
 from intake.waiting import Rules, WaitingInstances
 from processes import names
 from processes.builtin_events import (
@@ -359,6 +360,7 @@ class _Transaction:
 
     async def _start(self, candidates: list[Candidate]) -> None:
         allowed = await Entries(self._connection, self._now).let_in(candidates)
+        allowed = await beside_deleted(self._connection, allowed)
         if not allowed:
             return
         new = [self._row(c) for c in sorted(allowed, key=lambda c: c.instance)]

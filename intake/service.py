@@ -276,6 +276,7 @@ async def mend_if_closed(database: Database, client: Client, instance: str, *, g
                 open=False,
                 outcome=func.coalesce(i.outcome, outcome),
                 reason=func.coalesce(i.reason, "Temporal says that its workflow is over"),
+                due_at=None,
                 ended_at=now,
                 updated_at=now,
             )

@@ -59,12 +59,19 @@ async def page(
 ) -> Rows:
     """A page of `statement` ordered by the columns `by`, which together are unique. Raises BadCursor."""
     if cursor is not None:
-        statement = statement.where(_beyond(by, _read_cursor(cursor, by), newest_first))
+        statement = statement.where(further(by, cursor, newest_first=newest_first))
     ordered = statement.order_by(*(column.desc() if newest_first else column.asc() for column in by))
     found = list((await connection.execute(ordered.limit(limit + 1))).all())
     if len(found) <= limit:
         return Rows(found, None)
     return Rows(found[:limit], _write_cursor([getattr(found[limit - 1], column.key or "") for column in by]))
+
+
+def further(
+    by: Sequence[ColumnElement[Any]], cursor: str, *, newest_first: bool = False
+) -> ColumnElement[bool]:
+    """What comes behind a cursor in the order of the columns. Raises BadCursor."""
+    return _beyond(by, _read_cursor(cursor, by), newest_first)
 
 
 def _beyond(
@@ -261,9 +268,11 @@ async def event(connection: AsyncConnection, event_id: str) -> Any | None:
 
 
 async def state_counts(connection: AsyncConnection, process: str) -> dict[str, int]:
-    """How many instances of a process are in each state."""
+    """How many instances of a process are in each state, test runs left out."""
     found = await connection.execute(
-        select(_i.state, func.count().label("number")).where(_i.process_key == process).group_by(_i.state)
+        select(_i.state, func.count().label("number"))
+        .where(_i.process_key == process, _i.test_cap.is_(None))
+        .group_by(_i.state)
     )
     return {row.state: row.number for row in found}
 
@@ -279,14 +288,15 @@ class InstanceFilter:
     outcome: str | None = None
 
 
-_INSTANCE = select(rows.instances, _c.external_id, _c.email).join(rows.contacts, _c.id == _i.contact_id)
+INSTANCE = select(rows.instances, _c.external_id, _c.email).join(rows.contacts, _c.id == _i.contact_id)
+"""An instance with whom it is for."""
 
 
 async def instances(
     connection: AsyncConnection, wanted: InstanceFilter, *, limit: int, cursor: str | None
 ) -> Rows:
     """Instances, the newest first."""
-    statement = _INSTANCE
+    statement = INSTANCE
     for column, value in (
         (_i.process_key, wanted.process),
         (_i.contact_id, wanted.contact_id),
@@ -303,7 +313,7 @@ async def instances(
 
 async def instance(connection: AsyncConnection, instance_id: str) -> Any | None:
     """An instance with its contact; None where there is none."""
-    return (await connection.execute(_INSTANCE.where(_i.id == instance_id))).one_or_none()
+    return (await connection.execute(INSTANCE.where(_i.id == instance_id))).one_or_none()
 
 
 async def visits(connection: AsyncConnection, instance_id: str, definition: ProcessDefinition) -> list[Any]:
@@ -313,7 +323,7 @@ async def visits(connection: AsyncConnection, instance_id: str, definition: Proc
         .where(_v.instance_id == instance_id, _v.step != "")
         .order_by(_v.at, _v.step, _v.visit)
     )
-    return _in_order(list(found.all()), definition)
+    return in_order(list(found.all()), definition)
 
 
 async def messages(connection: AsyncConnection, instance_id: str) -> Sequence[Any]:
@@ -335,7 +345,7 @@ async def definitions_of(
     }
 
 
-def _in_order(found: list[Any], definition: ProcessDefinition) -> list[Any]:
+def in_order(found: list[Any], definition: ProcessDefinition) -> list[Any]:
     """Steps passed in one moment bear the same time: the graph says which of them came first."""
     ordered: list[Any] = []
     following = {definition.entry}

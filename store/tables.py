@@ -267,9 +267,10 @@ class Instance(SQLModel, table=True):
             "process_key",
             "due_at",
             "id",
-            sqlite_where=text("state = 'waiting'"),
-            postgresql_where=text("state = 'waiting'"),
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
         ),
+        Index("ix_instances_newest", "process_key", "created_at", "id"),
         Index(
             "ix_instances_ended",
             "ended_at",

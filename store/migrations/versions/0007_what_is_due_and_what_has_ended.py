@@ -20,9 +20,10 @@ def upgrade() -> None:
             "ix_instances_due",
             ["process_key", "due_at", "id"],
             unique=False,
-            sqlite_where=sa.text("state = 'waiting'"),
-            postgresql_where=sa.text("state = 'waiting'"),
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+            postgresql_where=sa.text("due_at IS NOT NULL"),
         )
+        batch_op.create_index("ix_instances_newest", ["process_key", "created_at", "id"], unique=False)
         batch_op.create_index(
             "ix_instances_ended",
             ["ended_at", "id"],
@@ -42,9 +43,10 @@ def downgrade() -> None:
         )
         batch_op.drop_index(
             "ix_instances_due",
-            sqlite_where=sa.text("state = 'waiting'"),
-            postgresql_where=sa.text("state = 'waiting'"),
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+            postgresql_where=sa.text("due_at IS NOT NULL"),
         )
+        batch_op.drop_index("ix_instances_newest")
         batch_op.drop_index("ix_instances_process")
         batch_op.create_index(
             batch_op.f("ix_instances_process"), ["process_key", "state", "step"], unique=False

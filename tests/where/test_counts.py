@@ -1,0 +1,124 @@
+"""Where everyone is: exact counts, what is due, and the plans of both on each database."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import event, text
+
+from store import reading, where
+from store.database import Database
+from store.where import Count
+from tests.where.rows_made import DAY, NOW, made, people, publish
+
+
+async def statement_of(database: Database, ask: Any) -> str:
+    """The plan of the last statement that `ask(connection)` sends, as one text."""
+    said: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *more: Any) -> None:
+        said.append((statement, parameters))
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    async with database.read() as connection:
+        await ask(connection)
+    event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+    statement, parameters = said[-1]
+    async with database.read() as connection:
+        if connection.dialect.name == "sqlite":
+            found = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        else:
+            await connection.execute(text("SET LOCAL enable_seqscan = off"))
+            await connection.execute(text("SET LOCAL enable_bitmapscan = off"))
+            found = await connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+        return "\n".join(str(row[-1]) for row in found)
+
+
+async def test_every_instance_is_counted_where_it_stands_and_test_runs_apart(database: Database) -> None:
+    await people(database, "ann")
+    await publish(database)
+    await made(
+        database,
+        *({"id": f"w{n}"} for n in range(3)),
+        {"id": "p", "state": "pending"},
+        {"id": "h", "state": "holding", "step": "tag"},
+        {"id": "e1", "state": "ended"},
+        {"id": "e2", "state": "ended", "outcome": "stopped", "step": "pause"},
+        {"id": "t", "test_cap": 300},
+        {"id": "other", "process_key": "other"},
+    )
+    async with database.read() as connection:
+        found = await where.counts(connection, "welcome")
+        states = await reading.state_counts(connection, "welcome")
+    assert sorted(found, key=str) == sorted(
+        [
+            Count("waiting", "pause", None, False, 3),
+            Count("waiting", "pause", None, True, 1),
+            Count("pending", None, None, False, 1),
+            Count("holding", "tag", None, False, 1),
+            Count("ended", None, "completed", False, 1),
+            Count("ended", "pause", "stopped", False, 1),
+        ],
+        key=str,
+    )
+    assert states == {"waiting": 3, "pending": 1, "holding": 1, "ended": 2}
+
+
+async def test_what_is_overdue_is_counted_by_step_after_a_minute(database: Database) -> None:
+    await people(database, "ann")
+    late, just = NOW - timedelta(minutes=2), NOW - timedelta(seconds=30)
+    await made(
+        database,
+        {"id": "late", "due_at": late},
+        {"id": "just", "due_at": just},
+        {"id": "test", "due_at": late, "test_cap": 300},
+        {"id": "there", "step": "other", "due_at": late},
+    )
+    async with database.read() as connection:
+        assert await where.overdue_by_step(connection, "welcome", NOW) == {"pause": 1, "other": 1}
+
+
+async def test_what_is_due_comes_in_pages_the_soonest_first_across_processes(database: Database) -> None:
+    await people(database, "ann")
+    await made(
+        database,
+        *(
+            {"id": f"i{n}", "process_key": ("a", "b", "hidden")[n % 3], "due_at": NOW + n // 2 * DAY}
+            for n in range(9)
+        ),
+        {"id": "held", "process_key": "a", "state": "holding"},
+        {"id": "over", "process_key": "a", "state": "ended", "due_at": NOW},
+    )
+    seen: list[str] = []
+    cursor = None
+    async with database.read() as connection:
+        while True:
+            page = await where.due(connection, ["a", "b"], before=None, limit=2, cursor=cursor)
+            seen += [row.id for row in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        one = await where.due(connection, ["b"], before=NOW + DAY, limit=50, cursor=None)
+        nothing = await where.due(connection, [], before=None, limit=50, cursor=None)
+    assert seen == ["i0", "i1", "i3", "i4", "i6", "i7"]
+    assert [row.id for row in one.items] == ["i1"]
+    assert (list(nothing.items), nothing.next_cursor) == ([], None)
+
+
+async def test_counts_and_what_is_due_are_read_from_their_indexes(database: Database) -> None:
+    await people(database, "ann")
+    await made(database, *({"id": f"w{n}"} for n in range(50)))
+    async with database.write() as connection:
+        await connection.execute(text("ANALYZE"))
+    counted = await statement_of(database, lambda c: where.counts(c, "welcome"))
+    assert re.search(
+        r"COVERING INDEX ix_instances_process|Index Only Scan using ix_instances_process", counted
+    )
+    for processes in (["welcome"], ["welcome", "other"]):
+        due = await statement_of(
+            database, lambda c, p=processes: where.due(c, p, before=None, limit=5, cursor=None)
+        )
+        assert due.count("ix_instances_due") == len(processes), due
+        assert "SCAN instances" not in due
+    overdue = await statement_of(database, lambda c: where.overdue_by_step(c, "welcome", NOW))
+    assert "ix_instances_due" in overdue
