@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from console import contacts_csv, doctor, hygiene, instances, parts, where
+from console import contacts_csv, doctor, hygiene, instances, parts, where, why
 from console.by_hand import operation_app, start, stop
 from console.failures import Failure
 from console.output import report
@@ -40,6 +40,7 @@ app.command()(instances.instances)
 app.command()(instances.contacts)
 app.command()(where.where)
 app.command()(where.due)
+app.command()(why.why)
 app.command()(where.retention)
 app.command("import")(contacts_csv.import_contacts)
 app.command("export")(contacts_csv.export_contacts)

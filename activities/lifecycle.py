@@ -216,7 +216,8 @@ class Lifecycle:
             if over is None:
                 await self._tools.stage.stay(scene, plan)
             else:
-                await self._tools.stage.record(scene, plan, over.result, begun=True)
+                result = {**over.result, **scene.hindrances}
+                await self._tools.stage.record(scene, plan, result, begun=True)
             return plan.next
 
         return await retried(self._tools.database, work)

@@ -37,6 +37,9 @@ BEFORE_THE_FIRST_STEP = ""
 STOPPING = "stopping"
 HELD = "held"
 """In a visit's result: what kept it from acting, each with `by` and `until`."""
+STOOD = "stood"
+"""In a visit's result: for what the instance held here, each with `for` and `until`, when it went on."""
+LONGEST_REASON = 300
 
 _CONTACT_COLUMNS = (
     "external_id",
@@ -167,6 +170,14 @@ class Scene:
         """What kept this visit from acting so far, and until when."""
         so_far: Mapping[str, Any] = self.row.visit_result or {}
         return list(so_far.get(HELD, ()))
+
+    @property
+    def hindrances(self) -> dict[str, Any]:
+        """What the visit's result keeps of what kept it from acting: windows and caps, and why it stood still."""
+        stood = list((self.row.visit_result or {}).get(STOOD, ()))
+        if self.row.state == "holding" and self.row.reason is not None:
+            stood.append({"for": self.row.reason[:LONGEST_REASON], "until": self.now.isoformat()})
+        return ({HELD: self.held} if self.held else {}) | ({STOOD: stood} if stood else {})
 
     @property
     def limit(self) -> datetime | None:

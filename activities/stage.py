@@ -31,12 +31,12 @@ from processes import planner
 from processes.clock import describe
 from processes.goals import GOAL
 from processes.instructions import End, Hold, Instruction, Perform, StepCall, Wait
-from processes.planning import Draw, LookBack, Passed, Plan, Question
+from processes.planning import Answers, Draw, LookBack, Passed, Plan, Question
 from store import contacts, rows
 from store.catalog import CatalogCache
 from store.messages import abandon, withdraw
 from store.past import event_before
-from store.rules import evaluate
+from store.rule_parts import answers
 
 _i, _p, _v = rows.instances.c, rows.processes.c, rows.visits.c
 
@@ -179,8 +179,7 @@ class Stage:
             scene, planner.arrive(scene.definition, to, scene.situation, scene.row.loops or {})
         )
         begun = scene.row.visit_result is not None
-        held = {HELD: scene.held} if scene.held else {}
-        await self.record(scene, plan, {**(result or {}), **held}, begun=begun)
+        await self.record(scene, plan, {**(result or {}), **scene.hindrances}, begun=begun)
         return plan.next
 
     async def put_off(self, scene: Scene, until: datetime, by: str) -> Instruction:
@@ -258,7 +257,7 @@ class Stage:
                 now=scene.now,
                 segments=scene.view.segments,
             )
-        return await evaluate(
+        found = await answers(
             scene.connection,
             question,
             contact_id=scene.contact_id,
@@ -266,6 +265,7 @@ class Stage:
             now=scene.now,
             segments=scene.view.segments,
         )
+        return Answers([one.holds for one in found], [one.parts for one in found])
 
     async def record(
         self, scene: Scene, plan: Plan, result: dict[str, Any] | None, *, begun: bool = False

@@ -30,6 +30,7 @@ from api.routes import (
     tracking,
     unsubscribe,
     where,
+    why,
 )
 from api.routes.events import EventBatch, PlainEvent, SeedEvent
 from api.routes.processes import ProcessDocument
@@ -57,6 +58,7 @@ ROUTERS = (
     operations.router,
     instances.router,
     where.router,
+    why.router,
     retention.router,
     suppressions.router,
     bounces.router,

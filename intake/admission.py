@@ -267,7 +267,6 @@ class _Transaction:
 
     async def _matching(self, item: Item) -> list[tuple[ProcessView, Trigger]]:
         found: list[tuple[ProcessView, Trigger]] = []
-        rules: list[Rule] = []
         for process, trigger in self._listeners(item):
             if not trigger.matches(item.event.params):
                 continue
@@ -275,14 +274,15 @@ class _Transaction:
                 item.say(process, "skipped", f"process is {process.status}")
                 continue
             found.append((process, trigger))
-            if trigger.filter is not None:
-                rules.append(trigger.filter)
+        rules: list[Rule] = [trigger.filter for _, trigger in found if trigger.filter is not None]
         if not rules:
             return found
-        answers = iter(await self._rules.hold(item, rules))
+        answers = iter(await self._rules.answers(item, rules))
         holding: list[tuple[ProcessView, Trigger]] = []
         for process, trigger in found:
-            if trigger.filter is None or next(answers):
+            answer = next(answers) if trigger.filter is not None else None
+            item.asked[process.key] = answer.parts if answer is not None else {}
+            if answer is None or answer.holds:
                 holding.append((process, trigger))
             else:
                 item.say(process, "skipped", "filter does not hold")

@@ -77,6 +77,9 @@ class Decision(BaseModel):
     )
     reason: str | None = None
     instance: str | None = None
+    rule: dict[str, bool] | None = Field(
+        default=None, description="The conditions of the filter that decided, each with whether it held."
+    )
 
 
 class EventResult(BaseModel):

@@ -17,6 +17,7 @@ class Item:
     """An event on its way through a transaction, and what became of it.
 
     `changed` are the differences (`intake/fields.py`) that the event itself made in its contact.
+    `asked` are, by process, the conditions of the filter that its trigger has, each with its answer.
     """
 
     event: IncomingEvent
@@ -25,13 +26,20 @@ class Item:
     contact: Any = None
     first: EventResult | None = None
     changed: list[dict[str, Json]] = field(default_factory=list)
+    asked: dict[str, Mapping[str, bool]] = field(default_factory=dict)
 
     def say(
         self, process: ProcessView, decision: str, reason: str | None, instance: str | None = None
     ) -> None:
-        """Keep a decision with its reason."""
+        """Keep a decision with its reason, and with what its trigger's filter asked."""
         self.result.decisions.append(
-            Decision(process=process.key, decision=decision, reason=reason, instance=instance)
+            Decision(
+                process=process.key,
+                decision=decision,
+                reason=reason,
+                instance=instance,
+                rule=self.asked.get(process.key) or None,
+            )
         )
 
     def telling(self, difference: Mapping[str, Json], now: datetime) -> "Item":

@@ -14,6 +14,7 @@ from processes.instructions import RULE, SIGNAL_EVENT
 from processes.rules import Rule
 from store import rows
 from store.catalog import CatalogCache, CatalogView
+from store.rule_parts import Answer, answers
 from store.rules import evaluate
 
 _e, _i, _w = rows.events.c, rows.instances.c, rows.waits.c
@@ -26,6 +27,17 @@ class Rules:
         self._connection = connection
         self._view = view
         self._now = now
+
+    async def answers(self, item: Item, rules: Sequence[Rule]) -> list[Answer]:
+        """The same, with the conditions that each rule is made of."""
+        return await answers(
+            self._connection,
+            rules,
+            contact_id=item.contact.id,
+            event=item.event.params,
+            now=self._now,
+            segments=self._view.segments,
+        )
 
     async def hold(self, item: Item, rules: Sequence[Rule]) -> list[bool]:
         """An answer for each rule, in their order, from one query."""

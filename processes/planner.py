@@ -5,10 +5,10 @@ event came before) and are sent the answers, and return the `Plan`. The preview 
 without any effect.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from processes.clock import describe
 from processes.definition import ProcessDefinition
@@ -16,6 +16,7 @@ from processes.goals import END, GOAL, GOAL_REACHED, Goal, goal_step
 from processes.instructions import ANY_GOAL, DECIDE, End, Perform, Wait
 from processes.planning import (
     Act,
+    Answers,
     Arrival,
     Ask,
     Draw,
@@ -32,9 +33,14 @@ from processes.steps import EffectStep, StepBase
 
 BY_HAND = "+"
 """In the counts of visits, before a step's id: how many of them are a person's doing, and count for no limit."""
+RULES = "rules"
+"""In a visit's result: the conditions of the rules that decided, up to the first one that held, with their answers."""
+MOST_RULES = 20
+"""So many are kept, the last ones: that which held is among them."""
 TOO_MANY_VISITS = "max_visits"
 """The outcome of an instance that has come to a step more often than it may, where nothing else is said."""
 
+Decided = TypeVar("Decided")
 Planning = Generator[Question, Any, Plan]
 """What is sent depends on the question: booleans for rules, an event's id or None for a look back."""
 
@@ -100,7 +106,7 @@ def leave(
     arrival = Arrival(situation, visit, definition.key, limit)
     over: Pass | Ask | Sleep = step.leave(arrival, event)
     if isinstance(over, Ask):
-        over = step.looked(arrival, (yield over.rules))
+        over = _with_rules(step.looked(arrival, holding := (yield over.rules)), holding)
     if isinstance(over, Sleep):
         over = over.within(situation)
         return None, Plan(_wait(definition, step, arrival, over, loops), [], dict(loops), over.limit)
@@ -216,12 +222,20 @@ def _answer(
     answer = step.arrive(arrival)
     while isinstance(answer, Ask | LookBack | Draw):
         if isinstance(answer, Ask):
-            answer = step.answered(arrival, (yield answer.rules))
+            answer = _with_rules(step.answered(arrival, holding := (yield answer.rules)), holding)
         elif isinstance(answer, Draw):
             answer = step.drawn((yield answer))
         else:
             answer = step.found(arrival, (yield answer))
     return answer
+
+
+def _with_rules(answer: Decided, holding: Sequence[bool]) -> Decided:
+    """What was decided by rules, with the conditions of those that were looked at, where they are known."""
+    if not isinstance(answer, Pass | Finish) or not isinstance(holding, Answers):
+        return answer
+    looked_at = holding.parts[: holding.index(True) + 1 if True in holding else len(holding)]
+    return replace(answer, result={**answer.result, RULES: [dict(one) for one in looked_at[-MOST_RULES:]]})
 
 
 def _met(definition: ProcessDefinition, situation: Situation) -> Generator[Question, Any, list[Goal]]:

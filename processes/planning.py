@@ -124,6 +124,16 @@ class Act:
     summary: str | None = None
 
 
+class Answers(list[bool]):
+    """Which rules hold, in their order. `parts` has for each the conditions that it is made of, in words, with theirs;
+    nothing where nobody asked for them.
+    """
+
+    def __init__(self, holding: Sequence[bool], parts: Sequence[Mapping[str, bool]]) -> None:
+        super().__init__(holding)
+        self.parts = parts
+
+
 Answer = Ask | LookBack | Draw | Pass | Sleep | Finish | Act
 Question = Sequence[Rule] | LookBack | Draw
 """What the planner asks: which rules hold (a list of booleans), which event there is (its id, or None), or in which

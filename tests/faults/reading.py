@@ -16,6 +16,7 @@ from store import rows
 from store.database import Database, DatabaseUnavailable
 from tests.faults.mail import read_log
 from tests.oracle.outcome import ContactOutcome, LedgerRow, MailTaken, VisitMade
+from tests.support.asking_why import unclear_in
 from tests.support.outcomes import instance_found, ledger_row, said, visit_made, workflow_status
 from tests.support.waiting import eventually
 
@@ -105,6 +106,21 @@ async def read(database_url: str, client: Client, mail_log: Path, contacts: Iter
     leftovers += await _workflows_without_rows(client, {row.id for row in instances})
     leftovers += _mails(mail_log, outcomes)
     return Everything(outcomes, leftovers)
+
+
+@_patient
+async def ask_why(database_url: str, contacts: Iterable[ContactOutcome], processes: list[str]) -> list[str]:
+    """What is unclear in the answers to «why», for these contacts and each process."""
+    database = Database.connect(database_url)
+    try:
+        return [
+            f"{outcome.contact}: {text}"
+            for outcome in contacts
+            if outcome.instances or outcome.events
+            for text in await unclear_in(database, outcome, processes)
+        ]
+    finally:
+        await database.close()
 
 
 def _mails(log: Path, outcomes: dict[str, ContactOutcome]) -> list[str]:

@@ -15,7 +15,7 @@ from tests.faults.customer import Customer, Progress
 from tests.faults.editor import Editor
 from tests.faults.importer import import_batches
 from tests.faults.mischief import Happened
-from tests.faults.reading import Everything, read, retrying, unfinished
+from tests.faults.reading import Everything, ask_why, read, retrying, unfinished
 from tests.faults.system import Kind, System
 from tests.faults.world import WORLD
 from tests.oracle.expectation import Expectation
@@ -26,6 +26,8 @@ Log = Callable[[str], None]
 
 GONE_EVERY, FULL_EVERY, IMPORTED_EVERY = 17, 11, 4
 """One in so many contacts has a dead mailbox, a full one, or comes by batches only."""
+ASKED_EVERY = 4
+"""Of one in so many contacts it is asked why, of every process."""
 QUIET_SECONDS = 90.0
 STORIES = 5
 
@@ -99,6 +101,8 @@ async def run(plan: Plan, folder: Path, log: Log) -> Report:
             everything = await read(
                 system.database_url, await system.client(), system.mail_log, [c.contact for c in customers]
             )
+            asked = list(everything.contacts.values())[::ASKED_EVERY]
+            report.differences += await ask_why(system.database_url, asked, list(WORLD.by_key))
         finally:
             await caller.close()
     report.faults = Counter(h.fault.kind for h in happened)

@@ -39,7 +39,11 @@ async def test_the_first_branch_that_holds_is_taken_and_recorded(engine: Engine)
     for params, outcome, branch in expected:
         row = await sorted_into(engine, **params)
         assert row.outcome == outcome, params
-        assert (await visited(engine, row.id, "ask")).result == {"branch": branch, "to": outcome}
+        result = (await visited(engine, row.id, "ask")).result
+        looked_at = result.pop("rules")
+        assert result == {"branch": branch, "to": outcome}
+        assert looked_at[0] == {"the event's total ≥ 1000": outcome == "vip"}
+        assert len(looked_at) == (1 if outcome == "vip" else 3)
     await add_tag(engine, "customer")
     assert (await sorted_into(engine, total=999)).outcome == "known"
     assert (await sorted_into(engine, total=1000)).outcome == "vip"
@@ -73,7 +77,11 @@ async def test_a_branch_that_leads_nowhere_completes_the_process(engine: Engine)
     await add_tag(engine, "customer")
     row = await sorted_into(engine, total=5)
     assert row.outcome == "completed"
-    assert (await visited(engine, row.id, "ask")).result == {"branch": "both", "to": None}
+    assert (await visited(engine, row.id, "ask")).result == {
+        "branch": "both",
+        "to": None,
+        "rules": [{"the event's total ≥ 1": True, "has the tag customer": True}],
+    }
 
 
 async def test_conditions_in_a_row_are_decided_together_and_each_is_recorded(engine: Engine) -> None:

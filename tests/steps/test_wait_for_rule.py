@@ -46,7 +46,10 @@ async def test_a_rule_that_holds_already_is_not_waited_for(idle: Engine) -> None
     await add_tag(idle, "loyal")
     walk = await ByHand.begun(idle, asking())
     assert walk.place == "yes"
-    assert (await walk.results())["loyal"] == {"not_waited": "the rule holds already"}
+    assert (await walk.results())["loyal"] == {
+        "not_waited": "the rule holds already",
+        "rules": [{"has the tag loyal": True}],
+    }
 
 
 async def test_a_change_that_is_told_ends_the_wait_at_once(engine: Engine) -> None:
@@ -77,7 +80,10 @@ async def test_what_nobody_tells_is_seen_at_the_next_look(engine: Engine) -> Non
     assert instance is not None
     row = await engine.ended(instance, "yes")
     assert timedelta(days=2) <= row.ended_at - row.created_at < timedelta(days=2, minutes=1)
-    assert (await visited(engine, instance, "loyal")).result == {"holds": True}
+    assert (await visited(engine, instance, "loyal")).result == {
+        "holds": True,
+        "rules": [{"created_at before now-36h": True}],
+    }
     assert await engine.path(instance) == ["loyal", "yes"]
 
 
@@ -90,7 +96,10 @@ async def test_without_the_rule_the_time_limit_ends_it(engine: Engine) -> None:
     assert instance is not None
     row = await engine.ended(instance, "no")
     assert timedelta(hours=36) <= row.ended_at - row.created_at < timedelta(hours=36, minutes=1)
-    assert (await visited(engine, instance, "loyal")).result == {"timed_out": True}
+    assert (await visited(engine, instance, "loyal")).result == {
+        "timed_out": True,
+        "rules": [{"has the tag never": False}],
+    }
 
 
 async def test_a_look_that_finds_nothing_leaves_the_visit_as_it_is(idle: Engine) -> None:

@@ -1,0 +1,95 @@
+"""What a contact went through in one process, as rows: what `why` is told from. Nothing is written or decided here.
+
+Each list has an end; the newest are taken, and come in the order of time.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, String, cast, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from processes.definition import ProcessDefinition
+from store import rows
+from store.reading import INSTANCE, in_order
+
+EVENTS: Final = 300
+INSTANCES: Final = 50
+VISITS: Final = 300
+"""Of one instance."""
+CHANGES: Final = 300
+
+_e, _i, _v, _m, _a = rows.events.c, rows.instances.c, rows.visits.c, rows.messages.c, rows.audit.c
+
+
+async def events(connection: AsyncConnection, contact_id: str, process: str) -> list[Any]:
+    """The contact's events that a decision about the process was kept with."""
+    found = await connection.execute(
+        select(_e.id, _e.type, _e.key, _e.occurred_at, _e.received_at, _e.source, _e.outcome)
+        .where(_e.contact_id == contact_id, _decided(connection.dialect.name, process))
+        .order_by(_e.received_at.desc(), _e.id.desc())
+        .limit(EVENTS)
+    )
+    return list(reversed(found.all()))
+
+
+def _decided(dialect: str, process: str) -> ColumnElement[bool]:
+    """Whether an event's outcome names the process: looked for among the contact's own events only."""
+    if dialect == "postgresql":
+        return _e.outcome.op("@>")(cast([{"process": process}], JSONB))
+    each = func.json_each(_e.outcome).table_valued("value", name="said")
+    named = func.json_extract(each.c.value, "$.process", type_=String())
+    return select(literal(1)).select_from(each).where(named == process).exists()
+
+
+async def instances(connection: AsyncConnection, contact_id: str, process: str) -> list[Any]:
+    """The contact's runs of the process."""
+    found = await connection.execute(
+        INSTANCE.where(_i.contact_id == contact_id, _i.process_key == process)
+        .order_by(_i.created_at.desc(), _i.id.desc())
+        .limit(INSTANCES)
+    )
+    return list(reversed(found.all()))
+
+
+async def visits(connection: AsyncConnection, instance: str, definition: ProcessDefinition) -> list[Any]:
+    """What a run did at its steps."""
+    found = await connection.execute(
+        select(_v.step, _v.visit, _v.kind, _v.at, _v.result)
+        .where(_v.instance_id == instance, _v.step != "")
+        .order_by(_v.at.desc(), _v.step.desc(), _v.visit.desc())
+        .limit(VISITS)
+    )
+    return in_order(list(reversed(found.all())), definition)
+
+
+async def messages(connection: AsyncConnection, contact_id: str, process: str) -> list[Any]:
+    """What the process sent to the contact, or did not; of runs too that retention has deleted."""
+    found = await connection.execute(
+        select(rows.messages)
+        .where(_m.contact_id == contact_id, _m.process_key == process)
+        .order_by(_m.claimed_at.desc(), _m.id.desc())
+        .limit(EVENTS)
+    )
+    return list(reversed(found.all()))
+
+
+async def changes(
+    connection: AsyncConnection, subjects: Collection[str], process: str, since: datetime | None
+) -> list[Any]:
+    """What people did: to these subjects, and since an instant (UTC; None: never) to the process itself."""
+    wanted: list[ColumnElement[bool]] = [_a.subject.in_(subjects)]
+    if since is not None:
+        wanted.append((_a.subject == f"process/{process}") & (_a.at >= since))
+    found = await connection.execute(
+        select(rows.audit).where(or_(*wanted)).order_by(_a.id.desc()).limit(CHANGES)
+    )
+    return list(reversed(found.all()))
+
+
+async def types_of(connection: AsyncConnection, events: Sequence[str]) -> dict[str, str]:
+    """The types of events, by their ids."""
+    found = await connection.execute(select(_e.id, _e.type).where(_e.id.in_(events)))
+    return {row.id: row.type for row in found}

@@ -1,0 +1,322 @@
+"""Why: every decision about a contact and a process with its reason, and where they are."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from api.app import create_app
+from intake import audit
+from intake.refusals import Missing
+from intake.retention import Retention
+from intake.why.line import Clock
+from intake.why.visits import lines_of_visit
+from processes.definition import parse
+from processes.instructions import End, Hold, Wait
+from store import history, rows
+from store.database import Database
+from tests.api.conftest import client_of
+from tests.guarantees.processes import set_status, stop_by_hand
+from tests.oracle.clarity import Told, unclear
+from tests.oracle.outcome import ContactOutcome, InstanceFound, LedgerRow, VisitMade
+from tests.support.asking_why import ask, told
+from tests.support.by_hand import ByHand
+from tests.support.engine import Engine
+from tests.support.people import change_contact, meet
+from tests.where.rows_made import NOW, people, publish
+
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+
+def journey(**more: Any) -> dict[str, Any]:
+    in_three_days = DAYS[(datetime.now(UTC) + timedelta(days=3)).weekday()]
+    return {
+        "key": "journey",
+        "name": "A journey",
+        "recurrence": "once",
+        "triggers": [{"type": "event", "event": "go", "filter": {"event": "total", "at_least": 5}}],
+        "steps": [
+            {
+                "id": "which",
+                "type": "condition",
+                "branches": [{"when": {"tag": "vip"}, "name": "vip"}],
+                "else": "pause",
+            },
+            {"id": "pause", "type": "wait", "for": "1h", "next": "mail"},
+            {
+                "id": "mail",
+                "type": "send_email",
+                "template": "hello",
+                "window": {"days": [in_three_days]},
+                "next": "ask",
+            },
+            {
+                "id": "ask",
+                "type": "wait_for_event",
+                "event": "bought",
+                "within": "9 days",
+                "next": "tag",
+                "on_timeout": "tag",
+            },
+            {"id": "tag", "type": "add_tag", "tag": "buyer"},
+        ],
+        **more,
+    }
+
+
+async def said(engine: Engine, process: str = "journey") -> list[Told]:
+    """The lines of the answer for the test's contact, each of them clear."""
+    lines = told(await ask(engine.services.database, engine.contact, process))
+    assert list(unclear(ContactOutcome(engine.contact), process, lines)) == []
+    return lines
+
+
+def codes(lines: list[Told], what: str) -> list[tuple[str | None, str]]:
+    return [(line.step, line.code) for line in lines if line.what == what]
+
+
+@ON_SQLITE
+async def test_a_journey_is_told_from_the_first_refusal_to_its_end(idle: Engine) -> None:
+    await idle.template("hello", "Hello you")
+    await idle.publish(journey())
+    await idle.event("go", id="too-little", params={"total": 3})
+    run = await ByHand.begun(idle, None, params={"total": 7})
+    await idle.event("go", id="again", params={"total": 9})
+    held = await run.wake()
+    assert isinstance(held, Wait)
+    assert held.step == "mail"
+    answer = await ask(idle.services.database, idle.contact, "journey")
+    assert answer.says.startswith("in it since")
+    assert [row.id for row in answer.open] == [run.instance]
+    assert [(line.code, line.step) for line in answer.lines if line.what == "held"][-1] == ("window", "mail")
+
+    await change_contact(idle, email_state="unsubscribed")
+    await run.wake()
+    result = await idle.event("bought", id="deal")
+    assert [d.decision for d in result.decisions] == ["continued"]
+    await run.go()
+    assert isinstance(await run.go(), End)
+
+    lines = await said(idle)
+    assert codes(lines, "event") == [
+        (None, "filter"),
+        (None, "started"),
+        (None, "once"),
+        (None, "continued"),
+    ]
+    assert codes(lines, "step") == [
+        ("which", "else"),
+        ("pause", "waited"),
+        ("ask", "event_came"),
+        ("tag", "done"),
+    ]
+    assert codes(lines, "held") == [("mail", "window")]
+    assert codes(lines, "message") == [("mail", "no_consent")]
+    assert codes(lines, "end") == [(None, "completed")]
+    full = await ask(idle.services.database, idle.contact, "journey")
+    asked = {line.code: list(line.rules) for line in full.lines if line.rules}
+    assert asked["filter"] == [{"the event's total ≥ 5": False}]
+    assert asked["started"] == [{"the event's total ≥ 5": True}]
+    assert asked["else"] == [{"has the tag vip": False}]
+    assert "not in it now" in full.says
+    (message,) = [line for line in full.lines if line.what == "message"]
+    assert "the contact wants no marketing mail" in message.says
+
+
+@ON_SQLITE
+async def test_a_stop_says_by_whom_and_why(idle: Engine) -> None:
+    await idle.template("hello")
+    await idle.publish(journey(recurrence="each_time"))
+    run = await ByHand.begun(idle, None, params={"total": 7})
+    await stop_by_hand(idle, run.instance, "asked on the phone")
+    async with idle.services.database.write() as connection:
+        subject = f"instance/{run.instance}"
+        await audit.record(connection, "key/k1", "stop", subject, run.now, reason="asked on the phone")
+    (stopping,) = [line for line in await said(idle) if line.what == "held"]
+    assert (stopping.code, "asked on the phone" in stopping.says) == ("stopping", True)
+    await run.cancel()
+    answer = await ask(idle.services.database, idle.contact, "journey")
+    (end,) = [line for line in answer.lines if line.what == "end"]
+    assert (end.code, "asked on the phone" in end.says) == ("stopped", True)
+    (change,) = [line for line in answer.lines if line.what == "change"]
+    assert (change.by, change.code, change.instance) == ("key/k1", "stop", run.instance)
+
+
+@ON_SQLITE
+async def test_what_holds_is_said_and_is_remembered_when_it_is_over(idle: Engine) -> None:
+    await idle.publish(journey(recurrence="each_time"))
+    run = await ByHand.begun(idle, None, params={"total": 7})
+    await set_status(idle, "journey", "paused")
+    assert isinstance(await run.wake(), Hold)
+    assert codes(await said(idle), "held") == [("mail", "paused")]
+    await set_status(idle, "journey", "active")
+    await run.release()
+    assert codes(await said(idle), "held")[-1] == ("mail", "failed")  # there is no template
+    await idle.template("hello")
+    await change_contact(idle, email_state="unsubscribed")
+    await run.release()
+    lines = await said(idle)
+    assert ("mail", "failed") in codes(lines, "held")
+    assert codes(lines, "message") == [("mail", "no_consent")]
+
+
+@ON_SQLITE
+async def test_goals_and_their_rules_are_said(idle: Engine) -> None:
+    goal = {"name": "loyal", "when": {"tag": "vip"}, "then": "tag"}
+    bought = {"name": "sale", "event": "bought"}
+    await idle.publish(journey(goals=[goal, bought], recurrence="each_time"))
+    run = await ByHand.begun(idle, None, params={"total": 7})
+    await idle.event("bought", id="deal")
+    (met,) = [line for line in await said(idle) if line.what == "goal"]
+    assert (met.code, "deal" in met.says, met.event) == ("goal", True, "deal")
+    await run.go()
+    lines = await said(idle)
+    assert codes(lines, "end") == [(None, "goal_reached")]
+    assert ("goal", "goal «sale» was met (event deal): the run ends") in [
+        (line.what, line.says) for line in lines
+    ]
+
+
+@pytest.mark.parametrize(
+    ("result", "code", "words"),
+    [
+        ({"skipped": True, "by": "key/k", "reason": "late"}, "skipped_by_hand", "skipped by key/k (late)"),
+        ({"moved": {"to": "tag"}, "by": "key/k"}, "moved_by_hand", "goes on at tag: moved by key/k"),
+        (
+            {"moved": {"version": 3, "to": None}},
+            "edited",
+            "version 3 has this step no more, and the run ends",
+        ),
+        ({"goal": "sale"}, "goal", "left undone for the goal «sale»"),
+        ({"max_visits": 3, "to": None}, "max_visits", "it may come here 3 times"),
+        ({"not_waited": "already past: 1 Nov 09:00 Prague"}, "past", "already past"),
+        ({"skipped": "the contact has bounced", "list": "news"}, "status_stays", "the contact has bounced"),
+        ({"branch": "hold_out", "held_out": True}, "held_out", "hold-out"),
+        ({"branch": 2, "to": None}, "branch", "number 2"),
+        ({"event": "e1", "looked_back": True}, "looked_back", "event e1 had come before"),
+        ({"until": "2026-11-24T09:00:00+00:00"}, "waited", "waited until 24 Nov 09:00 UTC"),
+        ({"holds": True}, "rule_holds", "came to hold"),
+        ({"tag": "x", "added": False}, "done", "tag: x, added: no"),
+    ],
+)
+def test_each_way_in_which_a_visit_can_end_has_its_words(
+    result: dict[str, Any], code: str, words: str
+) -> None:
+    kinds = {"until": "wait", "event": "wait_for_event", "tag": "add_tag", "list": "subscribe"}
+    kind = next((kind for key, kind in kinds.items() if key in result), "condition")
+    steps = {"wait": {"id": "s", "type": "wait", "for": "1h"}}.get(
+        kind, {"id": "s", "type": "wait_for_event", "event": "x", "within": "1h"}
+    )
+    definition = parse({"key": "p", "name": "P", "recurrence": "once", "steps": [steps]})
+    row = SimpleNamespace(step="s" if "wait" in kind else "other", visit=1, kind=kind, at=NOW, result=result)
+    clock = Clock("UTC", NOW)
+    (line,) = lines_of_visit(row, "p/1", definition, clock, under_way=False, has_message=False)
+    assert (line.code, words in line.says) == (code, True), line.says
+
+
+@ON_SQLITE
+async def test_where_nothing_has_happened_it_says_what_would_have_to(idle: Engine) -> None:
+    await meet(idle)
+    await idle.publish(journey())
+    answer = await ask(idle.services.database, idle.contact, "journey")
+    assert (answer.lines, "(go)" in answer.says, "active" in answer.says) == ([], True, True)
+    with pytest.raises(Missing, match="no process"):
+        await ask(idle.services.database, idle.contact, "none")
+    with pytest.raises(Missing, match="no contact"):
+        await ask(idle.services.database, "nobody", "journey")
+
+
+@ON_SQLITE
+async def test_a_run_that_was_deleted_leaves_its_messages_in_the_answer(idle: Engine) -> None:
+    await idle.template("hello", "Hello you")
+    await idle.publish(journey())
+    run = await ByHand.begun(idle, None, params={"total": 7})
+    await change_contact(idle, email_state="unsubscribed")
+    await run.wake()
+    await run.cancel()
+    await Retention(idle.services.database, 1).delete(run.now + timedelta(days=2))
+    lines = await said(idle)
+    assert codes(lines, "step") == []
+    assert {code for _, code in codes(lines, "end")} == {"run_deleted"}
+    assert codes(lines, "message") == [("mail", "no_consent")]
+
+
+@ON_SQLITE
+async def test_over_http_it_says_what_comes_next_and_when(idle: Engine) -> None:
+    await idle.template("hello")
+    await idle.publish(journey())
+    run = await ByHand.begun(idle, None, params={"total": 7}, contact_extra={"time_zone": "Asia/Tokyo"})
+    async with client_of(create_app(idle.services)) as client:
+        answer = await client.get(f"/v1/processes/journey/why/{idle.address}")
+        shown = answer.json()
+        assert (answer.status_code, shown["zone"], shown["complete"]) == (200, "Asia/Tokyo", True)
+        assert "Tokyo" in shown["says"]
+        (now,) = shown["now"]
+        assert (now["id"], now["next"]["step"], now["next"]["due_at"]) == (
+            run.instance,
+            "pause",
+            (await run.row()).due_at.isoformat().replace("+00:00", "Z"),
+        )
+        assert [(line["what"], line["code"]) for line in shown["lines"]] == [
+            ("event", "started"),
+            ("step", "else"),
+            ("step", "waits"),
+        ]
+        assert shown["lines"][1]["rules"] == [{"has the tag vip": False}]
+        assert (await client.get(f"/v1/processes/none/why/{idle.contact}")).status_code == 404
+        assert (await client.get("/v1/processes/journey/why/none")).status_code == 404
+
+
+async def test_events_are_those_that_something_was_decided_about(database: Database) -> None:
+    await people(database, "ann", "bob")
+    await publish(database)
+
+    def event(name: str, contact: str, *decisions: dict[str, str]) -> dict[str, Any]:
+        return {
+            "id": name,
+            "type": "go",
+            "contact_id": contact,
+            "occurred_at": NOW,
+            "received_at": NOW + timedelta(minutes=len(name)),
+            "params": {"process": "welcome"},
+            "source": "api",
+            "outcome": list(decisions),
+        }
+
+    entered = {"process": "welcome", "decision": "started"}
+    other = {"process": "other", "decision": "skipped", "reason": "welcome"}
+    async with database.write() as connection:
+        await connection.execute(
+            insert(rows.events),
+            [
+                event("longer", "ann", other, entered),
+                event("one", "ann", entered),
+                event("not", "ann", other),
+                event("none", "ann"),
+                event("bobs", "bob", entered),
+            ],
+        )
+    async with database.read() as connection:
+        assert [row.id for row in await history.events(connection, "ann", "welcome")] == ["one", "longer"]
+
+
+def test_the_oracle_notices_an_answer_that_shrugs_or_leaves_something_out() -> None:
+    ledger = LedgerRow("m", "mail", "sent", "a@example.com", 0.0)
+    run = InstanceFound(
+        "w/1", "w", 1, "1", "e", "ended", False, "completed", None, None, [VisitMade("tag", 1, {})], [ledger]
+    )
+    outcome = ContactOutcome("1", {"w/1": run}, {})
+    whole = [
+        Told("step", "done", "tagged", "w/1", None, "tag"),
+        Told("message", "sent", "it went", "w/1", None, "mail"),
+        Told("end", "completed", "it ended", "w/1", None),
+    ]
+    assert list(unclear(outcome, "w", whole)) == []
+    for missing in whole:
+        assert len(list(unclear(outcome, "w", [line for line in whole if line is not missing]))) == 1
+    for shrug in ("for unknown reasons", "why?", "reason: None", "{'a': 1}"):
+        assert len(list(unclear(outcome, "w", [*whole, Told("step", "done", shrug, "w/1", None)]))) == 1
+    assert len(list(unclear(outcome, "w", [*whole, Told("step", "unexplained", "so", "w/1", None)]))) == 1
