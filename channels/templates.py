@@ -10,7 +10,8 @@ The rules of the language here, beyond Liquid's own (https://shopify.github.io/l
   escaped.
 - `{% render "footer" %}` puts in the same part (MJML, HTML or text) of the template with the key `footer`. It sees
   what the message sees, and its own arguments. `include` does not exist. No file is read.
-- Loops, variables, output and partials inside each other are limited, so that no template can eat the worker.
+- Loops, variables, output, partials inside each other and all work together are limited, so that no template can eat
+  the worker (`channels/template_limits.py`).
 - Money and dates: `channels/liquid_filters.py`.
 
 This module sends nothing and reads nothing: the caller brings the context, and the other templates.
@@ -20,7 +21,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache, lru_cache, wraps
+from functools import cache, lru_cache
 from typing import Any, Literal, Self
 
 from inscriptis import get_text
@@ -28,16 +29,16 @@ from inscriptis.model.config import ParserConfig
 from liquid import BoundTemplate, Environment, Mode, RenderContext, Token
 from liquid.ast import Node
 from liquid.builtin.tags.render_tag import RenderNode
-from liquid.exceptions import FilterValueError, LiquidError, ResourceLimitError, TemplateNotFoundError
+from liquid.exceptions import LiquidError, LiquidSyntaxError, ResourceLimitError, TemplateNotFoundError
 from liquid.loader import BaseLoader
 from liquid.loader import TemplateSource as LoadedSource
-from mjml import mjml2html
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from channels import merge_tags
 from channels.absolute import relative_addresses
 from channels.errors import TemplateFailed
 from channels.liquid_filters import local_date, local_time, money
+from channels.template_limits import MOST_HTML_TAGS, CountedTemplate, compiled, unreadable
 from processes.values import Json
 
 Part = Literal["subject", "mjml", "html", "text"]
@@ -46,6 +47,8 @@ LOOP_LIMIT = 10_000
 """Iterations of a loop, inner loops multiplied in."""
 OUTPUT_LIMIT = 1_000_000
 """Bytes of one rendered part. Gmail clips a message at 102 kB, so an honest template is far below."""
+COMPILED_LIMIT = 4_000_000
+"""Characters of the HTML that MJML makes: it is several times as long."""
 NAMESPACE_LIMIT = 1_000_000
 """Bytes of all variables that a template assigns."""
 CACHED_TEMPLATES = 1024
@@ -194,7 +197,9 @@ def is_whole(source: TemplateSource) -> bool:
 
 def text_of(html: str) -> str:
     """The plain text of an HTML document, links as `[text](address)`; hidden parts and styles are left
-    out."""
+    out. Raises TemplateFailed where there are too many tags."""
+    if html.count("<") > MOST_HTML_TAGS:
+        raise TemplateFailed("text", f"there are more than {MOST_HTML_TAGS:,} tags: give a text part")
     laid_out = get_text(html, ParserConfig(display_links=True))
     lines = "\n".join(line.strip() for line in laid_out.splitlines())
     return _BLANK_LINES.sub("\n\n", lines).strip() + "\n"
@@ -243,15 +248,13 @@ class _Environment(Environment):
     loop_iteration_limit = LOOP_LIMIT
     output_stream_limit = OUTPUT_LIMIT
     local_namespace_limit = NAMESPACE_LIMIT
+    template_class = CountedTemplate
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
         del self.tags["include"]
         for name, function in (("money", money), ("local_date", local_date), ("local_time", local_time)):
             self.add_filter(name, function)
-
-    def add_filter(self, name: str, func: Callable[..., Any]) -> None:
-        super().add_filter(name, _limited(func))
 
 
 class _ProblemCollector(_Environment):
@@ -270,19 +273,6 @@ class _ProblemCollector(_Environment):
         self.problems.append(exc)
 
 
-def _limited(func: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that does not unroll a range longer than any loop may be: `(1..999999999) | join` would."""
-
-    @wraps(func)
-    def limited(*args: Any, **kwargs: Any) -> Any:
-        for value in args:
-            if isinstance(value, range) and len(value) > LOOP_LIMIT:
-                raise FilterValueError(f"the range has more than {LOOP_LIMIT:,} items", token=None)
-        return func(*args, **kwargs)
-
-    return limited
-
-
 @cache
 def _environment(autoescape: bool) -> _Environment:
     return _Environment(autoescape=autoescape, loader=_PartialLoader())
@@ -290,7 +280,16 @@ def _environment(autoescape: bool) -> _Environment:
 
 @lru_cache(maxsize=CACHED_TEMPLATES)
 def _parsed(autoescape: bool, source: str) -> BoundTemplate:
+    _check_readable(source)
     return _environment(autoescape).from_string(source)
+
+
+def _check_readable(source: str) -> None:
+    found = unreadable(source)
+    if found is not None:
+        place, message = found
+        token = Token(kind="markup", value="", start_index=place, source=source)
+        raise LiquidSyntaxError(message, token=token)
 
 
 def _render_part(part: Part, source: str, context: Mapping[str, Json]) -> str:
@@ -307,9 +306,12 @@ def _render_part(part: Part, source: str, context: Mapping[str, Json]) -> str:
 def _syntax_problems(part: Part, source: str, partials: Partials) -> list[TemplateProblem]:
     environment = _ProblemCollector()
     try:
+        _check_readable(source)
         template = environment.from_string(source)
     except LiquidError as error:
         environment.problems.append(error)
+    except (RecursionError, ValueError) as error:
+        environment.problems.append(LiquidError(f"cannot be read: {error}", token=None))
     else:
         for name, spans in template.analyze(include_partials=False).filters.items():
             if name not in environment.filters:
@@ -361,12 +363,15 @@ def _mjml_problems(source: str) -> list[TemplateProblem]:
 
 def _compile_mjml(mjml: str) -> str:
     try:
-        return mjml2html(mjml)
+        html = compiled(mjml)
     except ValueError as error:
         found = _MJML_POSITION.match(str(error))
         start = found["start"] if found else None
         line = None if start is None else mjml.encode()[: int(start)].count(b"\n") + 1
         raise TemplateFailed("mjml", found["text"] if found else str(error), line) from error
+    if len(html) > COMPILED_LIMIT:
+        raise TemplateFailed("mjml", f"it makes more than {COMPILED_LIMIT:,} characters of HTML")
+    return html
 
 
 def _message(error: LiquidError) -> str:

@@ -1,5 +1,6 @@
 """Message templates: written, checked, and shown as they would be sent (S1)."""
 
+import asyncio
 import secrets
 from datetime import UTC, datetime
 from email.utils import parseaddr
@@ -139,7 +140,7 @@ async def put_template(key: KeyPath, body: TemplatePut, services: ServicesDep) -
         partials = partials_of((await services.catalog.view(connection)).templates)
     found = [
         Problem(pointer=f"/{p.part}", message=f"line {p.line}: {p.message}" if p.line else p.message)
-        for p in check(body.source(), partials)
+        for p in await asyncio.to_thread(check, body.source(), partials)
     ]
     for name in ("sender", "reply_to"):
         value: str | None = getattr(body, name)
@@ -168,7 +169,7 @@ async def preview(key: KeyPath, services: ServicesDep, body: PreviewWanted | Non
         row = await _row(connection, key)
         context = {**wanted.data, **await _context(connection, wanted)}
         partials = partials_of((await services.catalog.view(connection)).templates)
-    rendered = untracked(render(TemplateSource.of(row), context, partials))
+    rendered = untracked(await asyncio.to_thread(render, TemplateSource.of(row), context, partials))
     return Preview(subject=rendered.subject, html=rendered.html, text=rendered.text)
 
 
@@ -190,7 +191,7 @@ async def send_test(key: KeyPath, body: TestWanted, services: ServicesDep) -> Te
         links = {"unsubscribe_url": "#test", "preferences_url": "#test"}
         context = {**body.data, **await _context(connection, body), **links}
         partials = partials_of((await services.catalog.view(connection)).templates)
-    rendered = untracked(render(TemplateSource.of(row), context, partials))
+    rendered = untracked(await asyncio.to_thread(render, TemplateSource.of(row), context, partials))
     rendered = rendered.model_copy(update={"subject": f"[Test] {rendered.subject}"})
     mail, own_id = services.settings, f"test{secrets.token_hex(12)}"
     draft = Draft(
