@@ -21,14 +21,25 @@ from intake.segment_spec.messages import (
     Message,
     relocated,
 )
-from processes.builtin_events import BUILTIN, PAGE_VISITED, SENT_BY_OTHERS
+from processes.builtin_events import BUILTIN, ORDER_CHANGED, PAGE_VISITED, SENT_BY_OTHERS
 from processes.clock import check_zone
+from processes.orders import order_state
 from processes.problems import DocumentInvalid, Problem, pointer
 from processes.values import Json
 
 OWN_TYPES: Final = frozenset({IDENTIFIED, GROUPED, ALIASED})
 PAGE_PARAMS: Final = ("url", "title", "referrer", "path", "search")
 """What `context.page` says where the properties do not."""
+ORDER_STATES: Final = {
+    "order_completed": "initialized",
+    "order_updated": "in_progress",
+    "order_cancelled": "cancelled",
+    "order_canceled": "cancelled",
+    "order_refunded": "refunded",
+}
+"""The state that an order came to, by the event type that the name of Segment's event would be here."""
+UPDATED: Final = "order_updated"
+"""The one whose properties may say another state, which counts where it is one of these or `delivered`."""
 FIELDS: Final = "fields/"
 COLUMN_TRAITS: Final = {
     "email": "email",
@@ -134,8 +145,24 @@ class _Reader:
             self._problem("/event", "has no letter a to z and no digit that an event type could be made of")
         elif type_of in (BUILTIN.keys() - SENT_BY_OTHERS) | OWN_TYPES:
             self._problem("/event", f"«{type_of}» is an event that Onward itself sends")
-        event = self._event(type_of or "unknown", self._properties(self._object("properties")))
+        params = self._properties(self._object("properties"))
+        if type_of in ORDER_STATES:
+            event = self._order(type_of, {**params, "segment_event": name})
+        else:
+            event = self._event(type_of or "unknown", params)
         return Message(self._kind, event, places=self._places)
+
+    def _order(self, type_of: str, params: Mapping[str, Json]) -> IncomingEvent:
+        """Segment's events of orders are `order.changed` here, with the order's number as the event's key."""
+        state = ORDER_STATES[type_of]
+        if type_of == UPDATED and (said := order_state(params)) in {*ORDER_STATES.values(), "delivered"}:
+            state = said or state
+        number = params.get("order_id")
+        if isinstance(number, bool) or not isinstance(number, str | int | float | None):
+            self._problem("/properties/order_id", "must be a text or a number")
+        self._places["/key"] = "/properties/order_id"
+        key = None if number in (None, "") else str(number)
+        return self._event(ORDER_CHANGED, {**params, "state": state}, key=key)
 
     def _page(self) -> Message:
         context = self._context().get("page")

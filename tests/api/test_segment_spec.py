@@ -150,7 +150,7 @@ async def test_an_identify_makes_and_changes_a_contact(segment: httpx.AsyncClien
 
 
 async def test_messages_start_processes(segment: httpx.AsyncClient) -> None:
-    await activate(segment, process("order", triggers=[{"type": "event", "event": "order_completed"}]))
+    await activate(segment, process("order", triggers=[{"type": "order", "state": "initialized"}]))
     await activate(segment, process("visit", triggers=[{"type": "page_visited", "url": "shop.example/p*"}]))
     await activate(segment, process("moved", triggers=[{"type": "field_changed", "field": "city"}]))
     await activate(segment, process("known", triggers=[{"type": "event", "event": "segment.identify"}]))

@@ -8,7 +8,9 @@ import pytest
 from intake.segment_spec.identity import MOST_ALIASES, Aliases
 from intake.segment_spec.messages import KINDS
 from intake.segment_spec.reading import Envelope, event_type, read_message, trait_place
+from processes.orders import read_order
 from processes.problems import DocumentInvalid
+from processes.triggers.orders import OrderTrigger
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 ENVELOPE = Envelope(NOW)
@@ -68,7 +70,7 @@ def test_a_track_is_an_event() -> None:
             "userId": 22222,
             "anonymousId": "a1",
             "messageId": "m1",
-            "event": "Order Completed",
+            "event": "Item Purchased",
             "properties": {"order_id": "77", "utm.source": "x", "products": [{"sku": "t", "price": 9.5}]},
             "integrations": {"All": True},
             "version": "1.1",
@@ -77,7 +79,7 @@ def test_a_track_is_an_event() -> None:
         ENVELOPE,
     )
     event = message.event
-    assert (event.id, event.type, event.source) == ("m1", "order_completed", "segment")
+    assert (event.id, event.type, event.source) == ("m1", "item_purchased", "segment")
     assert event.identities.given() == {"external_id": "22222", "token": "a1"}
     assert event.params == {
         "order_id": "77",
@@ -86,6 +88,81 @@ def test_a_track_is_an_event() -> None:
     }
     unnamed = [read_message({"userId": "1", "event": "x"}, "track", ENVELOPE).event.id for _ in range(2)]
     assert unnamed[0] != unnamed[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "properties", "state"),
+    [
+        ("Order Completed", {}, "initialized"),
+        ("order_completed", {"status": "Delivered"}, "initialized"),
+        ("Order Updated", {}, "in_progress"),
+        ("Order Updated", {"status": "Delivered"}, "delivered"),
+        ("Order Updated", {"status": "CANCELED"}, "cancelled"),
+        ("Order Updated", {"state": "California"}, "in_progress"),
+        ("Order Updated", {"status": {"a": 1}}, "in_progress"),
+        ("Order Cancelled", {"status": "initialized"}, "cancelled"),
+        ("Order Canceled", {}, "cancelled"),
+        ("Order Refunded", {}, "refunded"),
+    ],
+)
+def test_an_order_is_a_change_of_its_state(name: str, properties: dict[str, Any], state: str) -> None:
+    body = {"userId": "1", "event": name, "properties": {"order_id": 77, "total": 9.5, **properties}}
+
+    event = read_message(body, "track", ENVELOPE).event
+
+    assert (event.type, event.key) == ("order.changed", "77")
+    expected = {"order_id": 77, "total": 9.5, **properties, "state": state, "segment_event": name}
+    assert event.params == expected
+    trigger = OrderTrigger.model_validate({"type": "order", "state": "any"})
+    assert trigger.matches(event.params)
+
+
+def test_what_segment_says_of_an_order_is_read_as_one() -> None:
+    products = [
+        {
+            "product_id": "507",
+            "sku": "45360-32",
+            "name": "Tea",
+            "price": 19,
+            "quantity": 2,
+            "url": "https://a.b/t",
+        },
+        {"product_id": "505", "name": "Cup", "price": 3, "image_url": "https://a.b/c.png"},
+    ]
+    properties = {
+        "order_id": "50314b8e",
+        "total": 27.5,
+        "revenue": 25,
+        "currency": "USD",
+        "products": products,
+    }
+    body = {"userId": "1", "event": "Order Completed", "properties": properties}
+    event = read_message(body, "track", ENVELOPE).event
+
+    order = read_order(event.params, event.key)
+
+    assert order is not None
+    assert (order.number, order.status, order.currency, order.total) == (
+        "50314b8e",
+        "initialized",
+        "USD",
+        27.5,
+    )
+    assert [(item.name, item.sku, item.quantity, item.total) for item in order.items] == [
+        ("Tea", "45360-32", 2, 38),
+        ("Cup", "505", 1, 3),
+    ]
+    assert [item.image for item in order.items] == [None, "https://a.b/c.png"]
+
+
+def test_an_order_without_a_number_is_kept_and_a_number_that_is_none_is_wrong() -> None:
+    missing: list[dict[str, Any]] = [{}, {"order_id": ""}, {"order_id": None}]
+    for properties in missing:
+        body: dict[str, Any] = {"userId": "1", "event": "Order Completed", "properties": properties}
+        assert read_message(body, "track", ENVELOPE).event.key is None
+    for bad in (True, ["77"], {"a": 1}, "x" * 300, "a\x07b"):
+        body = {"userId": "1", "event": "Order Completed", "properties": {"order_id": bad}}
+        assert wrong(body, "track") == ["/properties/order_id"]
 
 
 def test_a_page_is_a_visit() -> None:
