@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-import jsonschema
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake.effects import Effects, Start, lease, stop_instances
 from intake.entries import Entries
+from intake.event_types import params_problems
 from intake.events import Decision, EventResult, IncomingEvent
 from intake.goals import Goals
 from intake.identification import Identification
@@ -34,7 +34,6 @@ from processes.builtin_events import (
 )
 from processes.clock import add
 from processes.operating import operation_of
-from processes.problems import Problem, pointer
 from processes.recurrence import WhenFinished
 from processes.rules import Rule
 from processes.triggers import ApiTrigger, ReportedTrigger, Trigger
@@ -148,13 +147,7 @@ class _Transaction:
         known = self._view.event_types.get(item.event.type)
         if known is None or known.params_schema is None:
             return True
-        validator = jsonschema.Draft202012Validator(known.params_schema)
-        problems = [
-            Problem(pointer=pointer(["params", *error.absolute_path]), message=error.message)
-            for error in sorted(
-                validator.iter_errors(item.event.params), key=lambda e: list(map(str, e.path))
-            )
-        ]
+        problems = params_problems(known.params_schema, item.event.params)
         if problems:
             item.result.status = "refused"
             item.result.problems = problems
