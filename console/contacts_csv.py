@@ -112,10 +112,10 @@ def export_contacts(
     query = {"list": list_key, "segment": segment, "tag": tag, "excel": "true" if excel else None}
     with Api(api) as client:
         if output is None:
-            client.download("/contacts/export", to_stdout, **query)
+            client.download("/contacts.csv", to_stdout, **query)
             return
         with written(output) as write:
-            client.download("/contacts/export", write, **query)
+            client.download("/contacts.csv", write, **query)
     typer.echo(f"written: {output}", err=True)
 
 

@@ -14,13 +14,14 @@ from intake.export import export_contacts
 from processes.values import Key
 from store.reading import ContactFilter
 
-router = APIRouter(prefix="/v1/contacts", tags=["contacts"])
+router = APIRouter(prefix="/v1", tags=["contacts"])
+"""Not under `/v1/contacts/`: whatever stands there is a contact's own name."""
 
 BYTE_ORDER_MARK = "\ufeff"
 
 
 @router.get(
-    "/export",
+    "/contacts.csv",
     dependencies=[needs("contacts:read")],
     summary="Contacts as CSV",
     response_class=StreamingResponse,

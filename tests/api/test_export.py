@@ -2,10 +2,12 @@
 
 import csv
 import io
+import re
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import update
 
 from intake import export
@@ -77,7 +79,7 @@ async def test_an_export_comes_back_as_it_was(api: httpx.AsyncClient, away: Serv
             .values(email_state="unsubscribed", consent={"sms": False})
         )
     before = await everybody(api)
-    exported = (await api.get("/v1/contacts/export")).text
+    exported = (await api.get("/v1/contacts.csv")).text
     for record in csv.reader(io.StringIO(exported, newline="")):
         assert [cell for cell in record if cell[:1] in FORMULAS and cell] == []
 
@@ -90,7 +92,7 @@ async def test_an_export_comes_back_as_it_was(api: httpx.AsyncClient, away: Serv
     into_nothing = await api.post("/v1/imports/csv", content=exported.encode(), headers=CSV)
     assert (into_nothing.json()["created"], into_nothing.json()["refused"]) == (len(PEOPLE), 0)
     assert await everybody(api) == before
-    again = (await api.get("/v1/contacts/export")).text
+    again = (await api.get("/v1/contacts.csv")).text
     assert sorted(r["consent"] for r in read(again)) == sorted(r["consent"] for r in read(exported))
     assert '{""sms"":false}' in exported
 
@@ -98,7 +100,7 @@ async def test_an_export_comes_back_as_it_was(api: httpx.AsyncClient, away: Serv
 async def test_columns_say_what_the_fields_hold(api: httpx.AsyncClient) -> None:
     for one in PEOPLE:
         await api.post("/v1/contacts", json=one)
-    answer = await api.get("/v1/contacts/export")
+    answer = await api.get("/v1/contacts.csv")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert 'filename="contacts.csv"' in answer.headers["content-disposition"]
     header = answer.text.split("\r\n", 1)[0].split(",")
@@ -109,7 +111,7 @@ async def test_columns_say_what_the_fields_hold(api: httpx.AsyncClient) -> None:
     found = {row["email"]: row for row in read(answer.text)}
     assert found["anna@example.com"]["phone"] == "'+420601234567"
     assert found["tab@example.com"]["fields.mixed:json"] == '"5"'
-    assert (await api.get("/v1/contacts/export?excel=true")).content.startswith(b"\xef\xbb\xbfonward_id,")
+    assert (await api.get("/v1/contacts.csv?excel=true")).content.startswith(b"\xef\xbb\xbfonward_id,")
 
 
 async def test_who_is_exported(api: httpx.AsyncClient) -> None:
@@ -123,15 +125,13 @@ async def test_who_is_exported(api: httpx.AsyncClient) -> None:
     await api.delete("/v1/contacts/0")
 
     async def found(query: str) -> list[str]:
-        return sorted(
-            row["external_id"] for row in read((await api.get(f"/v1/contacts/export?{query}")).text)
-        )
+        return sorted(row["external_id"] for row in read((await api.get(f"/v1/contacts.csv?{query}")).text))
 
     assert await found("") == ["1", "2", "3"]
     assert await found("list=news") == ["1"]
     assert await found("tag=vip") == ["3"]
     assert await found("segment=low") == ["1"]
-    assert (await api.get("/v1/contacts/export?segment=none")).status_code == 404
+    assert (await api.get("/v1/contacts.csv?segment=none")).status_code == 404
 
 
 async def test_many_pages_hold_everybody_once(
@@ -140,6 +140,20 @@ async def test_many_pages_hold_everybody_once(
     monkeypatch.setattr(export, "PAGE", 50)
     text = "external_id,n\n" + "".join(f"{number},{number % 7}\n" for number in range(120))
     assert (await api.post("/v1/imports/csv?tag=x", content=text, headers=CSV)).json()["created"] == 120
-    found = read((await api.get("/v1/contacts/export?tag=x")).text)
+    found = read((await api.get("/v1/contacts.csv?tag=x")).text)
     assert sorted(int(row["external_id"]) for row in found) == list(range(120))
     assert {row["tags"] for row in found} == {"x"}
+
+
+@pytest.mark.parametrize("name", ["export", "contacts.csv", "csv", "export.csv"])
+async def test_no_name_of_a_contact_is_hidden_by_a_page_of_ours(api: httpx.AsyncClient, name: str) -> None:
+    contact_id = await contact(api, name)
+
+    found = await api.get(f"/v1/contacts/{name}")
+
+    assert (found.status_code, found.json()["id"]) == (200, contact_id)
+    assert name in (await api.get("/v1/contacts.csv")).text
+
+
+def test_nothing_stands_beside_a_name_that_anyone_may_choose(app: FastAPI) -> None:
+    assert [path for path in app.openapi()["paths"] if re.match(r"/v1/contacts/[^{]", path)] == []
