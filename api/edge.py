@@ -9,6 +9,9 @@ from api.decompression import ENCODINGS, Message, Receive, inflated
 from api.errors import BadRequest, TooLarge, WrongContentType
 from api.metrics import Metrics
 
+LONGEST_LENGTH = 18
+"""Digits of an announced length that are read."""
+
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -66,7 +69,7 @@ class Edge:
         most = self._most_streamed if self._streamed.fullmatch(scope["path"]) else self._most
         too_large = TooLarge(f"at most {most} bytes", facts={"limit": most})
         length = _header(scope, b"content-length") or b"0"
-        if not length.isdigit() or int(length) > most:
+        if not length.isdigit() or len(length) > LONGEST_LENGTH or int(length) > most:
             await too_large.response()(scope, receive, send)
             return
         encoding = (_header(scope, b"content-encoding") or b"identity").strip().lower()

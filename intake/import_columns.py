@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, get_args
 
 from intake.csv_cells import Kind, read_lists, read_tags, read_value, restored
-from intake.events import Identities, read_contact
+from intake.events import Identities, check_json, read_contact
 from processes.problems import DocumentInvalid, Problem, pointer
 from processes.rule_values import ListStatus
 from processes.values import Json
@@ -21,6 +21,7 @@ OWN: Final = ("external_id", "email", "phone", "token", "language", "time_zone")
 """Columns that are read as in the API's contact."""
 TARGETS: Final = (*OWN, "tags", "lists", "email_state", "consent")
 LEFT_OUT: Final = frozenset({"onward_id", "created_at"})
+MOST_COLUMNS: Final = 1000
 """Columns of an export that only inform."""
 FIELD_PREFIX: Final = "fields."
 
@@ -75,6 +76,9 @@ def read_columns(header: Sequence[str], mapping: Mapping[str, str | None]) -> li
 
     Raises DocumentInvalid with every problem, under `/columns`.
     """
+    if len(header) > MOST_COLUMNS:
+        message = f"the file has {len(header):,} columns; at most {MOST_COLUMNS:,} are read"
+        raise DocumentInvalid([Problem(pointer="/columns", message=message)])
     columns: list[Column | None] = []
     taken: dict[tuple[str, str], str] = {}
     wanted = {name.strip(): target for name, target in mapping.items()}
@@ -162,6 +166,7 @@ def read_row(line: int, cells: Sequence[str], columns: Sequence[Column | None]) 
         target = "/".join(parts[:2] if parts[0] == "fields" else parts[:1])
         row.refuse(target, message)
 
+    check_json(row.consent, "/contact/consent", problem)
     row.identities, row.extra = read_contact({**document, "fields": fields}, problem)
     if not row.problems and not row.identities.given():
         row.refuse("", "says nobody: a contact needs one of external_id, email, phone and token")

@@ -1,6 +1,7 @@
 """Reading an order out of an event's params (S10): the names that shops use, brought to one shape. Pure."""
 
 from collections.abc import Mapping
+from math import isfinite
 
 from pydantic import BaseModel
 
@@ -48,7 +49,7 @@ def read_order(params: Mapping[str, Json], key: str | None) -> Order | None:
         number=number,
         status=_text(_first(params, "status", "state")),
         currency=_text(_first(params, "currency", "currencyCode")),
-        total=total if total is not None else (round(sum(totals), 2) if totals else None),
+        total=total if total is not None else (_number(round(sum(totals), 2)) if totals else None),
         items=items,
     )
 
@@ -82,7 +83,7 @@ def _item(line: Json) -> OrderItem | None:
     total = _number(_first(line, "total", "amount"))
     quantity = 1 if quantity is None else quantity
     if total is None and price is not None:
-        total = round(price * quantity, 2)
+        total = _number(round(price * quantity, 2))
     return OrderItem(
         name=name or sku or "",
         quantity=quantity,
@@ -107,11 +108,10 @@ def _text(value: Json) -> str | None:
 def _number(value: Json) -> float | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, (int, float)):
-        return float(value)
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return None
-    return None
+    if not isinstance(value, (int, float, str)):
+        return None
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):
+        return None
+    return number if isfinite(number) else None

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from processes.definition import ProcessDefinition
@@ -104,8 +104,11 @@ def _value(value: Any, column: ColumnElement[Any]) -> Any:
         if moment is None or moment.tzinfo is None:
             raise BadCursor
         return moment
-    wanted: type = column.type.python_type
-    if not isinstance(value, wanted) or (isinstance(value, str) and "\x00" in value):
+    if isinstance(column.type, Integer):
+        good = isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31
+    else:
+        good = isinstance(value, str) and "\x00" not in value
+    if not good:
         raise BadCursor
     return value
 

@@ -14,6 +14,18 @@ JSON_DOCUMENT = JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_nu
 """A JSON column: JSONB on PostgreSQL, text on SQLite. Python's None is SQL's NULL."""
 
 
+FIRST = datetime(1, 1, 1, tzinfo=UTC)
+LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+def in_utc(value: datetime) -> datetime:
+    """The aware moment in UTC. One that the calendar does not hold there is its first, or its last."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        return FIRST if value.year == 1 else LAST
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant. Naive values are refused, results are aware in UTC. SQLite keeps text that sorts by time."""
 
@@ -38,7 +50,7 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"a time without a zone cannot be stored: {value!r}")
-        value = value.astimezone(UTC)
+        value = in_utc(value)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
