@@ -1,8 +1,8 @@
 """The command line: `onward …`. It talks to the HTTP API as any other client would, and holds no business rule.
 
-`onward dev`, `demo`, `worker`, `api`, `migrate` and `doctor` work here; all else is a request. Tables are for people,
-`--json` gives the API's own JSON. Exit codes: 0 done, 1 refused or failed, 2 not understood. What is heavy is
-imported inside the commands, so that `onward --help` is quick. The commands are in `console/`.
+`onward dev`, `demo`, `worker`, `api`, `migrate`, `doctor` and `key first` work here; all else is a request. Tables are
+for people, `--json` gives the API's own JSON. Exit codes: 0 done, 1 refused or failed, 2 not understood. What is heavy
+is imported inside the commands, so that `onward --help` is quick. The commands are in `console/`.
 """
 
 import sys
@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from console import contacts_csv, doctor, hygiene, instances, parts, where, why
+from console import contacts_csv, doctor, hygiene, instances, keys, parts, where, why
 from console.by_hand import operation_app, start, stop
 from console.failures import Failure
 from console.output import report
@@ -30,6 +30,8 @@ app.command()(parts.api)
 app.command()(parts.migrate)
 app.command()(doctor.doctor)
 app.add_typer(process_app, name="process")
+app.add_typer(keys.key_app, name="key")
+app.command()(keys.audit)
 app.add_typer(instances.event_app, name="event")
 app.add_typer(hygiene.bounces_app, name="bounces")
 app.add_typer(hygiene.suppressions_app, name="suppressions")

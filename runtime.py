@@ -33,6 +33,7 @@ from intake.admission import Admission
 from intake.bounces import Bounces
 from intake.changes import Changes
 from intake.dispatch import Dispatcher
+from intake.keys import Keys
 from intake.operating import Operating
 from intake.operations import Operations
 from intake.scans import Scans
@@ -106,6 +107,7 @@ class Services:
     operations: Operations
     bounces: Bounces
     links: LinkSigner
+    keys: Keys
     smtp: SmtpPool
     mailer: MailChannel
     sms: Channel[Sms] | None
@@ -148,6 +150,7 @@ class Services:
 
     async def close(self) -> None:
         """Let what is under way finish, then close every connection."""
+        await self.keys.close()
         await self.intake.close()
         await self.tracking.close()
         await self.dispatcher.close()
@@ -209,6 +212,7 @@ async def connect_services(
         ),
         bounces=Bounces(database, admission, changes, dispatcher),
         links=LinkSigner(settings.signing_key.get_secret_value(), _plain(*settings.signing_keys_previous)),
+        keys=Keys(database, rate=settings.api_key_rate),
         smtp=smtp,
         mailer=_mailer(settings, smtp),
         sms=_sms(settings),

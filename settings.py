@@ -4,6 +4,8 @@ Every entry point builds one `Settings` and hands its parts along; nothing else 
 """
 
 import json
+from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -37,6 +39,18 @@ def _from_json(value: object) -> object:
 
 Caps = Annotated[tuple[Cap, ...], NoDecode, BeforeValidator(_from_json)]
 """Frequency caps, as a JSON list in one variable."""
+
+
+@lru_cache(maxsize=1024)
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name is this machine's own, seen from this machine only."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 class Settings(BaseSettings):
@@ -142,6 +156,10 @@ class Settings(BaseSettings):
     # The API
     api_host: str = "127.0.0.1"
     api_port: int = 8080
+    api_keys: str = Field(default="required", pattern="^(required|loopback)$")
+    """`required`: the API is called with a key. `loopback`: this machine needs none, and nobody else is served."""
+    api_key_rate: int = Field(default=60_000, ge=1)
+    """Requests a minute, of each API process, for a key without a rate of its own. A batch counts its events."""
     public_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8080")
     """Where contacts reach the API: the links in messages start with it."""
     signing_key: SecretStr = SecretStr("development-only")
@@ -152,7 +170,7 @@ class Settings(BaseSettings):
     import_max_bytes: int = 2 * 1024**3
     """The largest CSV that one request of an import may bring. It is read piece by piece, never as a whole."""
     segment_write_keys: Secrets = ()
-    """Write keys for clients of Segment, separated by commas. None: Segment's addresses are not there."""
+    """Write keys for clients of Segment, separated by commas, beside the keys of the API that may send events."""
 
     # Webhooks
     webhook_allow_private: bool = False
@@ -203,6 +221,15 @@ class Settings(BaseSettings):
     # Logs
     log_format: str = Field(default="console", pattern="^(console|json)$")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @model_validator(mode="after")
+    def _without_keys_on_this_machine_only(self) -> Self:
+        if self.api_keys == "loopback" and not is_loopback(self.api_host):
+            raise ValueError(
+                f"ONWARD_API_KEYS=loopback is for this machine only, and ONWARD_API_HOST={self.api_host} is not: "
+                "listen on 127.0.0.1, or set ONWARD_API_KEYS=required"
+            )
+        return self
 
     @model_validator(mode="after")
     def _client_certificate_is_whole(self) -> Self:

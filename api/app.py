@@ -5,9 +5,10 @@ import re
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from api import documentation, errors
+from api import access, documentation, errors
 from api.deps import Parts
 from api.edge import Edge
+from api.local_only import LocalOnly
 from api.routes import (
     bounces,
     contacts,
@@ -18,6 +19,7 @@ from api.routes import (
     health,
     imports,
     instances,
+    keys,
     lists,
     operations,
     preferences,
@@ -60,6 +62,8 @@ ROUTERS = (
     where.router,
     why.router,
     retention.router,
+    keys.router,
+    keys.audit_router,
     suppressions.router,
     bounces.router,
     health.router,
@@ -83,10 +87,13 @@ STREAMED = re.compile(r"/v1/imports/(?:csv|[^/]+/rows)")
 
 
 def create_app(services: Services) -> FastAPI:
-    """The app over these parts. Who made them closes them."""
+    """The app over these parts. Who made them closes them. Raises TypeError where a route says not who may call it."""
+    access.check(ROUTERS)
     parts = Parts.of(services)
     app = FastAPI(title="Onward", version="1", redirect_slashes=False, strict_content_type=False)
     app.state.parts = parts
+    if services.settings.api_keys == "loopback":
+        app.add_middleware(LocalOnly)
     app.add_middleware(
         Edge,
         max_body_bytes=services.settings.max_body_bytes,
@@ -97,5 +104,5 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    documentation.install(app, DESCRIPTION, MODELS)
+    documentation.install(app, DESCRIPTION, MODELS, ROUTERS)
     return app

@@ -11,6 +11,7 @@ import yaml
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from api.access import Needs, demand_of
 from api.errors import BadRequest, Invalid, TooLarge, WrongContentType
 from processes.problems import Problem, pointer
 
@@ -25,15 +26,20 @@ _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
 class JsonRoute(APIRoute):
-    """A route whose JSON body is read here: strict JSON, errors with their position."""
+    """A route whose JSON body is read here: strict JSON, errors with their position. Whoever may not call it is told so
+    before anything of the body is read.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, with the body read before it."""
         handler = super().get_route_handler()
         if self.body_field is None:
             return handler
+        demand = demand_of(self)
 
         async def read_first(request: Request) -> Response:
+            if isinstance(demand, Needs):
+                await demand(request)
             body = await request.body()
             if body:
                 request._json = check_storable(read_json(request, body))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
+from api.access import ActorDep
 from api.lifecycle import process_lifecycle
 from api.metrics import Metrics
 from intake.changes import Origin
@@ -68,8 +69,8 @@ async def _services(request: Request) -> Services:
     return parts.services
 
 
-async def _origin() -> Origin:
-    return Origin(source=SOURCE, id=f"{SOURCE}/{new_event_id()}")
+async def _origin(actor: ActorDep) -> Origin:
+    return Origin(source=SOURCE, id=f"{SOURCE}/{new_event_id()}", actor=actor)
 
 
 PartsDep = Annotated[Parts, Depends(_parts)]

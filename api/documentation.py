@@ -3,21 +3,26 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from api.access import Needs, demand_of
 from api.errors import MEDIA_TYPE, ProblemDocument
 
 _REF = {"$ref": "#/components/schemas/ProblemDocument"}
+SCHEME = "key"
 _TITLES = {
     400: "The request cannot be read",
-    401: "The secret or the signature is missing or wrong",
+    401: "The key, the secret or the signature is missing or wrong",
+    403: "The key may not do this",
     404: "What the address names is not there",
     409: "The present state does not allow this",
     413: "The body is too large",
     415: "The content type is not supported",
     422: "What was sent is not valid; `errors` names each place",
+    429: "The key asks more often than it may; `Retry-After` says when it may again",
     503: "The database or another part is not there; nothing was stored, send it again",
 }
 
@@ -27,8 +32,12 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _problem(status) for status in statuses}
 
 
-def install(app: FastAPI, description: str, models: Sequence[type[BaseModel]]) -> None:
-    """Complete the document that FastAPI makes. `models` are those of bodies that routes read by hand."""
+def install(
+    app: FastAPI, description: str, models: Sequence[type[BaseModel]], routers: Sequence[APIRouter]
+) -> None:
+    """Complete the document that FastAPI makes. `models` are those of bodies that routes read by hand; `routers`
+    say who may call what.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -40,6 +49,7 @@ def install(app: FastAPI, description: str, models: Sequence[type[BaseModel]]) -
                 tags=app.openapi_tags,
             )
             _complete(document, models)
+            _say_who_may(document, routers)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -65,6 +75,24 @@ def _complete(document: dict[str, Any], models: Sequence[type[BaseModel]]) -> No
                 "description": "Any other problem",
                 "content": {MEDIA_TYPE: {"schema": _REF}},
             }
+
+
+def _say_who_may(document: dict[str, Any], routers: Sequence[APIRouter]) -> None:
+    """Each operation's scope, as OpenAPI 3.1 has it: a security requirement with the scope as its role."""
+    document["components"]["securitySchemes"] = {
+        SCHEME: {"type": "http", "scheme": "bearer", "description": "A key: `onw_<id>_<secret>`."}
+    }
+    for route in (route for router in routers for route in router.routes if isinstance(route, APIRoute)):
+        demand = demand_of(route)
+        operations = document["paths"].get(route.path_format, {})
+        if not isinstance(demand, Needs):
+            continue
+        for method in route.methods or ():
+            operation = operations.get(method.lower())
+            if operation is not None:
+                operation["security"] = [{SCHEME: [demand.scope]}]
+                for status in (401, 403, 429):
+                    operation["responses"].setdefault(str(status), _problem(status))
 
 
 def _problem(status: int) -> dict[str, Any]:

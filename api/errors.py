@@ -3,11 +3,13 @@
     ApiError
     ├── BadRequest         400  the body cannot be read
     ├── Unauthorized       401  the sender is not known
+    ├── Forbidden          403  the sender may not do this
     ├── NotFound           404
     ├── Conflict           409  the state of the thing does not allow it
     ├── TooLarge           413
     ├── WrongContentType   415
     ├── Invalid            422  the body or a query parameter is wrong; `errors` says where
+    ├── TooMany            429  the sender asks more often than it may
     └── Unavailable        503  try again later; nothing was stored
 
 What is thrown below the API (`intake.refusals`, `DocumentInvalid`, `DatabaseUnavailable`, …) is brought into this
@@ -121,6 +123,12 @@ class Unauthorized(ApiError):
     status, name, title = 401, "unauthorized", "Who sends this is not known"
 
 
+class Forbidden(ApiError):
+    """The sender may not do this."""
+
+    status, name, title = 403, "forbidden", "This is not allowed"
+
+
 class NotFound(ApiError):
     """There is no such thing."""
 
@@ -162,6 +170,12 @@ class Invalid(ApiError):
         first = f"{errors[0].pointer or 'the body'}: {errors[0].message}" if errors else ""
         count = f"{len(errors)} problem{'s' * (len(errors) != 1)}"
         super().__init__(f"{count}: {first}", errors=errors, **more)
+
+
+class TooMany(ApiError):
+    """The sender asks more often than it may."""
+
+    status, name, title = 429, "too-many-requests", "Too many requests"
 
 
 class Unavailable(ApiError):

@@ -42,6 +42,7 @@ async def run_api(settings: Settings) -> None:
                 log_level=settings.log_level.lower(),
                 lifespan="off",
                 server_header=False,
+                proxy_headers=False,  # the peer is who is connected, whatever a header says
                 timeout_graceful_shutdown=GRACEFUL_SECONDS,
             )
         )

@@ -213,9 +213,11 @@ async def bench(folder: Path, *, postgres: bool, counted: bool = False) -> Async
             "ONWARD_TEMPORAL_ADDRESS": server.address,
             "ONWARD_SMTP_PORT": str(free_port()),
             "ONWARD_LOG_LEVEL": "ERROR",
+            "ONWARD_API_KEYS": "loopback",
         }
         settings = Settings(
             log_level="ERROR",
+            api_keys="loopback",
             database_url=url,
             temporal_address=server.address,
             smtp_port=int(environment["ONWARD_SMTP_PORT"]),

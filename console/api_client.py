@@ -1,5 +1,6 @@
 """The HTTP API as the commands call it. Every answer is JSON; every refusal is a `Failure`."""
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
     import httpx
 
 DEFAULT_API = "http://127.0.0.1:8080"
-
+KEY_VARIABLE = "ONWARD_API_KEY"
+"""The environment variable with the key: on the command line others of the machine would see it."""
 
 TIMEOUT = 30.0
 
@@ -25,7 +27,7 @@ class Api:
         self._url = url.rstrip("/")
         self._errors = (httpx.HTTPError, httpx.InvalidURL)
         try:
-            self._client = httpx.Client(base_url=f"{self._url}/v1", timeout=TIMEOUT)
+            self._client = httpx.Client(base_url=f"{self._url}/v1", timeout=TIMEOUT, headers=_key())
         except self._errors as error:
             raise Failure(f"{url} is not an address.", str(error)) from error
 
@@ -101,6 +103,11 @@ class Api:
         if response.is_success:
             return reply
         raise Refused(object_of(reply), response.status_code)
+
+
+def _key() -> dict[str, str]:
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def one_part(text: str) -> str:

@@ -152,6 +152,7 @@ class _Story:
             *("process", "apply", "--activate", "--api", self._stack.api_url),
             *(EXAMPLES / name for name in FILES),
             cwd=EXAMPLES.parent,
+            env={name: value for name, value in os.environ.items() if name != "ONWARD_API_KEY"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

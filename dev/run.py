@@ -55,6 +55,7 @@ def banner(console: Console, stack: Stack) -> None:
     console.print("\n[bold green]Onward is ready.[/bold green]")
     for name, place in places:
         console.print(f"  {name:<16} {escape(place)}", soft_wrap=True, highlight=False)
+    console.print("  The API needs no key: it serves this machine only.", soft_wrap=True, highlight=False)
 
 
 def stop_on_signals(stack: Stack) -> asyncio.Event:

@@ -270,6 +270,7 @@ class Stack:
             "ONWARD_SMTP_TLS": "none",
             "ONWARD_API_HOST": HOST,
             "ONWARD_API_PORT": str(self.ports.api),
+            "ONWARD_API_KEYS": "loopback",
             "ONWARD_PUBLIC_URL": self.api_url,
             "ONWARD_WORKER_GRACEFUL_SHUTDOWN": str(WORKER_GRACE),
             "PYTHONUNBUFFERED": "1",

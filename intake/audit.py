@@ -4,6 +4,7 @@
 name are masked here, whoever hands them in.
 """
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,8 @@ from store import rows
 LOCAL = "local"
 """Who acts where no key is needed: on loopback, or at the database itself."""
 MASK = "***"
+LONGEST = 2000
+"""Characters of one text that are kept; of a longer one, how long it was and its SHA-256 as well as its beginning."""
 _SECRET = ("secret", "token", "password", "authorization", "api_key", "apikey", "hash", "credential")
 _ALL_SECRET = frozenset({"headers"})
 
@@ -54,6 +57,9 @@ def _masked(value: Any) -> Any:
         return {name: _masked_under(str(name), inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_masked(inner) for inner in value]
+    if isinstance(value, str) and len(value) > LONGEST:
+        digest = hashlib.sha256(value.encode()).hexdigest()
+        return f"{value[:200]}… ({len(value)} characters, SHA-256 {digest})"
     return value
 
 

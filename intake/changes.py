@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import RowMapping, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intake import audit
 from intake.admission import Admission
 from intake.effects import Effects, stop_instances
 from intake.events import Decision, IncomingEvent
@@ -37,12 +38,32 @@ SUBSCRIBED, UNSUBSCRIBED = "subscribed", "unsubscribed"
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Who makes a change: `source` in words, `id` unique for this change (a repeat of it changes nothing twice), and
-    `depth`, how many processes led to it one after another.
+    `depth`, how many processes led to it one after another. `actor`, where somebody makes it by hand, as the audit log
+    names them: it keeps the change then.
     """
 
     source: str
     id: str
     depth: int = 0
+    actor: str | None = None
+
+
+async def _record(
+    connection: AsyncConnection,
+    action: str,
+    contact_id: str,
+    now: datetime,
+    origin: Origin,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Keep what somebody did by hand in the audit log. It cannot be changed, and a contact can ask to be forgotten: of
+    what says who they are it has the names, not the values.
+    """
+    if origin.actor is not None:
+        subject = f"contact/{contact_id}"
+        await audit.record(connection, origin.actor, action, subject, now, before=before, after=after)
 
 
 class Changes:
@@ -58,6 +79,7 @@ class Changes:
         """Add a tag; says whether the contact did not have it."""
         if not await contacts.add_tag(connection, contact_id, tag, now, origin.source):
             return False, Effects()
+        await _record(connection, "contact.add_tag", contact_id, now, origin, after={"tag": tag})
         return True, await self._tell(connection, TAG_ADDED, contact_id, {"tag": tag}, now, origin)
 
     async def remove_tag(
@@ -66,12 +88,15 @@ class Changes:
         """Remove a tag; says whether the contact had it."""
         if not await contacts.remove_tag(connection, contact_id, tag):
             return False, Effects()
+        await _record(connection, "contact.remove_tag", contact_id, now, origin, before={"tag": tag})
         return True, await self._tell(connection, TAG_REMOVED, contact_id, {"tag": tag}, now, origin)
 
     async def created(
         self, connection: AsyncConnection, row: Mapping[str, Any], now: datetime, origin: Origin
     ) -> Effects:
         """Tell of what a contact was made with (its row, written already): every value is one where there was none."""
+        made = {"changed": sorted(name for name, value in values_of(row).items() if value is not None)}
+        await _record(connection, "contact.make", row["id"], now, origin, after=made)
         return await self._tell_differences(connection, row["id"], {}, values_of(row), now, origin)
 
     async def edit(
@@ -99,6 +124,13 @@ class Changes:
         await contacts.set_fields(connection, contact_id, fields=own, columns=after, now=now)
         old = dict(before._mapping)
         new = values_of({**old, **after, "fields": own})
+        was = values_of(old)
+        changed = sorted(
+            {name for name in {*was, *new} if was.get(name) != new.get(name)}
+            | {name for name, value in after.items() if old[name] != value}
+        )
+        if changed:
+            await _record(connection, "contact.change", contact_id, now, origin, after={"changed": changed})
         return own, await self._tell_differences(connection, contact_id, values_of(old), new, now, origin)
 
     async def add_note(
@@ -106,6 +138,7 @@ class Changes:
     ) -> Effects:
         """Add a note."""
         await contacts.add_note(connection, contact_id, text, now, origin.source)
+        await _record(connection, "contact.add_note", contact_id, now, origin)
         return await self._tell(connection, NOTE_ADDED, contact_id, {"text": text}, now, origin)
 
     async def add_to_segment(
@@ -115,6 +148,7 @@ class Changes:
         if not await definitions.add_member(connection, segment, contact_id, now, origin.source):
             return False, Effects()
         params: dict[str, Json] = {"segment": segment}
+        await _record(connection, "contact.add_to_segment", contact_id, now, origin, after=params)
         return True, await self._tell(connection, SEGMENT_ENTERED, contact_id, params, now, origin)
 
     async def remove_from_segment(
@@ -124,6 +158,7 @@ class Changes:
         if not await definitions.remove_member(connection, segment, contact_id):
             return False, Effects()
         params: dict[str, Json] = {"segment": segment}
+        await _record(connection, "contact.remove_from_segment", contact_id, now, origin, before=params)
         return True, await self._tell(connection, SEGMENT_LEFT, contact_id, params, now, origin)
 
     async def set_subscription(
@@ -146,6 +181,8 @@ class Changes:
         await contacts.set_subscription(
             connection, contact_id, list_key, before=before, after=status, now=now, source=origin.source
         )
+        was, now_is = {list_key: before}, {list_key: status}
+        await _record(connection, "contact.set_status", contact_id, now, origin, before=was, after=now_is)
         if status == SUBSCRIBED:
             return before, await self._tell(
                 connection, LIST_SUBSCRIBED, contact_id, {"list": list_key}, now, origin

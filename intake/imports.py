@@ -13,6 +13,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intake import audit
+from intake.audit import LOCAL
 from intake.changes import Changes
 from intake.csv_records import BadCsv, Records
 from intake.dispatch import Dispatcher
@@ -52,7 +54,7 @@ class Imports:
         self._dispatcher = dispatcher
         self._clock = clock
 
-    async def create(self, options: ImportOptions) -> str:
+    async def create(self, options: ImportOptions, actor: str = LOCAL) -> str:
         """A new import; returns its id. Raises DocumentInvalid."""
         import_id = "i" + secrets.token_hex(8)
         if options.header is not None:
@@ -65,7 +67,11 @@ class Imports:
                 raise DocumentInvalid(
                     [Problem(pointer="/list", message=f"there is no list «{options.list_key}»")]
                 )
-            await imports.create(connection, import_id, _document(options), self._clock())
+            now = self._clock()
+            await imports.create(connection, import_id, _document(options), now)
+            await audit.record(
+                connection, actor, "import.begin", f"import/{import_id}", now, after=_document(options)
+            )
         return import_id
 
     async def take(
@@ -92,15 +98,15 @@ class Imports:
         await self._feed(import_id, records, reading, b"", total, last=True)
         return total
 
-    async def finish(self, import_id: str) -> None:
+    async def finish(self, import_id: str, actor: str = LOCAL) -> None:
         """Close an import: all rows are in. Again: nothing. Raises Missing, and Clash where it was stopped."""
-        await self._end(import_id, imports.DONE)
+        await self._end(import_id, imports.DONE, actor)
 
-    async def stop(self, import_id: str) -> None:
+    async def stop(self, import_id: str, actor: str = LOCAL) -> None:
         """Close an import that is to take no more rows. What it has taken stays. Raises Missing and Clash."""
-        await self._end(import_id, imports.STOPPED)
+        await self._end(import_id, imports.STOPPED, actor)
 
-    async def _end(self, import_id: str, state: str) -> None:
+    async def _end(self, import_id: str, state: str, actor: str) -> None:
         async with self._database.write() as connection:
             found = await imports.find(connection, import_id, lock=True)
             if found is None:
@@ -108,7 +114,17 @@ class Imports:
             if found.state not in {imports.OPEN, state}:
                 raise Clash(f"the import is {found.state}")
             if found.state == imports.OPEN:
-                await imports.end(connection, import_id, state, self._clock())
+                now = self._clock()
+                await imports.end(connection, import_id, state, now)
+                counts = {name: getattr(found, name) for name in ("created", "updated", "refused")}
+                await audit.record(
+                    connection,
+                    actor,
+                    "import.end",
+                    f"import/{import_id}",
+                    now,
+                    after={"state": state, **counts},
+                )
 
     async def _options(self, import_id: str) -> ImportOptions:
         async with self._database.read() as connection:

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intake import audit
 from intake.audit import LOCAL
 from intake.dispatch import Dispatcher
 from intake.effects import Effects, enqueue
@@ -102,7 +103,7 @@ class ProcessLifecycle:
                 document = (await definitions.version(connection, key, row.version)).definition  # type: ignore[union-attr]
         return await self.validate(document)
 
-    async def put(self, key: str, document: Any) -> ProcessState:
+    async def put(self, key: str, document: Any, actor: str = LOCAL) -> ProcessState:
         """Make or replace the draft. What it refers to may be missing until it is published.
 
         Raises DocumentInvalid for its shape and graph, WrongStatus where the process is active or archived.
@@ -122,12 +123,14 @@ class ProcessLifecycle:
             if row.version is None:
                 values |= {"name": definition.name, "list_key": definition.list_key}
             await definitions.set_process(connection, key, now, **values)
+            was = await _newest(connection, row)
+            await _record(connection, actor, "edit", key, now, was, values["draft"])
             found = await self._problems(connection, definition)
             return ProcessState(key, definition.name, row.status, row.version, found, created=created)
 
         return await retried(self._database, work)
 
-    async def publish(self, key: str) -> ProcessState:
+    async def publish(self, key: str, actor: str = LOCAL) -> ProcessState:
         """Make the draft the next version. The status stays. Raises Missing, WrongStatus, DocumentInvalid."""
 
         async def work(connection: AsyncConnection) -> ProcessState:
@@ -138,7 +141,7 @@ class ProcessLifecycle:
                     status=row.status,
                     allowed=[action for action in ALLOWED[row.status] if action != "publish"],
                 )
-            return await self._publish(connection, row, datetime.now(UTC))
+            return await self._publish(connection, row, datetime.now(UTC), actor)
 
         return await retried(self._database, work)
 
@@ -152,9 +155,10 @@ class ProcessLifecycle:
             row = await self._locked(connection, key, "activate")
             name, version = row.name, row.version
             if row.draft is not None:
-                published = await self._publish(connection, row, now)
+                published = await self._publish(connection, row, now, actor)
                 name, version = published.name, published.version
             await definitions.set_process(connection, key, now, status=ACTIVE)
+            await _record_status(connection, actor, "activate", row, now, ACTIVE)
             number = await definitions.held_by_pause(connection, key)
             state = ProcessState(key, name, ACTIVE, version, [], released=number)
             if number > RELEASED_AT_ONCE:
@@ -169,12 +173,14 @@ class ProcessLifecycle:
             await self._operations.launch(operation)
         return state
 
-    async def pause(self, key: str) -> ProcessState:
+    async def pause(self, key: str, actor: str = LOCAL) -> ProcessState:
         """Admit nobody; instances hold at their next step, timers go on."""
 
         async def work(connection: AsyncConnection) -> ProcessState:
             row = await self._locked(connection, key, "pause")
-            await definitions.set_process(connection, key, datetime.now(UTC), status=PAUSED)
+            now = datetime.now(UTC)
+            await definitions.set_process(connection, key, now, status=PAUSED)
+            await _record_status(connection, actor, "pause", row, now, PAUSED)
             return ProcessState(key, row.name, PAUSED, row.version, [])
 
         return await retried(self._database, work)
@@ -198,7 +204,9 @@ class ProcessLifecycle:
                     f"{left} instances of «{key}» are open: wait until they end, or stop them with the archiving",
                     open=left,
                 )
-            await definitions.set_process(connection, key, datetime.now(UTC), status=ARCHIVED)
+            now = datetime.now(UTC)
+            await definitions.set_process(connection, key, now, status=ARCHIVED)
+            await _record_status(connection, actor, "archive", row, now, ARCHIVED)
             return ProcessState(key, row.name, ARCHIVED, row.version, [])
 
         state = await retried(self._database, work)
@@ -215,7 +223,9 @@ class ProcessLifecycle:
             raise _wrong_status(row, action)
         return row
 
-    async def _publish(self, connection: AsyncConnection, row: Any, now: datetime) -> ProcessState:
+    async def _publish(
+        self, connection: AsyncConnection, row: Any, now: datetime, actor: str
+    ) -> ProcessState:
         definition = parse(row.draft)
         _check_list(definition, row)
         found = await self._problems(connection, definition)
@@ -231,6 +241,9 @@ class ProcessLifecycle:
             draft=None,
             name=definition.name,
             list_key=definition.list_key,
+        )
+        await _record(
+            connection, actor, "publish", row.key, now, {"version": row.version}, {"version": number}
         )
         await self._settle_recurrence(connection, definition)
         return ProcessState(row.key, definition.name, row.status, number, [])
@@ -280,6 +293,34 @@ class ProcessLifecycle:
                 check_text=self._check_text,
             ),
         )
+
+
+async def _record(
+    connection: AsyncConnection,
+    actor: str,
+    action: str,
+    key: str,
+    now: datetime,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+) -> None:
+    await audit.record(
+        connection, actor, f"process.{action}", f"process/{key}", now, before=before, after=after
+    )
+
+
+async def _record_status(
+    connection: AsyncConnection, actor: str, action: str, row: Any, now: datetime, status: str
+) -> None:
+    await _record(connection, actor, action, row.key, now, {"status": row.status}, {"status": status})
+
+
+async def _newest(connection: AsyncConnection, row: Any) -> Mapping[str, Any]:
+    """The definition as it is before an edit: the draft, else what is published, else nothing."""
+    if row.draft is not None or row.version is None:
+        return row.draft or {}
+    published = await definitions.version(connection, row.key, row.version)
+    return {} if published is None else published.definition
 
 
 def _check_list(definition: ProcessDefinition, row: Any) -> None:

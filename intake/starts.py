@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intake import audit
 from intake.admission import is_unfinished
+from intake.audit import LOCAL
 from intake.changes import Changes, Origin
 from intake.dispatch import Dispatcher
 from intake.effects import Effects
@@ -61,17 +63,18 @@ class Starts:
         params: Mapping[str, Json],
         force: bool,
         source: str,
+        actor: str = LOCAL,
     ) -> Decision:
         """Start `process` for the contact with this reference; the decision is `started` or `pending`.
 
         Raises Missing where there is no such process or contact, StartRefused with the reason.
         """
-        decision, effects = await self._ask(process, contact, key, params, force, source)
+        decision, effects = await self._ask(process, contact, key, params, force, source, actor)
         blocker = decision.instance
         unfinished = decision.decision == "skipped" and is_unfinished(decision)
         # Someone may have terminated the workflow behind our back.
         if unfinished and blocker is not None and await self._intake.mend_if_closed(blocker):
-            decision, effects = await self._ask(process, contact, key, params, force, source)
+            decision, effects = await self._ask(process, contact, key, params, force, source, actor)
         if decision.decision != "started":
             raise StartRefused(
                 f"process «{process}» did not start: {decision.reason}",
@@ -93,6 +96,7 @@ class Starts:
         params: Mapping[str, Json],
         force: bool,
         source: str,
+        actor: str,
     ) -> tuple[Decision, Effects]:
         origin = Origin(source=source, id=new_event_id())
 
@@ -103,15 +107,14 @@ class Starts:
                 raise Missing("contact", contact)
             if process not in view.processes:
                 raise Missing("published process", process)
-            return await self._changes.request_process(
-                connection,
-                contact_id,
-                process,
-                datetime.now(UTC),
-                origin,
-                key=key,
-                params=params,
-                force=force,
+            now = datetime.now(UTC)
+            decision, effects = await self._changes.request_process(
+                connection, contact_id, process, now, origin, key=key, params=params, force=force
             )
+            if decision.decision == "started":
+                started = {"contact": contact_id, "force": force}
+                subject = f"instance/{decision.instance}"
+                await audit.record(connection, actor, "instance.start", subject, now, after=started)
+            return decision, effects
 
         return await retried(self._database, work)

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.audit import record
+from intake import audit
+from intake.audit import LOCAL, record
 from intake.dispatch import Dispatcher
 from intake.effects import Effects, enqueue, stop_instances
 from intake.refusals import InstanceEnded, Missing, NotHolding
@@ -42,7 +43,7 @@ class Stops:
         self._database = database
         self._dispatcher = dispatcher
 
-    async def stop_instance(self, instance: str, reason: str, *, wait: float) -> Stopped:
+    async def stop_instance(self, instance: str, reason: str, *, wait: float, actor: str = LOCAL) -> Stopped:
         """Stop one. `wait` is in seconds. Raises Missing and InstanceEnded; one that is stopping is stopped again."""
         async with self._database.read() as connection:
             row = (
@@ -54,12 +55,14 @@ class Stops:
             raise InstanceEnded(
                 f"instance «{instance}» has ended already: {row.outcome}", outcome=row.outcome
             )
-        stopped = await self._stop([_i.id == instance], reason)
+        stopped = await self._stop([_i.id == instance], reason, actor)
         return Stopped([instance], await self._in_flight(stopped or [instance], wait))
 
-    async def stop_process(self, contact_id: str, process: str, reason: str, *, wait: float) -> Stopped:
+    async def stop_process(
+        self, contact_id: str, process: str, reason: str, *, wait: float, actor: str = LOCAL
+    ) -> Stopped:
         """Stop every open instance of one process for one contact; others go on."""
-        stopped = await self._stop([_i.contact_id == contact_id, _i.process_key == process], reason)
+        stopped = await self._stop([_i.contact_id == contact_id, _i.process_key == process], reason, actor)
         return Stopped(stopped, await self._in_flight(stopped, wait))
 
     async def stop_contact(self, contact_id: str, reason: str, *, actor: str, wait: float) -> Stopped:
@@ -74,7 +77,7 @@ class Stops:
         await self._dispatcher.send(Effects(outbox=outbox))
         return Stopped(stopped, await self._in_flight(stopped, wait))
 
-    async def release(self, instance: str) -> None:
+    async def release(self, instance: str, actor: str = LOCAL) -> None:
         """Let a held instance try its step again. Raises Missing and NotHolding."""
         now = datetime.now(UTC)
         async with self._database.write() as connection:
@@ -84,11 +87,17 @@ class Stops:
             if row != "holding":
                 raise NotHolding(f"instance «{instance}» does not hold: it is {row}", state=row)
             outbox = await enqueue(connection, SIGNAL_RELEASE, [instance], {}, now)
+            await audit.record(connection, actor, "instance.release", f"instance/{instance}", now)
         await self._dispatcher.send(Effects(outbox=outbox))
 
-    async def _stop(self, where: Sequence[ColumnElement[bool]], reason: str) -> list[str]:
+    async def _stop(self, where: Sequence[ColumnElement[bool]], reason: str, actor: str) -> list[str]:
+        now = datetime.now(UTC)
         async with self._database.write() as connection:
-            stopped, outbox = await stop_instances(connection, where, reason, datetime.now(UTC))
+            stopped, outbox = await stop_instances(connection, where, reason, now)
+            for instance in stopped:
+                await audit.record(
+                    connection, actor, "instance.stop", f"instance/{instance}", now, reason=reason
+                )
         await self._dispatcher.send(Effects(outbox=outbox))
         return stopped
 

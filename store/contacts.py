@@ -265,7 +265,17 @@ async def lock_values(connection: AsyncConnection, contact_id: str) -> Any | Non
     """
     return (
         await connection.execute(
-            select(_c.fields, _c.email, _c.phone, _c.language, _c.time_zone, _c.email_state)
+            select(
+                _c.fields,
+                _c.email,
+                _c.phone,
+                _c.language,
+                _c.time_zone,
+                _c.email_state,
+                _c.external_id,
+                _c.token,
+                _c.email_state_reason,
+            )
             .where(_c.id == contact_id, _c.deleted_at.is_(None))
             .with_for_update(key_share=True)
         )

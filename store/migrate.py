@@ -23,6 +23,7 @@ from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 from processes.builtin_events import BUILTIN, SENT_BY_OTHERS
+from store import append_only
 from store.database import Database
 from store.tables import Catalog, EventType
 
@@ -124,6 +125,7 @@ async def create_schema(url: str) -> None:
     try:
         async with database.write() as connection:
             await connection.run_sync(SQLModel.metadata.create_all)
+            await append_only.keep_audit(connection)
             await connection.execute(insert(Catalog).values(id=1, stamp=1))
             await connection.execute(insert(EventType), builtin)
             await connection.run_sync(_stamp)

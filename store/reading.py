@@ -6,7 +6,7 @@ is written here.
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -289,6 +289,8 @@ class InstanceFilter:
     state: str | None = None
     step: str | None = None
     outcome: str | None = None
+    processes: Collection[str] | None = None
+    """Of these processes only."""
 
 
 INSTANCE = select(rows.instances, _c.external_id, _c.email).join(rows.contacts, _c.id == _i.contact_id)
@@ -309,6 +311,8 @@ async def instances(
     ):
         if value is not None:
             statement = statement.where(column == value)
+    if wanted.processes is not None:
+        statement = statement.where(_i.process_key.in_(wanted.processes))
     return await page(
         connection, statement, [_i.created_at, _i.id], limit=limit, cursor=cursor, newest_first=True
     )

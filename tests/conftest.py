@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import os
 import secrets
 import shutil
 import sys
@@ -29,6 +30,9 @@ from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.temporal import TemporalServer, temporal_server
 
 _numbers = itertools.count(1)
+
+# Tests call the API from this machine, without keys; those of keys say `api_keys="required"`.
+os.environ.setdefault("ONWARD_API_KEYS", "loopback")
 
 # `--hypothesis-profile=deep`: more examples, and other ones each time.
 hypothesis.settings.register_profile("deep", max_examples=300)

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.access import needs
+from api.access import ActorDep, CallerDep, allow, needs
 from api.bodies import JsonRoute
 from api.deps import ContactDep, CursorQuery, LimitQuery, OriginDep, PartsDep, ServicesDep, WaitQuery
 from api.documentation import problems
 from api.models import Body, InstanceRow, Page, StopAnswer
 from api.rows import instance_row
+from intake import audit
 from intake.changes import SUBSCRIBED, UNSUBSCRIBED
 from intake.effects import Effects
 from intake.refusals import Clash, Missing
@@ -185,7 +186,9 @@ async def create_contact(body: ContactWrite, parts: PartsDep, origin: OriginDep)
     return await _detail(parts.services, contact_id)
 
 
-@router.get("", dependencies=[needs("contacts:read")], summary="Contacts", responses=problems(404))
+@router.get(
+    "", dependencies=[needs("contacts:read", list="list")], summary="Contacts", responses=problems(404)
+)
 async def list_contacts(
     services: ServicesDep,
     segment: Annotated[Key | None, Query(description="In this segment now.")] = None,
@@ -238,11 +241,14 @@ async def change_contact(
     summary="Delete a contact",
     responses=problems(404),
 )
-async def delete_contact(contact_id: ContactDep, services: ServicesDep) -> Response:
+async def delete_contact(contact_id: ContactDep, services: ServicesDep, actor: ActorDep) -> Response:
     """Its instances end with the outcome `contact_deleted`; what says who it was is wiped."""
 
     async def work(connection: AsyncConnection) -> Effects:
-        return await services.changes.delete_contact(connection, contact_id, datetime.now(UTC))
+        now = datetime.now(UTC)
+        effects = await services.changes.delete_contact(connection, contact_id, now)
+        await audit.record(connection, actor, "contact.delete", f"contact/{contact_id}", now)
+        return effects
 
     await services.dispatcher.send(await retried(services.database, work))
     return Response(status_code=204)
@@ -345,9 +351,14 @@ async def list_lists(contact_id: ContactDep, services: ServicesDep) -> ContactLi
     responses=problems(404, 415),
 )
 async def move(
-    contact_id: ContactDep, body: ListMove, services: ServicesDep, origin: OriginDep
+    contact_id: ContactDep,
+    body: ListMove,
+    services: ServicesDep,
+    origin: OriginDep,
+    caller: CallerDep,
 ) -> MoveAnswer:
     """One atomic change. A contact that is not subscribed to the first list stays where it is."""
+    allow(caller, lists=(body.from_list, body.to_list))
     if body.from_list == body.to_list:
         raise DocumentInvalid([Problem(pointer="/to", message="is the same list as from")])
 
@@ -375,7 +386,7 @@ async def move(
 
 @router.put(
     "/{ref}/lists/{list}",
-    dependencies=[needs("contacts:write")],
+    dependencies=[needs("contacts:write", list="list")],
     summary="Set a contact's status in a list",
     responses=problems(404, 415),
 )
@@ -407,11 +418,15 @@ async def set_status(
     responses=problems(404),
 )
 async def list_instances(
-    contact_id: ContactDep, services: ServicesDep, limit: LimitQuery = 50, cursor: CursorQuery = None
+    contact_id: ContactDep,
+    services: ServicesDep,
+    caller: CallerDep,
+    limit: LimitQuery = 50,
+    cursor: CursorQuery = None,
 ) -> Page[InstanceRow]:
     """Running and past: where each stands, what comes next and when (O6)."""
     async with services.database.read() as connection:
-        wanted = reading.InstanceFilter(contact_id=contact_id)
+        wanted = reading.InstanceFilter(contact_id=contact_id, processes=caller.processes)
         found = await reading.instances(connection, wanted, limit=limit, cursor=cursor)
         known = await reading.definitions_of(connection, services.catalog, found.items)
     return Page(items=[instance_row(row, known) for row in found.items], next_cursor=found.next_cursor)
@@ -423,7 +438,9 @@ async def list_instances(
     summary="Merge a contact into another",
     responses=problems(404, 409, 415),
 )
-async def merge(contact_id: ContactDep, body: MergeInto, services: ServicesDep) -> MergeAnswer:
+async def merge(
+    contact_id: ContactDep, body: MergeInto, services: ServicesDep, actor: ActorDep
+) -> MergeAnswer:
     """History and instances move to the survivor; nothing is started. The survivor's values count."""
 
     async def work(connection: AsyncConnection) -> tuple[str, int]:
@@ -432,7 +449,10 @@ async def merge(contact_id: ContactDep, body: MergeInto, services: ServicesDep) 
             raise Missing("contact", body.into)
         if survivor == contact_id:
             raise Clash("a contact cannot be merged into itself")
-        return survivor, await services.changes.merge(connection, contact_id, survivor, datetime.now(UTC))
+        now, into = datetime.now(UTC), {"into": survivor}
+        moved = await services.changes.merge(connection, contact_id, survivor, now)
+        await audit.record(connection, actor, "contact.merge", f"contact/{contact_id}", now, after=into)
+        return survivor, moved
 
     survivor, moved = await retried(services.database, work)
     await retried(
@@ -444,7 +464,7 @@ async def merge(contact_id: ContactDep, body: MergeInto, services: ServicesDep) 
 
 @router.post(
     "/{ref}/processes/{key}/stop",
-    dependencies=[needs("processes:start")],
+    dependencies=[needs("processes:start", process="key")],
     summary="Stop a process for a contact",
     response_model=StopAnswer,
     responses={
@@ -457,6 +477,7 @@ async def stop_process(
     key: KeyPath,
     parts: PartsDep,
     response: Response,
+    actor: ActorDep,
     body: StopReason | None = None,
     wait: WaitQuery = 10,
 ) -> StopAnswer:
@@ -465,7 +486,7 @@ async def stop_process(
         if key not in (await parts.services.catalog.view(connection)).processes:
             raise Missing("published process", key)
     reason = (body.reason if body is not None else None) or "stopped by API"
-    done = await parts.stops.stop_process(contact_id, key, reason, wait=wait)
+    done = await parts.stops.stop_process(contact_id, key, reason, wait=wait, actor=actor)
     if done.in_flight:
         response.status_code = 202
     return StopAnswer(stopped=bool(done.instances), instances=done.instances, in_flight=done.in_flight)

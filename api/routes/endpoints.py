@@ -7,11 +7,12 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.access import needs
+from api.access import ActorDep, needs
 from api.bodies import JsonRoute
 from api.deps import SOURCE, ContactDep, ServicesDep
 from api.documentation import problems
 from api.models import Body
+from intake import audit
 from intake.endpoints import EndpointChannel, check_endpoint
 from intake.refusals import Missing
 from intake.service import retried
@@ -78,7 +79,9 @@ async def list_endpoints(
     summary="Reach a contact at an endpoint",
     responses=problems(404, 415),
 )
-async def put_endpoint(contact_id: ContactDep, body: EndpointPut, services: ServicesDep) -> EndpointRow:
+async def put_endpoint(
+    contact_id: ContactDep, body: EndpointPut, services: ServicesDep, actor: ActorDep
+) -> EndpointRow:
     """Put again, it is `ok` again. An endpoint is one contact's: the one before is not reached there any more."""
     check_endpoint(body.channel, body.address, body.details)
 
@@ -87,6 +90,10 @@ async def put_endpoint(contact_id: ContactDep, body: EndpointPut, services: Serv
             raise Missing("contact", contact_id)
         now = datetime.now(UTC)
         await endpoints.put(connection, contact_id, body.channel, body.address, body.details, now)
+        after = {"channel": body.channel}
+        await audit.record(
+            connection, actor, "contact.put_endpoint", f"contact/{contact_id}", now, after=after
+        )
         found = await _rows(connection, contact_id)
         return next(row for row in found if (row.channel, row.address) == (body.channel, body.address))
 
@@ -105,11 +112,18 @@ async def delete_endpoint(
     channel: Annotated[EndpointChannel, Query()],
     address: Annotated[str, Query(max_length=1000)],
     services: ServicesDep,
+    actor: ActorDep,
 ) -> Response:
     """The contact is not reached there any more: call it when a person logs out."""
 
     async def work(connection: AsyncConnection) -> bool:
-        return await endpoints.remove(connection, contact_id, channel, address)
+        removed = await endpoints.remove(connection, contact_id, channel, address)
+        if removed:
+            subject, was = f"contact/{contact_id}", {"channel": channel}
+            await audit.record(
+                connection, actor, "contact.remove_endpoint", subject, datetime.now(UTC), before=was
+            )
+        return removed
 
     if not await retried(services.database, work):
         raise Missing("endpoint", address)
@@ -140,15 +154,26 @@ async def put_consent(
     channel: Annotated[ConsentChannel, Path()],
     body: ConsentPut,
     services: ServicesDep,
+    actor: ActorDep,
 ) -> dict[str, Consent]:
     """Marketing is not sent to who refused it; transactional messages are. E-mail has its lists for this."""
 
     async def work(connection: AsyncConnection) -> dict[str, Consent]:
+        now, before = datetime.now(UTC), await consents_of(connection, contact_id)
         said = await set_consent(
-            connection, contact_id, channel, granted=body.granted, now=datetime.now(UTC), source=SOURCE
+            connection, contact_id, channel, granted=body.granted, now=now, source=SOURCE
         )
         if said is None:
             raise Missing("contact", contact_id)
+        await audit.record(
+            connection,
+            actor,
+            "contact.consent",
+            f"contact/{contact_id}",
+            now,
+            before={name: one["granted"] for name, one in before.items()},
+            after={name: one["granted"] for name, one in said.items()},
+        )
         return {name: Consent.model_validate(one) for name, one in said.items()}
 
     return await retried(services.database, work)

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
-from api.access import needs
+from api.access import ActorDep, needs
 from api.bodies import JsonRoute
 from api.deps import ServicesDep
 from api.documentation import problems
 from api.models import Body, JsonObject, Name
+from intake import audit
 from intake.event_types import schema_problems
 from intake.refusals import Missing
 from processes.builtin_events import BUILTIN, SENT_BY_OTHERS
@@ -99,7 +100,9 @@ async def get_event_type(key: TypeKey, services: ServicesDep) -> EventTypeRow:
     summary="Make or change an event type",
     responses=problems(415),
 )
-async def put_event_type(key: TypeKey, body: EventTypePut, services: ServicesDep) -> EventTypeRow:
+async def put_event_type(
+    key: TypeKey, body: EventTypePut, services: ServicesDep, actor: ActorDep
+) -> EventTypeRow:
     """Its params are checked with the next event."""
     if body.params_schema is not None:
         found = schema_problems(body.params_schema)
@@ -108,8 +111,14 @@ async def put_event_type(key: TypeKey, body: EventTypePut, services: ServicesDep
                 [Problem(pointer=f"/params_schema{p.pointer}", message=p.message) for p in found]
             )
     values = {"key": key, **body.model_dump(), "name": body.name or key}
+    now, known = datetime.now(UTC), select(rows.event_types).where(rows.event_types.c.key == key)
     async with services.database.write() as connection:
-        await definitions.put_event_type(connection, values, datetime.now(UTC))
+        before = (await connection.execute(known)).one_or_none()
+        await definitions.put_event_type(connection, values, now)
+        was = None if before is None else {name: getattr(before, name) for name in values}
+        await audit.record(
+            connection, actor, "event_type.put", f"event_type/{key}", now, before=was, after=values
+        )
     return await get_event_type(key, services)
 
 

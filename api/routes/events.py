@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from api.access import needs
+from api.access import authenticate, needs, pay
 from api.bodies import JsonRoute, read_json
 from api.deps import CursorQuery, LimitQuery, Parts, ServicesDep
 from api.documentation import problems
@@ -211,6 +211,7 @@ async def send_batch(request: Request) -> Response:
     """Many events."""
     parts: Parts = request.app.state.parts
     wanted = _batch(read_json(request, await request.body()))
+    pay(parts.services, await authenticate(request), len(wanted) - 1)
     now, key = datetime.now(UTC), request.headers.get("idempotency-key")
     answers: list[dict[str, Any]] = [{} for _ in wanted]
     good: list[tuple[int, IncomingEvent, Places]] = []

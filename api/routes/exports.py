@@ -22,7 +22,7 @@ BYTE_ORDER_MARK = "\ufeff"
 
 @router.get(
     "/contacts.csv",
-    dependencies=[needs("contacts:read")],
+    dependencies=[needs("contacts:read", list="list")],
     summary="Contacts as CSV",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/csv": {}}}, **problems(404)},

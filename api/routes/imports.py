@@ -10,11 +10,11 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
-from api.access import needs
+from api.access import ActorDep, Caller, CallerDep, needs
 from api.bodies import JsonRoute, content_type
 from api.deps import CursorQuery, LimitQuery, Parts, PartsDep, ServicesDep
 from api.documentation import problems
-from api.errors import BadRequest, Invalid, WrongContentType
+from api.errors import BadRequest, Forbidden, Invalid, WrongContentType
 from api.models import Page
 from intake.csv_records import ENCODINGS, BadCsv
 from intake.csv_writing import csv_line
@@ -102,9 +102,10 @@ _CSV_BODY = {
     summary="Begin an import",
     responses=problems(415),
 )
-async def create_import(body: NewImport, parts: PartsDep) -> ImportRow:
+async def create_import(body: NewImport, parts: PartsDep, caller: CallerDep) -> ImportRow:
     """Then send its rows, in one request or in many, and finish it."""
-    import_id = await parts.imports.create(body)
+    _may_import(caller)
+    import_id = await parts.imports.create(body, caller.actor)
     return await _import(parts, import_id)
 
 
@@ -121,7 +122,7 @@ async def list_imports(
 
 @streamed.post(
     "/csv",
-    dependencies=[needs("contacts:write")],
+    dependencies=[needs("contacts:write", list="list")],
     summary="Import a whole CSV",
     description="Begins an import, takes every row and finishes it, in one request of any size. Where the request "
     "breaks off, the rows that came are in, and the import is open: `GET /v1/imports` shows it.",
@@ -131,6 +132,7 @@ async def list_imports(
 )
 async def import_csv(
     request: Request,
+    caller: CallerDep,
     list_key: Annotated[str | None, Query(alias="list", description="Subscribe them to this list.")] = None,
     tag: Annotated[list[str] | None, Query(description="Add these tags.")] = None,
     mapping: Annotated[
@@ -147,6 +149,7 @@ async def import_csv(
     name: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
     """One request."""
+    _may_import(caller)
     parts: Parts = request.app.state.parts
     encoding = _encoding(request)
     given = {
@@ -160,7 +163,7 @@ async def import_csv(
         "on_conflict": on_conflict,
     }
     try:
-        import_id = await parts.imports.create(ImportOptions.model_validate(given))
+        import_id = await parts.imports.create(ImportOptions.model_validate(given), caller.actor)
     except ValidationError as error:
         raise Invalid(_of_query(problems_of(error, given))) from None
     except DocumentInvalid as invalid:
@@ -168,9 +171,9 @@ async def import_csv(
     try:
         answer = await _take(parts, import_id, request, encoding, 1)
     except DocumentInvalid:
-        await parts.imports.stop(import_id)
+        await parts.imports.stop(import_id, caller.actor)
         raise
-    await parts.imports.finish(import_id)
+    await parts.imports.finish(import_id, caller.actor)
     return answer
 
 
@@ -193,11 +196,13 @@ async def get_import(import_id: ImportId, parts: PartsDep) -> ImportRow:
 async def send_rows(
     request: Request,
     import_id: ImportId,
+    caller: CallerDep,
     first: Annotated[
         int, Query(alias="from", ge=1, le=2**31 - 1, description="The number of the first row that comes.")
     ] = 1,
 ) -> Response:
     """As many as come."""
+    _may_import(caller)
     parts: Parts = request.app.state.parts
     return await _take(parts, import_id, request, _encoding(request), first)
 
@@ -208,9 +213,9 @@ async def send_rows(
     summary="Finish an import",
     responses=problems(404, 409),
 )
-async def finish_import(import_id: ImportId, parts: PartsDep) -> ImportRow:
+async def finish_import(import_id: ImportId, parts: PartsDep, actor: ActorDep) -> ImportRow:
     """It takes no more rows."""
-    await parts.imports.finish(import_id)
+    await parts.imports.finish(import_id, actor)
     return await _import(parts, import_id)
 
 
@@ -220,9 +225,9 @@ async def finish_import(import_id: ImportId, parts: PartsDep) -> ImportRow:
     summary="Stop an import",
     responses=problems(404, 409),
 )
-async def stop_import(import_id: ImportId, parts: PartsDep) -> ImportRow:
+async def stop_import(import_id: ImportId, parts: PartsDep, actor: ActorDep) -> ImportRow:
     """It takes no more rows; what it took stays."""
-    await parts.imports.stop(import_id)
+    await parts.imports.stop(import_id, actor)
     return await _import(parts, import_id)
 
 
@@ -259,6 +264,11 @@ async def report_csv(
     """A line for each problem of a row, and one for a row without."""
     await _import(parts, import_id)
     return StreamingResponse(_report_lines(parts, import_id, status), media_type="text/csv; charset=utf-8")
+
+
+def _may_import(caller: Caller) -> None:
+    if caller.lists is not None:
+        raise Forbidden("a file may name any list: a key that is limited to some lists cannot import")
 
 
 async def _report_lines(parts: Parts, import_id: str, status: str | None) -> AsyncIterator[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api.access import needs
+from api.access import ActorDep, CallerDep, needs
 from api.bodies import JsonRoute
 from api.deps import CursorQuery, LimitQuery, PartsDep, ServicesDep, WaitQuery
 from api.documentation import problems
@@ -21,9 +21,12 @@ from store import contacts, reading
 router = APIRouter(prefix="/v1/instances", tags=["instances"], route_class=JsonRoute)
 
 
-@router.get("", dependencies=[needs("contacts:read")], summary="Instances", responses=problems(404))
+@router.get(
+    "", dependencies=[needs("contacts:read", process="process")], summary="Instances", responses=problems(404)
+)
 async def list_instances(
     services: ServicesDep,
+    caller: CallerDep,
     process: Annotated[Key | None, Query()] = None,
     contact: Annotated[str | None, Query(max_length=320, description="Any reference of a contact.")] = None,
     state: Annotated[str | None, Query(pattern="^(pending|running|waiting|holding|stopping|ended)$")] = None,
@@ -40,7 +43,12 @@ async def list_instances(
             if contact_id is None:
                 raise Missing("contact", contact)
         wanted = reading.InstanceFilter(
-            process=process, contact_id=contact_id, state=state, step=step, outcome=outcome
+            process=process,
+            contact_id=contact_id,
+            state=state,
+            step=step,
+            outcome=outcome,
+            processes=caller.processes,
         )
         found = await reading.instances(connection, wanted, limit=limit, cursor=cursor)
         known = await reading.definitions_of(connection, services.catalog, found.items)
@@ -49,7 +57,7 @@ async def list_instances(
 
 @router.post(
     "/{instance_id:path}/stop",
-    dependencies=[needs("processes:start")],
+    dependencies=[needs("processes:start", instance="instance_id")],
     summary="Stop an instance",
     responses={
         202: {"model": StopAnswer, "description": "Stopped; a message was leaving already"},
@@ -60,12 +68,13 @@ async def stop(
     instance_id: str,
     parts: PartsDep,
     response: Response,
+    actor: ActorDep,
     body: StopReason | None = None,
     wait: WaitQuery = 10,
 ) -> StopAnswer:
     """No further effect passes; a message that had left already is named where it is not closed within `wait`."""
     reason = (body.reason if body is not None else None) or "stopped by API"
-    done = await parts.stops.stop_instance(instance_id, reason, wait=wait)
+    done = await parts.stops.stop_instance(instance_id, reason, wait=wait, actor=actor)
     if done.in_flight:
         response.status_code = 202
     return StopAnswer(stopped=True, instances=done.instances, in_flight=done.in_flight)
@@ -73,20 +82,20 @@ async def stop(
 
 @router.post(
     "/{instance_id:path}/release",
-    dependencies=[needs("processes:start")],
+    dependencies=[needs("processes:start", instance="instance_id")],
     status_code=202,
     summary="Release a held instance",
     responses=problems(404, 409),
 )
-async def release(instance_id: str, parts: PartsDep) -> dict[str, bool]:
+async def release(instance_id: str, parts: PartsDep, actor: ActorDep) -> dict[str, bool]:
     """It tries its step again."""
-    await parts.stops.release(instance_id)
+    await parts.stops.release(instance_id, actor)
     return {"released": True}
 
 
 @router.get(
     "/{instance_id:path}",
-    dependencies=[needs("contacts:read")],
+    dependencies=[needs("contacts:read", instance="instance_id")],
     summary="An instance",
     responses=problems(404),
 )

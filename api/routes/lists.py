@@ -7,11 +7,12 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from api.access import needs
+from api.access import ActorDep, CallerDep, needs
 from api.bodies import JsonRoute
 from api.deps import ServicesDep
 from api.documentation import problems
 from api.models import Body, Name
+from intake import audit
 from intake.refusals import Missing
 from processes.values import Key
 from store import definitions, reading, rows
@@ -42,14 +43,19 @@ class ListDetail(ListRow):
 
 
 @router.get("", dependencies=[needs("reports:read")], summary="Lists", responses=problems())
-async def list_lists(services: ServicesDep) -> dict[Literal["items"], list[ListRow]]:
+async def list_lists(services: ServicesDep, caller: CallerDep) -> dict[Literal["items"], list[ListRow]]:
     """All, by key."""
+    statement = select(rows.lists).order_by(rows.lists.c.key)
+    if caller.lists is not None:
+        statement = statement.where(rows.lists.c.key.in_(caller.lists))
     async with services.database.read() as connection:
-        found = await connection.execute(select(rows.lists).order_by(rows.lists.c.key))
+        found = await connection.execute(statement)
     return {"items": [ListRow(**row._mapping) for row in found]}
 
 
-@router.get("/{key}", dependencies=[needs("reports:read")], summary="A list", responses=problems(404))
+@router.get(
+    "/{key}", dependencies=[needs("reports:read", list="key")], summary="A list", responses=problems(404)
+)
 async def get_list(key: KeyPath, services: ServicesDep) -> ListDetail:
     """With the number of contacts in each status."""
     async with services.database.read() as connection:
@@ -60,10 +66,19 @@ async def get_list(key: KeyPath, services: ServicesDep) -> ListDetail:
 
 
 @router.put(
-    "/{key}", dependencies=[needs("processes:edit")], summary="Make or rename a list", responses=problems(415)
+    "/{key}",
+    dependencies=[needs("processes:edit", list="key")],
+    summary="Make or rename a list",
+    responses=problems(415),
 )
-async def put_list(key: KeyPath, body: ListPut, services: ServicesDep) -> ListDetail:
+async def put_list(key: KeyPath, body: ListPut, services: ServicesDep, actor: ActorDep) -> ListDetail:
     """Nobody is subscribed by this."""
+    now = datetime.now(UTC)
     async with services.database.write() as connection:
-        await definitions.put_list(connection, key, body.name, datetime.now(UTC))
+        before = (await connection.execute(select(rows.lists).where(rows.lists.c.key == key))).one_or_none()
+        await definitions.put_list(connection, key, body.name, now)
+        was = None if before is None else {"name": before.name}
+        await audit.record(
+            connection, actor, "list.put", f"list/{key}", now, before=was, after=body.model_dump()
+        )
     return await get_list(key, services)

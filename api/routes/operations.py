@@ -129,7 +129,7 @@ class ResultRow(BaseModel):
     status_code=202,
     summary="Start a process for many",
     responses=problems(404, 409, 413, 415),
-    dependencies=[needs("processes:start")],
+    dependencies=[needs("processes:start", process="key")],
 )
 async def start_many(
     key: KeyPath, body: StartMany, parts: PartsDep, actor: ActorDep, request: Request
@@ -159,7 +159,7 @@ async def start_many(
     status_code=202,
     summary="Stop a process's instances",
     responses=problems(404, 409, 413, 415),
-    dependencies=[needs("processes:start")],
+    dependencies=[needs("processes:start", process="key")],
 )
 async def stop_process(
     key: KeyPath, parts: PartsDep, actor: ActorDep, body: StopMany | None = None, wait: WaitQuery = 10
@@ -188,7 +188,7 @@ async def stop_process(
         202: {"model": StopAnswer, "description": "Stopped; a message was leaving already"},
         **problems(404, 415),
     },
-    dependencies=[needs("processes:start")],
+    dependencies=[needs("processes:start", every_process=True)],
 )
 async def stop_contact(
     contact_id: ContactDep,
@@ -206,7 +206,12 @@ async def stop_contact(
     return StopAnswer(stopped=bool(done.instances), instances=done.instances, in_flight=done.in_flight)
 
 
-@router.get("/operations", summary="Operations", responses=problems(), dependencies=[needs("reports:read")])
+@router.get(
+    "/operations",
+    summary="Operations",
+    responses=problems(),
+    dependencies=[needs("reports:read", process="process", every_process=True)],
+)
 async def list_operations(
     services: ServicesDep,
     process: Annotated[Key | None, Query()] = None,
@@ -227,7 +232,7 @@ async def list_operations(
     "/operations/{operation}",
     summary="An operation",
     responses=problems(404),
-    dependencies=[needs("reports:read")],
+    dependencies=[needs("reports:read", operation="operation")],
 )
 async def get_operation(operation: OperationId, parts: PartsDep) -> OperationRow:
     """How far it is."""
@@ -238,7 +243,7 @@ async def get_operation(operation: OperationId, parts: PartsDep) -> OperationRow
     "/operations/{operation}/stop",
     summary="Stop an operation",
     responses=problems(404, 409),
-    dependencies=[needs("processes:start")],
+    dependencies=[needs("processes:start", operation="operation")],
 )
 async def stop_operation(operation: OperationId, parts: PartsDep, actor: ActorDep) -> OperationRow:
     """When this answers, it does nothing more; what it did stays, and it can be resumed. A stop is not taken back."""
@@ -250,7 +255,7 @@ async def stop_operation(operation: OperationId, parts: PartsDep, actor: ActorDe
     "/operations/{operation}/resume",
     summary="Resume a stopped operation",
     responses=problems(404, 409),
-    dependencies=[needs("processes:start")],
+    dependencies=[needs("processes:start", operation="operation")],
 )
 async def resume_operation(operation: OperationId, parts: PartsDep, actor: ActorDep) -> OperationRow:
     """It goes on with those with whom nothing was done."""
@@ -262,7 +267,7 @@ async def resume_operation(operation: OperationId, parts: PartsDep, actor: Actor
     "/operations/{operation}/results",
     summary="What became of each",
     responses=problems(404),
-    dependencies=[needs("reports:read")],
+    dependencies=[needs("reports:read", operation="operation")],
 )
 async def list_results(
     operation: OperationId,
@@ -283,7 +288,7 @@ async def list_results(
     summary="What became of each, as CSV",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/csv": {}}}, **problems(404)},
-    dependencies=[needs("reports:read")],
+    dependencies=[needs("reports:read", operation="operation")],
 )
 async def results_csv(
     operation: OperationId, parts: PartsDep, status: ResultStatus | None = None

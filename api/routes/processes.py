@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import select
 
-from api.access import needs
+from api.access import ActorDep, Caller, CallerDep, allow, needs
 from api.bodies import JsonRoute, read_document
 from api.deps import SOURCE, PartsDep, ServicesDep
 from api.documentation import problems
@@ -16,7 +16,9 @@ from intake.events import Decision, check_json
 from intake.processes import ALLOWED, ProcessState
 from intake.refusals import Missing
 from intake.starts import RESERVED
+from processes.definition import ProcessDefinition, parse
 from processes.problems import DocumentInvalid, Problem
+from processes.rules import references
 from processes.values import Json, Key
 from store import definitions, reading, rows
 
@@ -121,6 +123,7 @@ class StartWanted(Body):
 @router.get("", dependencies=[needs("reports:read")], summary="Processes", responses=problems())
 async def list_processes(
     services: ServicesDep,
+    caller: CallerDep,
     status: Annotated[Literal["draft", "active", "paused", "archived"] | None, Query()] = None,
 ) -> dict[Literal["items"], list[ProcessRow]]:
     """All, by key."""
@@ -128,6 +131,8 @@ async def list_processes(
     statement = select(p).order_by(p.c.key)
     if status is not None:
         statement = statement.where(p.c.status == status)
+    if caller.processes is not None:
+        statement = statement.where(p.c.key.in_(caller.processes))
     async with services.database.read() as connection:
         found = (await connection.execute(statement)).all()
     return {"items": [ProcessRow(**_row(row)) for row in found]}
@@ -146,7 +151,12 @@ async def validate(request: Request, parts: PartsDep) -> Validity:
     return Validity(valid=not found, problems=found)
 
 
-@router.get("/{key}", dependencies=[needs("reports:read")], summary="A process", responses=problems(404))
+@router.get(
+    "/{key}",
+    dependencies=[needs("reports:read", process="key")],
+    summary="A process",
+    responses=problems(404),
+)
 async def get_process(key: KeyPath, services: ServicesDep) -> ProcessDetail:
     """Its status, its definition, its launch conditions and how many are in it."""
     async with services.database.read() as connection:
@@ -170,7 +180,7 @@ async def get_process(key: KeyPath, services: ServicesDep) -> ProcessDetail:
 
 @router.put(
     "/{key}",
-    dependencies=[needs("processes:edit")],
+    dependencies=[needs("processes:edit", process="key")],
     summary="Make or replace a process's draft",
     responses={
         201: {"model": ProcessAnswer, "description": "A new process"},
@@ -178,9 +188,16 @@ async def get_process(key: KeyPath, services: ServicesDep) -> ProcessDetail:
     },
     openapi_extra=_DOCUMENT,
 )
-async def put_process(key: KeyPath, request: Request, parts: PartsDep, response: Response) -> ProcessAnswer:
+async def put_process(
+    key: KeyPath, request: Request, parts: PartsDep, response: Response, caller: CallerDep
+) -> ProcessAnswer:
     """JSON, or YAML as `application/yaml`. Only a draft or a paused process can be edited."""
-    state = await parts.lifecycle.put(key, await read_document(request))
+    document = await read_document(request)
+    if caller.processes is not None or caller.lists is not None:
+        _allow_what_it_names(
+            caller, parse({"key": key, **document} if isinstance(document, dict) else document)
+        )
+    state = await parts.lifecycle.put(key, document, caller.actor)
     if state.created:
         response.status_code = 201
     return _answer(state)
@@ -188,7 +205,7 @@ async def put_process(key: KeyPath, request: Request, parts: PartsDep, response:
 
 @router.get(
     "/{key}/versions/{version}",
-    dependencies=[needs("reports:read")],
+    dependencies=[needs("reports:read", process="key")],
     summary="A version of a process",
     responses=problems(404),
 )
@@ -207,7 +224,7 @@ async def get_version(
 
 @router.post(
     "/{key}/validate",
-    dependencies=[needs("processes:edit")],
+    dependencies=[needs("processes:edit", process="key")],
     summary="Check a process's draft, or a document for it",
     responses=problems(400, 404, 413, 415),
     openapi_extra={"requestBody": {**_DOCUMENT["requestBody"], "required": False}},
@@ -226,55 +243,56 @@ async def validate_process(key: KeyPath, request: Request, parts: PartsDep) -> V
 
 @router.post(
     "/{key}/publish",
-    dependencies=[needs("processes:edit")],
+    dependencies=[needs("processes:edit", process="key")],
     summary="Publish a process's draft",
     responses=problems(404, 409, 422),
 )
-async def publish(key: KeyPath, parts: PartsDep) -> ProcessAnswer:
+async def publish(key: KeyPath, parts: PartsDep, actor: ActorDep) -> ProcessAnswer:
     """Makes the next version. The status stays as it is."""
-    return _answer(await parts.lifecycle.publish(key))
+    return _answer(await parts.lifecycle.publish(key, actor))
 
 
 @router.post(
     "/{key}/activate",
-    dependencies=[needs("processes:activate")],
+    dependencies=[needs("processes:activate", process="key")],
     summary="Activate or resume a process",
     responses=problems(404, 409, 422),
 )
-async def activate(key: KeyPath, parts: PartsDep) -> ProcessAnswer:
+async def activate(key: KeyPath, parts: PartsDep, actor: ActorDep) -> ProcessAnswer:
     """Publishes the draft first where there is one; instances that the pause held go on."""
-    return _answer(await parts.lifecycle.activate(key))
+    return _answer(await parts.lifecycle.activate(key, actor))
 
 
 @router.post(
     "/{key}/pause",
-    dependencies=[needs("processes:activate")],
+    dependencies=[needs("processes:activate", process="key")],
     summary="Pause a process",
     responses=problems(404, 409),
 )
-async def pause(key: KeyPath, parts: PartsDep) -> ProcessAnswer:
+async def pause(key: KeyPath, parts: PartsDep, actor: ActorDep) -> ProcessAnswer:
     """It admits nobody; its instances hold at their next step, timers go on."""
-    return _answer(await parts.lifecycle.pause(key))
+    return _answer(await parts.lifecycle.pause(key, actor))
 
 
 @router.post(
     "/{key}/archive",
-    dependencies=[needs("processes:activate")],
+    dependencies=[needs("processes:activate", process="key")],
     summary="Archive a process",
     responses=problems(404, 409),
 )
 async def archive(
     key: KeyPath,
     parts: PartsDep,
+    actor: ActorDep,
     stop_instances: Annotated[bool, Query(description="Stop those that are in it.")] = False,
 ) -> ProcessAnswer:
     """409 with their number while contacts are in it, unless they are to be stopped."""
-    return _answer(await parts.lifecycle.archive(key, stop_open=stop_instances))
+    return _answer(await parts.lifecycle.archive(key, actor, stop_open=stop_instances))
 
 
 @router.post(
     "/{key}/instances",
-    dependencies=[needs("processes:start")],
+    dependencies=[needs("processes:start", process="key")],
     status_code=201,
     summary="Start a process for a contact",
     response_model_exclude_none=True,
@@ -283,7 +301,9 @@ async def archive(
         **problems(404, 409, 415),
     },
 )
-async def start(key: KeyPath, body: StartWanted, parts: PartsDep, response: Response) -> Decision:
+async def start(
+    key: KeyPath, body: StartWanted, parts: PartsDep, response: Response, actor: ActorDep
+) -> Decision:
     """The recurrence applies, and 409 says why where it refuses."""
     found: list[Problem] = []
     check_json(
@@ -297,11 +317,23 @@ async def start(key: KeyPath, body: StartWanted, parts: PartsDep, response: Resp
     if found:
         raise DocumentInvalid(found)
     decision = await parts.starts.start(
-        key, body.contact, key=body.key, params=body.params, force=body.force, source=SOURCE
+        key, body.contact, key=body.key, params=body.params, force=body.force, source=SOURCE, actor=actor
     )
     if decision.decision == "pending":
         response.status_code = 202
     return decision
+
+
+def _allow_what_it_names(caller: Caller, definition: ProcessDefinition) -> None:
+    needed = [step.needs() for step in definition.steps]
+    needed += [trigger.needs() for trigger in definition.triggers]
+    lists = {name for need in needed for _, name in need.lists}
+    lists |= {name for _, rule in definition.rules() for name in references(rule).lists}
+    allow(
+        caller,
+        processes={name for need in needed for _, name in need.processes},
+        lists=lists if definition.list_key is None else {*lists, definition.list_key},
+    )
 
 
 def _answer(state: ProcessState) -> ProcessAnswer:

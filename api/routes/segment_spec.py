@@ -1,7 +1,7 @@
 """Segment's HTTP tracking API (V6): what its clients send, understood as `docs/segment.md` says.
 
-Not there (404) where no write key is set. A message that is wrong is a 400 that names the field; in a batch each has
-its own outcome, and the batch as a whole is taken.
+A sender's write key is a key of the API that may send events, or one of `ONWARD_SEGMENT_WRITE_KEYS`. A message that is
+wrong is a 400 that names the field; in a batch each has its own outcome, and the batch as a whole is taken.
 """
 
 import base64
@@ -15,15 +15,17 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from api.access import anyone
+from api.access import Caller, Scope, anyone, holder, must, pay
 from api.bodies import check_storable, read_json
 from api.deps import Parts
 from api.documentation import problems
-from api.errors import BadRequest, Invalid, NotFound, Unauthorized
+from api.errors import BadRequest, Invalid, Unauthorized
+from intake.keys import PREFIX
 from intake.segment_spec.messages import Kind, Message, Outcome
 from intake.segment_spec.reading import Envelope, read_message, read_moment
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json
+from runtime import Services
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +35,8 @@ MOST_MESSAGE = 32 * 1024
 MOST_BATCH = 500 * 1024
 """Bytes, as Segment's own API takes them."""
 _BY_WRITE_KEY = anyone("Segment's clients send a write key, some of them in the body")
-_CHALLENGE = {"WWW-Authenticate": 'Basic realm="Segment write key"'}
+SCOPE: Scope = "events:write"
+_CHALLENGE = 'Basic realm="Segment write key"'
 
 
 class SegmentMessage(BaseModel):
@@ -97,7 +100,7 @@ def _single(kind: Kind) -> None:
     async def take(request: Request) -> Response:
         parts: Parts = request.app.state.parts
         received_at = datetime.now(UTC)
-        body = await _body(request, parts, MOST_MESSAGE)
+        body, _ = await _body(request, parts, MOST_MESSAGE)
         try:
             message = read_message(check_storable(body), kind, Envelope(received_at))
         except (DocumentInvalid, Invalid) as invalid:
@@ -115,7 +118,7 @@ def _single(kind: Kind) -> None:
         name=f"segment_{kind}",
         dependencies=[_BY_WRITE_KEY],
         summary=f"Segment: {kind}",
-        responses={200: {"model": SegmentAnswer}, **problems(400, 401, 404, 413, 415)},
+        responses={200: {"model": SegmentAnswer}, **problems(400, 401, 403, 413, 415, 429)},
         openapi_extra=_documented("SegmentMessage"),
     )(take)
 
@@ -128,7 +131,7 @@ for _kind in ("identify", "track", "page", "screen", "group", "alias"):
     "/import",
     dependencies=[_BY_WRITE_KEY],
     summary="Segment: batch, by the name of older clients",
-    responses={200: {"model": SegmentAnswer}, **problems(400, 401, 404, 413, 415)},
+    responses={200: {"model": SegmentAnswer}, **problems(400, 401, 403, 413, 415, 429)},
     openapi_extra=_documented("SegmentBatch"),
     name="segment_import",
 )
@@ -136,7 +139,7 @@ for _kind in ("identify", "track", "page", "screen", "group", "alias"):
     "/batch",
     dependencies=[_BY_WRITE_KEY],
     summary="Segment: batch",
-    responses={200: {"model": SegmentAnswer}, **problems(400, 401, 404, 413, 415)},
+    responses={200: {"model": SegmentAnswer}, **problems(400, 401, 403, 413, 415, 429)},
     openapi_extra=_documented("SegmentBatch"),
     name="segment_batch",
 )
@@ -144,10 +147,11 @@ async def take_batch(request: Request) -> Response:
     """Each message has its own outcome; those that were not taken are named in the answer, which is a success."""
     parts: Parts = request.app.state.parts
     received_at = datetime.now(UTC)
-    body = await _body(request, parts, MOST_BATCH)
+    body, sender = await _body(request, parts, MOST_BATCH)
     batch = body.get("batch")
     if not isinstance(batch, list):
         raise BadMessage([Problem(pointer="/batch", message="must be a list of messages")])
+    pay(parts.services, sender, len(batch) - 1)
     try:
         envelope = Envelope(received_at, read_moment(body.get("sentAt")), body.get("context"))
     except ValueError as error:
@@ -190,14 +194,10 @@ def _refusal(index: int, message: Any, found: list[Problem]) -> dict[str, Any]:
     }
 
 
-async def _body(request: Request, parts: Parts, most: int) -> dict[str, Any]:
-    """The body, from a sender who has a write key. Raises NotFound, Unauthorized, BadRequest, BadMessage."""
-    keys = parts.services.settings.segment_write_keys
-    if not keys:
-        raise NotFound("Segment's addresses are not there before ONWARD_SEGMENT_WRITE_KEYS is set")
-    given = _basic(request)
-    if given is not None and not _is_known(given, keys):
-        raise _unknown()
+async def _body(request: Request, parts: Parts, most: int) -> tuple[dict[str, Any], Caller]:
+    """The body, and its sender, who has a write key. Raises Unauthorized, Forbidden, BadRequest, BadMessage."""
+    given = _given(request)
+    sender = None if given is None else await _sender(parts.services, given)
     data = bytearray()
     async for piece in request.stream():
         data += piece
@@ -206,18 +206,33 @@ async def _body(request: Request, parts: Parts, most: int) -> dict[str, Any]:
     body = read_json(request, bytes(data))
     if not isinstance(body, dict):
         raise BadMessage([Problem(pointer="", message="must be an object")])
-    if given is None and not _is_known(str(body.get("writeKey") or ""), keys):
-        raise _unknown()
-    return body
+    if sender is None:
+        sender = await _sender(parts.services, str(body.get("writeKey") or ""))
+    return body, sender
 
 
-def _basic(request: Request) -> str | None:
-    """The user name of basic authentication; None where another kind, or none, was sent."""
-    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+async def _sender(services: Services, given: str) -> Caller:
+    """Who has this write key: one of the settings', or a key of the API. Raises Unauthorized, Forbidden, TooMany."""
+    if _is_known(given, services.settings.segment_write_keys):
+        return Caller("segment", frozenset({SCOPE}))
+    sender = await holder(services, given, _CHALLENGE)
+    if sender is None:
+        raise Unauthorized(
+            "the write key is missing or not one of ours", headers={"WWW-Authenticate": _CHALLENGE}
+        )
+    must(sender, SCOPE)
+    return sender
+
+
+def _given(request: Request) -> str | None:
+    """The user name of basic authentication, or a bearer that is a key of ours; None where neither was sent."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and given.startswith(PREFIX):
+        return given.strip()
     if scheme.lower() != "basic":
         return None
     try:
-        return base64.b64decode(encoded, validate=True).decode().partition(":")[0]
+        return base64.b64decode(given, validate=True).decode().partition(":")[0]
     except (binascii.Error, UnicodeDecodeError):
         return ""
 
@@ -228,10 +243,6 @@ def _is_known(given: str, keys: Any) -> bool:
     for key in keys:
         found |= hmac.compare_digest(given.encode(errors="replace"), key.get_secret_value().encode())
     return found
-
-
-def _unknown() -> Unauthorized:
-    return Unauthorized("the write key is missing or not one of ours", headers=_CHALLENGE)
 
 
 def _answer(value: dict[str, Any]) -> Response:

@@ -8,12 +8,13 @@ from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.access import needs
+from api.access import CallerDep, allow, needs
 from api.bodies import JsonRoute
 from api.deps import ContactDep, CursorQuery, LimitQuery, OriginDep, ServicesDep
 from api.documentation import problems
 from api.models import Body, ContactBrief, JsonObject, Name, Page
 from api.rows import contact_brief
+from intake import audit
 from intake.effects import Effects
 from intake.refusals import Clash, Missing
 from intake.service import retried
@@ -99,14 +100,24 @@ async def get_segment(key: KeyPath, services: ServicesDep) -> SegmentDetail:
     summary="Make or change a segment",
     responses=problems(415),
 )
-async def put_segment(key: KeyPath, body: SegmentPut, services: ServicesDep) -> SegmentDetail:
+async def put_segment(
+    key: KeyPath, body: SegmentPut, services: ServicesDep, caller: CallerDep
+) -> SegmentDetail:
     """A rule is checked with the segments and lists that it names."""
     rule = None if body.rule is None else _parsed(body.rule)
+    allow(caller, lists=() if rule is None else references(rule).lists)
     async with services.database.write() as connection:
         if rule is not None:
             await _check(connection, key, rule, await services.catalog.view(connection))
         stored = None if rule is None else dump_rule(rule)
-        await definitions.put_segment(connection, key, body.name, stored, datetime.now(UTC))
+        known = select(rows.segments).where(rows.segments.c.key == key)
+        before = (await connection.execute(known)).one_or_none()
+        was = None if before is None else {"name": before.name, "rule": before.rule}
+        now, after = datetime.now(UTC), {"name": body.name, "rule": stored}
+        await definitions.put_segment(connection, key, body.name, stored, now)
+        await audit.record(
+            connection, caller.actor, "segment.put", f"segment/{key}", now, before=was, after=after
+        )
     return await get_segment(key, services)
 
 

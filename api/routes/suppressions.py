@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
-from api.access import needs
+from api.access import ActorDep, needs
 from api.bodies import JsonRoute
 from api.deps import SOURCE, CursorQuery, LimitQuery, ServicesDep
 from api.documentation import problems
@@ -106,11 +106,17 @@ async def get_suppression(
     responses=problems(415),
 )
 async def put_suppression(
-    channel: ChannelPath, address: AddressPath, services: ServicesDep, body: SuppressionPut | None = None
+    channel: ChannelPath,
+    address: AddressPath,
+    services: ServicesDep,
+    actor: ActorDep,
+    body: SuppressionPut | None = None,
 ) -> Changed:
     """It gets nothing from now on. One that is suppressed already keeps its first reason."""
     reason = (body or SuppressionPut()).reason
-    return Changed(changed=await suppressions.suppress(services.database, channel, address, reason, SOURCE))
+    return Changed(
+        changed=await suppressions.suppress(services.database, channel, address, reason, SOURCE, actor)
+    )
 
 
 @router.delete(
@@ -119,9 +125,11 @@ async def put_suppression(
     summary="Release an address",
     responses=problems(),
 )
-async def delete_suppression(channel: ChannelPath, address: AddressPath, services: ServicesDep) -> Changed:
+async def delete_suppression(
+    channel: ChannelPath, address: AddressPath, services: ServicesDep, actor: ActorDep
+) -> Changed:
     """It gets messages again, and its contact's bounce or complaint is forgotten. Lists keep what they say of it."""
-    return Changed(changed=await suppressions.release(services.database, channel, address))
+    return Changed(changed=await suppressions.release(services.database, channel, address, actor))
 
 
 def _row(row: Any) -> SuppressionRow:

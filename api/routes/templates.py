@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from api.access import needs
+from api.access import ActorDep, Caller, CallerDep, must, needs
 from api.bodies import JsonRoute
 from api.deps import ServicesDep
 from api.documentation import problems
@@ -21,6 +21,7 @@ from channels.errors import MessageRefused, OutcomeUnknown, RecipientRefused, Se
 from channels.mail import Draft, Mail
 from channels.message_links import untracked
 from channels.templates import TemplateSource, check, partials_of, render
+from intake import audit
 from intake.refusals import Missing
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json, Key
@@ -134,7 +135,9 @@ async def get_template(key: KeyPath, services: ServicesDep) -> TemplateDetail:
     summary="Make or change a template",
     responses=problems(415),
 )
-async def put_template(key: KeyPath, body: TemplatePut, services: ServicesDep) -> TemplateDetail:
+async def put_template(
+    key: KeyPath, body: TemplatePut, services: ServicesDep, actor: ActorDep
+) -> TemplateDetail:
     """What does not render is refused, with the part and the line."""
     async with services.database.read() as connection:
         partials = partials_of((await services.catalog.view(connection)).templates)
@@ -151,8 +154,14 @@ async def put_template(key: KeyPath, body: TemplatePut, services: ServicesDep) -
     if found:
         raise DocumentInvalid(found)
     values = {"key": key, **body.model_dump(), "name": body.name or key}
+    now, known = datetime.now(UTC), select(rows.templates).where(rows.templates.c.key == key)
     async with services.database.write() as connection:
-        await definitions.put_template(connection, values, datetime.now(UTC))
+        before = (await connection.execute(known)).one_or_none()
+        await definitions.put_template(connection, values, now)
+        was = None if before is None else {name: getattr(before, name) for name in values}
+        await audit.record(
+            connection, actor, "template.put", f"template/{key}", now, before=was, after=values
+        )
     return await get_template(key, services)
 
 
@@ -162,9 +171,12 @@ async def put_template(key: KeyPath, body: TemplatePut, services: ServicesDep) -
     summary="Render a template",
     responses=problems(404, 415),
 )
-async def preview(key: KeyPath, services: ServicesDep, body: PreviewWanted | None = None) -> Preview:
+async def preview(
+    key: KeyPath, services: ServicesDep, caller: CallerDep, body: PreviewWanted | None = None
+) -> Preview:
     """Nothing is sent. 422 where it does not render with these values."""
     wanted = body or PreviewWanted()
+    _may_see(caller, wanted)
     async with services.database.read() as connection:
         row = await _row(connection, key)
         context = {**wanted.data, **await _context(connection, wanted)}
@@ -179,10 +191,11 @@ async def preview(key: KeyPath, services: ServicesDep, body: PreviewWanted | Non
     summary="Send a template to an address, as a test",
     responses=problems(404, 409, 415, 503),
 )
-async def send_test(key: KeyPath, body: TestWanted, services: ServicesDep) -> TestSent:
+async def send_test(key: KeyPath, body: TestWanted, services: ServicesDep, caller: CallerDep) -> TestSent:
     """Rendered as the preview is, with «[Test]» before the subject. Nothing is recorded, nobody is written to but the
     address given, and its unsubscribe link does nothing. 409 where the mail settings are wrong.
     """
+    _may_see(caller, body)
     async with services.database.read() as connection:
         reason = await is_suppressed(connection, EMAIL, body.to)
         if reason is not None:
@@ -218,6 +231,12 @@ async def send_test(key: KeyPath, body: TestWanted, services: ServicesDep) -> Te
     except OutcomeUnknown as error:
         state, detail = "unknown", str(error)
     return TestSent(to=body.to, subject=rendered.subject, state=state, detail=detail)
+
+
+def _may_see(caller: Caller, wanted: PreviewWanted) -> None:
+    """A template shows whatever it is made with: who names a contact or an event may read contacts."""
+    if wanted.contact is not None or wanted.event is not None:
+        must(caller, "contacts:read")
 
 
 async def _go_ahead() -> bool:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
-from api.access import needs
+from api.access import CallerDep, needs
 from api.bodies import JsonRoute
 from api.deps import CursorQuery, LimitQuery, ServicesDep
 from api.documentation import problems
@@ -62,7 +62,7 @@ class Whereabouts(BaseModel):
 
 @router.get(
     "/processes/{key}/where",
-    dependencies=[needs("reports:read")],
+    dependencies=[needs("reports:read", process="key")],
     summary="Where a process's contacts are",
     responses=problems(404),
 )
@@ -102,12 +102,13 @@ async def where_is_everyone(key: Annotated[Key, Path()], services: ServicesDep) 
 
 @router.get(
     "/due",
-    dependencies=[needs("contacts:read")],
+    dependencies=[needs("contacts:read", process="process")],
     summary="What is due next",
     responses=problems(404),
 )
 async def list_due(
     services: ServicesDep,
+    caller: CallerDep,
     process: Annotated[Key | None, Query(description="Of this process; else of all.")] = None,
     overdue: Annotated[bool, Query(description="Only whose time is over for a minute or more.")] = False,
     limit: LimitQuery = 50,
@@ -121,6 +122,8 @@ async def list_due(
         if process is not None and process not in there:
             raise Missing("process", process)
         wanted = [process] if process is not None else there
+        if process is None and caller.processes is not None:
+            wanted = [key for key in there if key in caller.processes]
         found = await where.due(connection, wanted, before=before, limit=limit, cursor=cursor)
         known = await reading.definitions_of(connection, services.catalog, found.items)
     return Page(items=[instance_row(row, known) for row in found.items], next_cursor=found.next_cursor)

@@ -53,7 +53,7 @@ class WhyAnswer(BaseModel):
 
 @router.get(
     "/{key}/why/{ref:path}",
-    dependencies=[needs("contacts:read")],
+    dependencies=[needs("contacts:read", process="key")],
     summary="Why a contact is where it is in a process",
     responses=problems(404),
 )

@@ -47,7 +47,7 @@ async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 def client_of(app: FastAPI) -> httpx.AsyncClient:
     """A client that sees errors as answers, as over the network."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://onward.test")
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
 def places(answer: httpx.Response) -> list[str]:

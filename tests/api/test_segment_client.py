@@ -103,4 +103,4 @@ async def test_the_client_hears_why_it_was_not_let_in(away: Services) -> None:
             sender = Sender(url)
             await asyncio.to_thread(one_message, sender)
             statuses += sender.errors
-    assert statuses == [404, 401]
+    assert statuses == [401, 401]

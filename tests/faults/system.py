@@ -222,6 +222,7 @@ class System:
             "ONWARD_SMTP_TIMEOUT": "5",
             "ONWARD_SWEEP_SECONDS": "1",
             "ONWARD_PUBLIC_URL": self.api_urls[0],
+            "ONWARD_API_KEYS": "loopback",
             "ONWARD_SIGNING_KEY": f"faults-{self.seed}",
             "ONWARD_LOG_FORMAT": "json",
         }

@@ -156,7 +156,7 @@ async def test_a_worker_that_comes_before_its_migration_takes_no_work_until_that
 
 async def test_an_api_is_ready_when_its_migration_is_done(idle: Engine, settings: Settings) -> None:
     transport = httpx.ASGITransport(create_app(idle.services))
-    async with httpx.AsyncClient(transport=transport, base_url="http://onward.test") as api:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as api:
         before = await api.get("/health/ready")
         assert (before.status_code, [error["pointer"] for error in before.json()["errors"]]) == (
             503,

@@ -1,0 +1,184 @@
+"""Every change by the API is in the audit log: by whom, when, from what to what (O12)."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.app import create_app
+from intake.keys import LOCAL, KeyWanted
+from runtime import Services
+from tests.api.conftest import client_of, contact, process
+
+TEMPLATE = {"subject": "Hello", "text": "x"}
+
+
+@pytest.fixture
+def database_url(tmp_path: Path, empty_sqlite: Path) -> str:
+    """SQLite alone: nothing here is about SQL."""
+    return f"sqlite+aiosqlite:///{shutil.copy(empty_sqlite, tmp_path / 'onward.db')}"
+
+
+@pytest.fixture
+async def anna(away: Services) -> AsyncIterator[httpx.AsyncClient]:
+    """Somebody with a key."""
+    away.settings.api_keys = "required"
+    made = await away.keys.make(KeyWanted(name="Anna", scopes=["admin"]), LOCAL.actor)
+    async with client_of(create_app(away)) as client:
+        client.headers["authorization"] = f"Bearer {made.token}"
+        yield client
+
+
+async def entries(api: httpx.AsyncClient, **query: str) -> list[dict[str, Any]]:
+    """The audit log, the oldest first."""
+    answer = await api.get("/v1/audit", params={"limit": "500", **query})
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["items"][::-1]
+    return found
+
+
+async def test_every_change_is_kept_with_who_made_it(anna: httpx.AsyncClient) -> None:
+    ours = await contact(anna)
+    other = await contact(anna, "33333")
+    person = f"contact/{ours}"
+    calls: list[tuple[str, str, Any, str, str]] = [
+        ("PUT", "/v1/lists/news", {"name": "News"}, "list.put", "list/news"),
+        ("PUT", "/v1/lists/offers", {"name": "Offers"}, "list.put", "list/offers"),
+        ("PUT", "/v1/segments/vip", {"name": "VIP"}, "segment.put", "segment/vip"),
+        ("PUT", "/v1/templates/hello", TEMPLATE, "template.put", "template/hello"),
+        ("PUT", "/v1/event-types/seen", {"name": "Seen"}, "event_type.put", "event_type/seen"),
+        ("PUT", "/v1/processes/welcome", process(), "process.edit", "process/welcome"),
+        ("POST", "/v1/processes/welcome/publish", None, "process.publish", "process/welcome"),
+        ("POST", "/v1/processes/welcome/activate", None, "process.activate", "process/welcome"),
+        ("POST", "/v1/processes/welcome/pause", None, "process.pause", "process/welcome"),
+        ("POST", "/v1/processes/welcome/activate", None, "process.activate", "process/welcome"),
+        ("PATCH", "/v1/contacts/22222", {"fields": {"city": "Brno"}}, "contact.change", person),
+        ("PUT", "/v1/contacts/22222/tags/a", None, "contact.add_tag", person),
+        ("DELETE", "/v1/contacts/22222/tags/a", None, "contact.remove_tag", person),
+        ("POST", "/v1/contacts/22222/notes", {"text": "Called"}, "contact.add_note", person),
+        ("PUT", "/v1/contacts/22222/lists/news", {"status": "subscribed"}, "contact.set_status", person),
+        ("PUT", "/v1/segments/vip/members/22222", None, "contact.add_to_segment", person),
+        ("DELETE", "/v1/segments/vip/members/22222", None, "contact.remove_from_segment", person),
+        ("PUT", "/v1/contacts/22222/consents/sms", {"granted": False}, "contact.consent", person),
+        (
+            "PUT",
+            "/v1/contacts/22222/endpoints",
+            {"channel": "messenger", "address": "24512345678901234"},
+            "contact.put_endpoint",
+            person,
+        ),
+        (
+            "DELETE",
+            "/v1/contacts/22222/endpoints?channel=messenger&address=24512345678901234",
+            None,
+            "contact.remove_endpoint",
+            person,
+        ),
+        ("POST", "/v1/contacts/33333/merge", {"into": "22222"}, "contact.merge", f"contact/{other}"),
+        ("POST", "/v1/imports", {"name": "a.csv"}, "import.begin", "import/"),
+        ("PUT", "/v1/suppressions/email/bad@example.com", None, "suppression.add", "suppression/email/"),
+        (
+            "DELETE",
+            "/v1/suppressions/email/bad@example.com",
+            None,
+            "suppression.release",
+            "suppression/email/",
+        ),
+        ("POST", "/v1/keys", {"name": "Shop", "scopes": ["events:write"]}, "key.make", "key/"),
+        ("DELETE", "/v1/contacts/22222", None, "contact.delete", person),
+    ]
+    me = (await entries(anna))[1]["actor"]
+    assert me.startswith("key/")
+    for method, path, body, action, subject in calls:
+        number = len(await entries(anna))
+        answer = await anna.request(method, path, json=body)
+        assert answer.is_success, (path, answer.text)
+        new = (await entries(anna))[number:]
+        mine = [entry for entry in new if entry["action"] == action]
+        assert len(mine) == 1, (path, new)
+        assert mine[0]["actor"] == me
+        assert mine[0]["subject"].startswith(subject), path
+        assert len(new) == 1 or (action == "process.activate" and len(new) <= 2), (path, new)
+
+
+async def test_a_change_of_a_process_is_kept_from_what_to_what(anna: httpx.AsyncClient) -> None:
+    await anna.put("/v1/processes/welcome", json=process())
+    await anna.post("/v1/processes/welcome/activate")
+    await anna.post("/v1/processes/welcome/pause")
+    await anna.put("/v1/processes/welcome", json=process(name="Hello"))
+
+    made, published, activated, paused, edited = await entries(anna, subject="process/welcome")
+    assert (made["before"], made["after"]["key"]) == ({}, "welcome")
+    assert (published["before"], published["after"]["version"]) == ({"version": None}, 1)
+    assert (activated["before"], activated["after"]) == ({"status": "draft"}, {"status": "active"})
+    assert (paused["before"], paused["after"]) == ({"status": "active"}, {"status": "paused"})
+    assert (edited["before"], edited["after"]) == ({"name": "Welcome"}, {"name": "Hello"})
+
+
+async def test_starts_stops_and_releases_by_hand_are_kept(anna: httpx.AsyncClient, away: Services) -> None:
+    await contact(anna)
+    await anna.put("/v1/processes/welcome", json=process())
+    await anna.post("/v1/processes/welcome/activate")
+    one = (await anna.post("/v1/processes/welcome/instances", json={"contact": "22222"})).json()["instance"]
+    two = (await anna.post("/v1/processes/welcome/instances", json={"contact": "22222"})).json()["instance"]
+    await anna.post(f"/v1/instances/{one}/stop", json={"reason": "by mistake"})
+    await anna.post("/v1/contacts/22222/processes/welcome/stop", json={"reason": "asked for"})
+
+    found = [(e["action"], e["subject"], e["reason"]) for e in await entries(anna, subject="instance/")]
+    assert found == [
+        ("instance.start", f"instance/{one}", None),
+        ("instance.start", f"instance/{two}", None),
+        ("instance.stop", f"instance/{one}", "by mistake"),
+        ("instance.stop", f"instance/{two}", "asked for"),
+    ]
+
+
+async def test_what_did_not_happen_is_not_kept(anna: httpx.AsyncClient) -> None:
+    await contact(anna)
+    await anna.put("/v1/contacts/22222/tags/a")
+    before = await entries(anna)
+    for method, path, body in (
+        ("PUT", "/v1/contacts/22222/tags/a", None),
+        ("DELETE", "/v1/contacts/22222/tags/b", None),
+        ("DELETE", "/v1/suppressions/email/good@example.com", None),
+        ("POST", "/v1/processes/none/activate", None),
+        ("POST", "/v1/processes/none/instances", {"contact": "22222"}),
+        ("PUT", "/v1/templates/bad", {"subject": "{{", "text": "x"}),
+        ("POST", "/v1/events", {"type": "seen", "contact": {"id": "22222"}}),
+    ):
+        await anna.request(method, path, json=body)
+    assert await entries(anna) == before
+
+
+async def test_nothing_in_it_says_who_a_contact_is(anna: httpx.AsyncClient) -> None:
+    personal = {"email": "anna.novakova@example.com", "phone": "+420777123456", "fields": {"city": "Brno"}}
+    await anna.post("/v1/contacts", json=personal)
+    await anna.patch("/v1/contacts/anna.novakova@example.com", json={"fields": {"city": "Olomouc"}})
+    await anna.post("/v1/contacts/anna.novakova@example.com/notes", json={"text": "lives in Olomouc"})
+    await anna.put("/v1/suppressions/email/anna.novakova@example.com", json={"reason": "anna is angry"})
+    await anna.delete("/v1/contacts/anna.novakova@example.com")
+
+    found = await entries(anna)
+    for word in ("novakova", "777123456", "Brno", "Olomouc", "angry"):
+        assert word not in str(found)
+    (changed,) = (entry for entry in found if entry["action"] == "contact.change")
+    assert changed["after"] == {"changed": ["city"]}
+
+
+async def test_it_is_paged_and_nothing_but_read(anna: httpx.AsyncClient) -> None:
+    for number in range(5):
+        await anna.put(f"/v1/lists/l{number}", json={"name": "x"})
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = (await anna.get("/v1/audit", params={"limit": "2", "subject": "list/", **cursor})).json()
+        seen += [entry["subject"] for entry in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert seen == [f"list/l{number}" for number in (4, 3, 2, 1, 0)]
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert (await anna.request(method, "/v1/audit", json={})).status_code == 405
