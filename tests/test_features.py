@@ -26,9 +26,9 @@ def rows() -> dict[str, str]:
 
 @cache
 def names_in(path: str) -> frozenset[str]:
-    """The names of the tests in a module."""
+    """The names of the tests in a module, those in its classes too."""
     tree = ast.parse((ROOT / path).read_text())
-    functions = (node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    functions = (node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
     return frozenset(node.name for node in functions)
 
 

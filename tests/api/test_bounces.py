@@ -16,7 +16,7 @@ from standardwebhooks.webhooks import Webhook
 from runtime import Services
 from store import rows
 from tests.api.conftest import activate, contact, places, process
-from tests.channels.test_returned import COMPLAINT, GMAIL, OURS, POSTFIX, resend, ses
+from tests.channels.returned import COMPLAINT, GMAIL, OURS, POSTFIX, resend, ses
 
 SECRET = "let-me-in"
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import insert
 
 from store import rows
-from tests.channels.test_returned import COMPLAINT, OURS, POSTFIX
+from tests.channels.returned import COMPLAINT, OURS, POSTFIX
 from tests.cli.conftest import Onward
 from tests.support.engine import Engine
 from tests.support.people import contact, meet

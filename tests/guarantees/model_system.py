@@ -39,6 +39,8 @@ CUT_SECONDS = 0.02
 KILL_SECONDS = 5.0
 PULSE_SECONDS = 1.0
 PULSE_TIMEOUT = timedelta(seconds=10)
+STUCK_SECONDS = 120.0
+"""Temporal waits 5, 10, 20 and 40 seconds longer for the fourth and later workers that took a task and died."""
 EFFECTS = frozenset({"StepActivity.run", "guarded"})
 """The coroutines that `with_pulse` keeps from being cancelled."""
 
@@ -58,14 +60,18 @@ class Clock:
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No lease keeps the sweeper from what the dispatcher has under way; a lost worker is missed at once."""
+    """No lease keeps the sweeper from what the dispatcher has under way; a lost worker is missed at once.
+
+    A worker that a full machine keeps waiting for two seconds is not in a deadlock: nobody looks for one.
+    """
     monkeypatch.setattr("intake.effects.START_LEASE", timedelta(0))
     monkeypatch.setattr("intake.sweeper.LEASE", timedelta(0))
     monkeypatch.setattr("intake.dispatch.RETRY_LATER", timedelta(0))
     monkeypatch.setattr("workflows.process_instance.PULSE_TIMEOUT", PULSE_TIMEOUT)
     monkeypatch.setattr("activities.pulse.PULSE_SECONDS", PULSE_SECONDS)
     monkeypatch.setattr(
-        "worker.Worker", partial(Worker, sticky_queue_schedule_to_start_timeout=timedelta(seconds=1))
+        "worker.Worker",
+        partial(Worker, sticky_queue_schedule_to_start_timeout=timedelta(seconds=1), debug_mode=True),
     )
 
 
@@ -287,7 +293,7 @@ class System:
             )
         ]
 
-    async def quiet(self, world: World, contacts: Sequence[str], seconds: float = 30) -> list[str]:
+    async def quiet(self, world: World, contacts: Sequence[str], seconds: float = STUCK_SECONDS) -> list[str]:
         """Sweep until nobody is restless; returns who still is after so long."""
         deadline = self.loop.time() + seconds
         next_sweep = self.loop.time() + 0.1

@@ -9,7 +9,7 @@ from processes.rules import Rule, parse_rule
 from store.database import Database
 from store.explanations import PARTS_A_QUERY, Part, explain
 from store.rules import RecursiveSegment, UnknownSegment
-from tests.rules.test_rule_sql import NOW, Person, store
+from tests.rules.people import NOW, Person, store
 
 Segments = Mapping[str, dict[str, Any] | None]
 

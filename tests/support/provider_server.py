@@ -2,14 +2,13 @@
 what they took, and fail as they are told.
 """
 
-import asyncio
 import base64
 import json
-from types import TracebackType
-from typing import Any, Self
+from abc import abstractmethod
+from typing import Any
 from urllib.parse import parse_qsl
 
-from tests.support.http_server import Reply, Request
+from tests.support.http_server import LocalServer, Reply, Request
 from tests.support.waiting import eventually
 
 
@@ -19,28 +18,20 @@ def json_reply(status: str, body: Any, **headers: str) -> Reply:
     return Reply(status, {"content-type": "application/json", **named}, json.dumps(body).encode())
 
 
-class ProviderServer:
-    """Listens on a free port of 127.0.0.1.
+class ProviderServer(LocalServer):
+    """Where an API is.
 
     `replies` are said first, one after the other, in place of the API's own answers, and nothing is taken then. Of
     the next `cuts` requests each is answered by the API, and the line is cut before the answer leaves.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.replies: list[Reply] = []
         self.cuts = 0
-        self.answer_when = asyncio.Event()
-        self.answer_when.set()
         self.requests: list[Request] = []
         self.taken: list[dict[str, Any]] = []
         """What had an effect, oldest first."""
-        self._port = 0
-        self._server: asyncio.Server | None = None
-
-    @property
-    def url(self) -> str:
-        """Where the API is."""
-        return f"http://127.0.0.1:{self._port}"
 
     async def wait_received(self, count: int = 1) -> None:
         """Return when so many requests have come."""
@@ -50,43 +41,19 @@ class ProviderServer:
 
         await eventually(have_come)
 
+    @abstractmethod
     def answer(self, request: Request) -> Reply:
         """What the API does and says."""
-        raise NotImplementedError
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self._port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self.answer_when.set()
-        self._server.close()
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            line, *rest = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (text.partition(": ") for text in rest[:-2])}
-            body = await reader.readexactly(int(headers.get("content-length", 0)))
-            request = Request(line, headers, body, asyncio.get_running_loop().time())
-            self.requests.append(request)
-            await self.answer_when.wait()
-            reply = self.replies.pop(0) if self.replies else self.answer(request)
-            if self.cuts:
-                self.cuts -= 1
-                return
-            lines = {"content-length": str(len(reply.body)), "connection": "close", **reply.headers}
-            head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-            writer.write(f"HTTP/1.1 {reply.status}\r\n{head}\r\n".encode() + reply.body)
-            await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # the client went away
-        finally:
-            writer.close()
+    async def reply_to(self, request: Request) -> Reply | None:
+        """As told, else what the API says; None where the line is cut."""
+        self.requests.append(request)
+        await self.answer_when.wait()
+        reply = self.replies.pop(0) if self.replies else self.answer(request)
+        if self.cuts:
+            self.cuts -= 1
+            return None
+        return reply
 
 
 class TwilioServer(ProviderServer):
