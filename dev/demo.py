@@ -100,6 +100,7 @@ async def _show(
 ) -> None:
     began = time.monotonic()
     console.print("Onward starts on embedded parts: Temporal, SQLite, API, worker, mail catcher …")
+    console.print("Its API serves this machine only, and needs no key.")
     async with asyncio.timeout(ALL_SECONDS) as limit, stack.running(), _Story.of(stack, console) as story:
         banner(console, stack)
         await story.tell()
