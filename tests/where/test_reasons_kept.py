@@ -11,7 +11,7 @@ from store.database import Database
 from store.rule_parts import LONGEST, MOST_ASKED, MOST_PARTS, answers
 from store.rules import evaluate
 from tests.guarantees.processes import set_status
-from tests.rules.test_rule_sql import NOW, Person, store
+from tests.rules.people import NOW, Person, store
 from tests.support.by_hand import ByHand
 from tests.support.engine import Engine
 
