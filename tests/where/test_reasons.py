@@ -12,7 +12,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from intake.why.messages import _SAYS
 from processes.reasons import KINDS, UNEXPLAINED, reason
-from processes.rules import MessageState
+from processes.rule_values import MessageState
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("intake", "activities", "processes", "store", "channels")
@@ -62,6 +62,8 @@ def reasons_of(call: ast.Call) -> Iterator[tuple[str, ast.expr | None, str]]:
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
     match name:
         case "say":
+            yield "admission", given(call, 2, "reason"), ""
+        case "pass_by":
             yield "admission", given(call, 2, "reason"), ""
         case "Decision":
             yield "admission", given(call, 99, "reason"), ""
@@ -131,6 +133,8 @@ def test_every_reason_that_the_code_gives_has_words() -> None:
         ("admission", "filter does not hold"),
         ("admission", "once: this contact has entered before"),
         ("admission", "loop: x processes led to one another"),
+        ("admission", "the wait's filter does not hold"),
+        ("admission", "the goal's filter does not hold: x"),
         ("message", "the contact has no e-mail address"),
         ("message", "the contact wants no marketing mail"),
         ("message", "a goal was met"),
