@@ -20,6 +20,8 @@ from processes.instructions import ANY_GOAL, SIGNAL_EVENT
 from store import rows
 from store.catalog import CatalogCache, CatalogView
 
+GOAL_FILTER = "the goal's filter does not hold"
+
 _i, _w = rows.instances.c, rows.waits.c
 
 
@@ -80,15 +82,20 @@ class Goals:
         if definition.instance_key is not None and key != row.key:
             return []
         asked = [goal for goal in definition.goals if goal.event == item.event.type]
-        met = [goal for goal in asked if await self._holds(item, goal)]
+        met = [goal for goal in asked if await self._holds(item, goal, row)]
         new = await self._keep(item, row.id, met)
         item.result.decisions += [
             Decision(process=row.process_key, decision=GOAL, reason=name, instance=row.id) for name in new
         ]
         return await self._tell(item, row) if new and row.state == "waiting" else []
 
-    async def _holds(self, item: Item, goal: Goal) -> bool:
-        return goal.filter is None or all(await self._rules.hold(item, [goal.filter]))
+    async def _holds(self, item: Item, goal: Goal, row: Any) -> bool:
+        if goal.filter is None:
+            return True
+        (answer,) = await self._rules.answers(item, [goal.filter])
+        if not answer.holds:
+            item.pass_by(row.process_key, row.id, f"{GOAL_FILTER}: {goal.name}", answer)
+        return answer.holds
 
     async def _keep(self, item: Item, instance: str, met: Sequence[Goal]) -> list[str]:
         """Write the visits of the goals; returns the names of those that were not met before."""

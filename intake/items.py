@@ -10,6 +10,7 @@ from processes.builtin_events import CONTACT_CHANGED
 from processes.triggers import Trigger
 from processes.values import Json
 from store.catalog import ProcessView
+from store.rule_parts import Answer
 
 
 @dataclass(slots=True)
@@ -39,6 +40,18 @@ class Item:
                 reason=reason,
                 instance=instance,
                 rule=self.asked.get(process.key) or None,
+            )
+        )
+
+    def pass_by(self, process: str, instance: str, reason: str, answer: Answer) -> None:
+        """Keep that the event is not what an instance waits for, or what its goal is."""
+        self.result.decisions.append(
+            Decision(
+                process=process,
+                decision="skipped",
+                reason=reason,
+                instance=instance,
+                rule=dict(answer.parts) or None,
             )
         )
 

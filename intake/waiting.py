@@ -17,6 +17,8 @@ from store.catalog import CatalogCache, CatalogView
 from store.rule_parts import Answer, answers
 from store.rules import evaluate
 
+WAIT_FILTER = "the wait's filter does not hold"
+
 _e, _i, _w = rows.events.c, rows.instances.c, rows.waits.c
 
 
@@ -94,8 +96,10 @@ class WaitingInstances:
         if definition.instance_key is not None and key != row.key:
             return []
         rules = [rule for _, rule in definition.by_id[row.step].rules()]
-        if rules and not all(await self._rules.hold(item, rules)):
-            return []
+        for answer in await self._rules.answers(item, rules) if rules else ():
+            if not answer.holds:
+                item.pass_by(row.process_key, row.instance_id, WAIT_FILTER, answer)
+                return []
         return await self._tell(item, row)
 
     async def look_again(self, items: Sequence[Item], view: CatalogView) -> list[int]:

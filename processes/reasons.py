@@ -22,9 +22,12 @@ class Reason:
 ADMISSION: Final[Mapping[str, Reason]] = {
     "contact not found": Reason("contact_not_found", "no contact was found for the event"),
     "filter does not hold": Reason("filter", "the trigger's filter did not hold"),
+    "the wait's filter does not hold": Reason("wait_filter", "it is not what the run waits for"),
+    "the goal's filter does not hold": Reason("goal_filter", "it is not what the goal is"),
     "process is ": Reason("not_active", "a process lets contacts in while it is active only"),
     "no such process": Reason("no_process", "no process of this key was published"),
     "loop: ": Reason("loop", "processes that start one another are cut at a depth"),
+    "a test run led to it": Reason("of_a_test", "what a test run leads to starts nothing"),
     "late: ": Reason("late", "it came too long after it happened"),
     "out of order: ": Reason("out_of_order", "what stops the process happened after it, and came before it"),
     "the event has no ": Reason("no_key", "the process counts by a value that the event does not have"),
@@ -86,6 +89,7 @@ MESSAGES: Final[Mapping[str, Reason]] = {
     "the instance or its process was stopped meanwhile": Reason(
         "ended_meanwhile", "a stop came before it went"
     ),
+    "left by hand: ": Reason("by_hand", "a person skipped the step, or moved the run on"),
     "an edit removed the step": Reason("step_removed", "the process was edited, and the step is gone"),
     "a goal was met": Reason("goal", "the run left this step for a goal"),
 }

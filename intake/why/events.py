@@ -10,6 +10,9 @@ from processes.reasons import reason
 
 LATE = timedelta(minutes=1)
 
+PASSED_BY = {"nothing_to_stop", "wait_filter", "goal_filter"}
+"""Reasons of an event that was not about letting the contact in."""
+
 _DONE = {
     "started": ("started", "the contact entered"),
     "pending": ("started", "the contact entered, and is started as soon as Temporal answers"),
@@ -42,7 +45,7 @@ def _decision(said: Mapping[str, Any]) -> tuple[str, str]:
         code, words = _DONE[decision]
         return code, words
     found = reason("admission", why)
-    if found.code == "nothing_to_stop":
+    if found.code in PASSED_BY:
         return found.code, found.means
     return found.code, f"the contact was not let in: {why}" + (
         f" ({found.means})" if found.means != why else ""

@@ -100,9 +100,9 @@ def _did(
         why = reason("step", str(result["not_waited"]))
         return why.code, f"{named}: did not wait, {result['not_waited']}"
     if result.get("timed_out"):
-        return "timed_out", f"{named}: the time limit came first"
+        return "timed_out", f"{named}: waited until the time limit, in vain"
     if result.get("holds"):
-        return "rule_holds", f"{named}: the rule came to hold"
+        return "rule_holds", f"{named}: waited until the rule held"
     if step is not None and step.waits:
         return _waited(named, result, clock, under_way=under_way)
     if "skipped" in result:
@@ -134,7 +134,7 @@ def _waited(named: str, result: Mapping[str, Any], clock: Clock, *, under_way: b
     if result.get("looked_back"):
         return "looked_back", f"{named}: event {result['event']} had come before"
     if "event" in result:
-        return "event_came", f"{named}: event {result['event']} came"
+        return "event_came", f"{named}: waited until event {result['event']} came"
     until = f" until {clock(result['until'])}" if "until" in result else ""
     return ("waits", f"{named}: waits{until}") if under_way else ("waited", f"{named}: waited{until}")
 

@@ -128,9 +128,11 @@ async def test_the_same_goal_counts_once(idle: Engine) -> None:
 async def test_what_does_not_meet_the_goal_changes_nothing(idle: Engine) -> None:
     goal = {**BOUGHT, "filter": {"all": [{"event": "total", "at_least": 5}, {"tag": "vip"}]}}
     walk = await at_the_wait(idle, goal)
-    assert (await idle.event("order", params={"total": 5})).decisions == []
+    (passed_by,) = (await idle.event("order", params={"total": 5})).decisions
+    assert passed_by.reason == "the goal's filter does not hold: bought"
+    assert passed_by.rule == {"the event's total ≥ 5": True, "has the tag vip": False}
     await add_tag(idle, "vip")
-    assert (await idle.event("order", params={"total": 4})).decisions == []
+    assert [d.decision for d in (await idle.event("order", params={"total": 4})).decisions] == ["skipped"]
     assert (await idle.event("order", f"{idle.contact}9", params={"total": 5})).decisions == []
     assert (await idle.event("cart", params={"total": 5})).decisions == []
     assert [d.decision for d in (await idle.event("order", params={"total": 5})).decisions] == ["goal"]

@@ -65,8 +65,10 @@ async def test_without_the_event_the_time_limit_ends_it(engine: Engine) -> None:
 
 async def test_an_event_that_does_not_meet_the_filter_changes_nothing(engine: Engine) -> None:
     instance = await waiting(engine, filter={"event": "stars", "at_least": 4})
-    result = await engine.event("replied", params={"stars": 3})
-    assert result.decisions == []
+    (passed_by,) = (await engine.event("replied", params={"stars": 3})).decisions
+    assert (passed_by.decision, passed_by.instance) == ("skipped", instance)
+    assert passed_by.reason == "the wait's filter does not hold"
+    assert passed_by.rule == {"the event's stars ≥ 4": False}
     assert (await engine.instance(instance)).state == "waiting"
     await engine.event("replied", params={"stars": 4})
     await engine.ended(instance, "yes")
@@ -244,7 +246,8 @@ async def test_an_event_that_came_in_a_pause_counts_after_it(idle: Engine) -> No
     assert isinstance(await walk.go(), Hold)
     await set_status(idle, "ask", "active")
     await walk.release()
-    assert (walk.place, (await walk.results())["reply"]) == ("yes", {"event": "r1"})
+    reply = (await walk.results())["reply"]
+    assert (walk.place, reply["event"], len(reply["stood"])) == ("yes", "r1", 1)
 
 
 @ON_SQLITE

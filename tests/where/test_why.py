@@ -198,7 +198,7 @@ async def test_goals_and_their_rules_are_said(idle: Engine) -> None:
         ({"branch": 2, "to": None}, "branch", "number 2"),
         ({"event": "e1", "looked_back": True}, "looked_back", "event e1 had come before"),
         ({"until": "2026-11-24T09:00:00+00:00"}, "waited", "waited until 24 Nov 09:00 UTC"),
-        ({"holds": True}, "rule_holds", "came to hold"),
+        ({"holds": True}, "rule_holds", "waited until the rule held"),
         ({"tag": "x", "added": False}, "done", "tag: x, added: no"),
     ],
 )
