@@ -63,6 +63,8 @@ def reasons_of(call: ast.Call) -> Iterator[tuple[str, ast.expr | None, str]]:
     match name:
         case "say":
             yield "admission", given(call, 2, "reason"), ""
+        case "pass_by":
+            yield "admission", given(call, 2, "reason"), ""
         case "Decision":
             yield "admission", given(call, 99, "reason"), ""
         case "Skip" | "NoAddress":
@@ -131,6 +133,8 @@ def test_every_reason_that_the_code_gives_has_words() -> None:
         ("admission", "filter does not hold"),
         ("admission", "once: this contact has entered before"),
         ("admission", "loop: x processes led to one another"),
+        ("admission", "the wait's filter does not hold"),
+        ("admission", "the goal's filter does not hold: x"),
         ("message", "the contact has no e-mail address"),
         ("message", "the contact wants no marketing mail"),
         ("message", "a goal was met"),
