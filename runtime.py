@@ -37,6 +37,7 @@ from intake.keys import Keys
 from intake.operating import Operating
 from intake.operations import Operations
 from intake.scans import Scans
+from intake.segment_scans import SegmentScans
 from intake.service import Intake
 from intake.tracking import Tracking
 from settings import Settings
@@ -143,6 +144,7 @@ class Services:
             letter=LetterSettings(sender=settings.letter_sender or "", country=settings.letter_country),
             unconfigured=settings.unconfigured,
             scans=Scans(self.database, self.catalog, self.admission, self.dispatcher),
+            segment_scans=SegmentScans(self.database, self.catalog, self.admission, self.dispatcher),
             operating=self.operating,
             caps=settings.caps,
             bounces=self.bounces,

@@ -209,6 +209,8 @@ class Settings(BaseSettings):
     """Where the Temporal SDK serves its Prometheus metrics (`0.0.0.0:9465`), or none."""
     sweep_seconds: Seconds = 5.0
     """How often a worker looks for starts, signals and cancellations that did not arrive."""
+    segment_scan_minutes: int = Field(default=5, ge=1, le=1440)
+    """How often to look who has entered or left a segment with a rule that a trigger names."""
     retention_days: float | None = Field(default=None, ge=1, le=36_500, allow_inf_nan=False)
     """Days that an instance is kept after its end, then deleted; for ever if not set. See `docs/where-and-why.md`."""
 

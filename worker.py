@@ -90,7 +90,11 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
         seconds=settings.sweep_seconds,
     )
     schedules = Schedules(
-        services.database, services.catalog, services.client, task_queue=settings.temporal_task_queue
+        services.database,
+        services.catalog,
+        services.client,
+        task_queue=settings.temporal_task_queue,
+        segment_minutes=settings.segment_scan_minutes,
     )
     async with make_worker(services.client, services.tools(), settings):
         log.info("worker_ready", task_queue=settings.temporal_task_queue, address=settings.temporal_address)

@@ -34,6 +34,7 @@ from intake.dispatch import Dispatcher
 from intake.effects import Effects
 from intake.operating import Operating
 from intake.scans import Scans
+from intake.segment_scans import SegmentScans
 from intake.service import retried
 from processes.instructions import End, Hold, Instruction, StepCall
 from processes.steps import EffectStep
@@ -91,6 +92,7 @@ class Tools:
     unconfigured: Mapping[str, str | None]
     """By channel, the setting that is missing before it can be used, or None."""
     scans: Scans
+    segment_scans: SegmentScans
     operating: Operating
     caps: tuple[Cap, ...]
     """How many messages a contact may get from processes that say nothing of it themselves."""

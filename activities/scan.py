@@ -1,7 +1,7 @@
-"""The activity of a scan (T6, T7): pages through contacts, and tells Temporal how far it is.
+"""The activity of a scan (T6, T7, T11): pages through contacts, and tells Temporal how far it is.
 
 After a worker's death another goes on from the last progress that Temporal heard of. What was done since is done
-again, and changes nothing: `intake/scans.py` says why.
+again, and changes nothing: `intake/scans.py` and `intake/segment_scans.py` say why.
 """
 
 import asyncio
@@ -17,10 +17,11 @@ from store.database import DatabaseUnavailable
 
 
 class Scan:
-    """Looks which contacts have come due, and lets them in."""
+    """Looks which contacts have come due, or have entered or left a segment, and lets them in."""
 
     def __init__(self, tools: Tools) -> None:
         self._scans = tools.scans
+        self._segment_scans = tools.segment_scans
 
     @activity.defn(name=SCAN)
     async def scan(self, call: ScanCall) -> ScanProgress:
@@ -28,7 +29,8 @@ class Scan:
         details = activity.info().heartbeat_details
         if details:
             call = call.model_copy(update={"progress": ScanProgress.model_validate(details[0])})
-        with structlog.contextvars.bound_contextvars(process=call.process):
+        about = {"process": call.process} if call.segment is None else {"segment": call.segment}
+        with structlog.contextvars.bound_contextvars(**about):
             try:
                 return await self._look(call)
             except DatabaseUnavailable as error:
@@ -56,7 +58,8 @@ class Scan:
             handle = loop.call_later(PULSE_SECONDS, beat)
 
         handle = loop.call_later(PULSE_SECONDS, beat)
+        scans = self._scans if call.segment is None else self._segment_scans
         try:
-            return await self._scans.look(call, tell)
+            return await scans.look(call, tell)
         finally:
             handle.cancel()

@@ -222,6 +222,7 @@ async def _examine(
             dispatcher=services.dispatcher,
             task_queue=settings.temporal_task_queue,
             older_than=older_than,
+            segment_minutes=settings.segment_scan_minutes,
             give_up=give_up,
             wholesale=wholesale,
         )

@@ -29,7 +29,7 @@ from processes.builtin_events import (
     TAG_REMOVED,
 )
 from processes.values import Json
-from store import consents, contacts, definitions, rows
+from store import consents, contacts, definitions, presences, rows
 from store.catalog import CatalogCache
 
 SUBSCRIBED, UNSUBSCRIBED = "subscribed", "unsubscribed"
@@ -247,6 +247,7 @@ class Changes:
             rows.contact_notes,
             rows.subscriptions,
             rows.segment_members,
+            rows.segment_presences,
             rows.endpoints,
         ):
             await connection.execute(delete(table).where(table.c.contact_id == contact_id))
@@ -326,6 +327,8 @@ class Changes:
                         .values(last_at=row["last_at"], period=row["period"], next_at=row["next_at"])
                     )
         await self._merge_person(connection, gone, survivor, now)
+        view = await self._catalog.view(connection)
+        await presences.settle_quietly(connection, view, [gone, survivor], now)
         return int(moved)
 
     async def move_history(self, connection: AsyncConnection, gone: str, survivor: str) -> None:

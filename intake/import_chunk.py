@@ -109,6 +109,8 @@ class Chunk:
         self._now = now
         self._source = f"import {import_id}"
         self._events: list[IncomingEvent] = []
+        self.touched: list[str] = []
+        """The contacts of the rows that were taken."""
 
     async def take(self, rows: Sequence[Row]) -> tuple[Summary, list[IncomingEvent]]:
         """Take the rows that were not taken before; returns the counts and what is to be told. Safe to repeat."""
@@ -119,6 +121,7 @@ class Chunk:
             return summary, []
         outcomes = await self._settle(new)
         touched = list({o.person.id: o.person for o in outcomes if o.person and o.person.line}.values())
+        self.touched = [person.id for person in touched]
         await self._write(touched)
         await self._tag(touched)
         await self._subscribe(touched, outcomes)

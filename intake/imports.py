@@ -24,7 +24,7 @@ from intake.import_columns import Column, Row, read_columns, read_row
 from intake.refusals import Clash, Missing
 from intake.service import retried
 from processes.problems import DocumentInvalid, Problem
-from store import imports
+from store import imports, presences
 from store.catalog import CatalogCache
 from store.database import Database
 
@@ -183,7 +183,10 @@ class Imports:
                 raise Missing("import", import_id)
             _must_be_open(found)
             view, now = await self._catalog.view(connection), self._clock()
-            summary, events = await Chunk(connection, import_id, reading.options, view, now).take(rows)
+            chunk = Chunk(connection, import_id, reading.options, view, now)
+            summary, events = await chunk.take(rows)
+            if not reading.options.trigger:
+                await presences.settle_quietly(connection, view, chunk.touched, now)
             return summary, await self._changes.tell(connection, events, now)
 
         summary, effects = await retried(self._database, work)

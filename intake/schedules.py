@@ -1,16 +1,18 @@
-"""The Temporal Schedules of processes: one for each process that has scheduled triggers, whose scans it starts.
+"""The Temporal Schedules of processes: one for each process that has scheduled triggers, and one for each segment with
+a rule that triggers name, whose scans they start.
 
 A process's row is changed first, and its schedule follows: every worker compares what there should be with what there
 is, at its start, when a process has changed, and now and then. So a change of a process neither waits for Temporal nor
 fails with it, and what somebody did to a schedule by hand is put right. Two workers that do this at once do the same.
 
 A schedule only says when to look. Who has come due since the last look is the scan's to find, so a tick that is left
-out, because Temporal was away or a scan still runs, loses nobody.
+out, because Temporal was away or a scan still runs, loses nobody. That of a segment goes on while the processes that
+name it are paused: as with every other event, what comes then starts nobody, and stops all the same.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -31,28 +33,36 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from processes.scanning import SCAN_WORKFLOW, ScanRequest
 from processes.triggers.schedules import TICK, scheduled
-from store.catalog import CatalogCache
+from store import presences
+from store.catalog import CatalogCache, CatalogView
 from store.database import Database, DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
+SEGMENTS = "SegmentScan"
+"""How the ids of the schedules of segments begin."""
 MISSING, DIFFERS, LEFT = "missing", "differs", "left"
 LOOK_AGAIN_SECONDS = 600.0
 CALL_TIMEOUT = timedelta(seconds=10)
 CATCH_UP = timedelta(days=1)
 """Ticks that Temporal missed are made up for by one scan at once, not only at the next tick."""
-NOTE = "Kept by Onward's workers. Pause the process, not this."
+NOTE = "Kept by Onward's workers. Change the process, not this."
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What there should be for a process."""
+    """What there should be: for a process, or for a segment that `processes` name. It looks at `ticks` after each
+    multiple of `every`.
+    """
 
     id: str
-    process: str
-    name: str
+    processes: tuple[str, ...]
+    scans: ScanRequest
+    about: str
+    summary: str
+    every: timedelta
     ticks: tuple[timedelta, ...]
-    paused: bool
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,12 +83,23 @@ class Difference:
 class Schedules:
     """Keeps the schedules of a task queue's processes as they should be."""
 
-    def __init__(self, database: Database, catalog: CatalogCache, client: Client, *, task_queue: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        catalog: CatalogCache,
+        client: Client,
+        *,
+        task_queue: str,
+        segment_minutes: int,
+    ) -> None:
+        """`segment_minutes` is how often segments are looked at."""
         self._database = database
         self._catalog = catalog
         self._client = client
         self._task_queue = task_queue
         self._prefix = f"{SCAN_WORKFLOW}:{task_queue}/"
+        self._segment_prefix = f"{SEGMENTS}:{task_queue}/"
+        self._segments_every = timedelta(minutes=segment_minutes)
         self._kept: Mapping[str, Wanted] | None = None
         self._looked = 0.0
 
@@ -86,9 +107,17 @@ class Schedules:
         """The id of a process's schedule; those of its scans begin with it. No instance's can: a key has no colon."""
         return self._prefix + process
 
-    def process_of(self, schedule_id: str) -> str:
-        """The process that a schedule of this task queue is for."""
-        return schedule_id.removeprefix(self._prefix)
+    def segment_id(self, segment: str) -> str:
+        """The id of a segment's schedule; those of its scans begin with it, too."""
+        return self._segment_prefix + segment
+
+    def processes_of(self, difference: Difference) -> tuple[str, ...]:
+        """The processes that a schedule of this task queue is, or was, for; none where that is not known."""
+        if difference.wanted is not None:
+            return difference.wanted.processes
+        if difference.id.startswith(self._prefix):
+            return (difference.id.removeprefix(self._prefix),)
+        return ()
 
     async def run(self, seconds: float) -> None:
         """Look every so many seconds, until cancelled. What fails is logged and tried again."""
@@ -109,6 +138,10 @@ class Schedules:
         found = [difference async for difference in self._compare(wanted)]
         for difference in found:
             await self.mend(difference)
+        async with self._database.write() as connection:
+            forgotten = await presences.forget_unwatched(connection, self._catalog)
+        if forgotten:
+            log.info("segments_forgotten", segments=forgotten)
         self._kept, self._looked = wanted, time.monotonic()
         return found
 
@@ -129,20 +162,35 @@ class Schedules:
     async def _wanted(self) -> dict[str, Wanted]:
         async with self._database.read() as connection:
             view = await self._catalog.view(connection)
-        found: dict[str, Wanted] = {}
+        return {one.id: one for one in (*self._of_processes(view), *self._of_segments(view))}
+
+    def _of_processes(self, view: CatalogView) -> Iterator[Wanted]:
         for process in view.processes.values():
             triggers = scheduled(process.definition.triggers)
             if not triggers or process.status not in {"active", "paused"}:
                 continue
-            schedule_id = self.id(process.key)
-            found[schedule_id] = Wanted(
-                schedule_id,
-                process.key,
-                process.definition.name,
+            yield Wanted(
+                self.id(process.key),
+                (process.key,),
+                ScanRequest(process=process.key),
+                f"process {process.key}",
+                f"{process.definition.name}: who has come due",
+                TICK,
                 tuple(sorted({tick for _, trigger in triggers for tick in trigger.ticks()})),
                 process.status == "paused",
             )
-        return found
+
+    def _of_segments(self, view: CatalogView) -> Iterator[Wanted]:
+        for segment, processes in presences.watched(view).items():
+            yield Wanted(
+                self.segment_id(segment),
+                tuple(processes),
+                ScanRequest(segment=segment),
+                f"segment {segment}",
+                f"Segment {segment}: who has entered or left",
+                self._segments_every,
+                (timedelta(),),
+            )
 
     async def _compare(self, wanted: Mapping[str, Wanted]) -> AsyncIterator[Difference]:
         for one in wanted.values():
@@ -156,7 +204,8 @@ class Schedules:
 
     async def _listed(self) -> set[str]:
         schedules = await self._client.list_schedules(rpc_timeout=CALL_TIMEOUT)
-        return {one.id async for one in schedules if one.id.startswith(self._prefix)}
+        ours = (self._prefix, self._segment_prefix)
+        return {one.id async for one in schedules if one.id.startswith(ours)}
 
     async def _look_at(self, wanted: Wanted) -> Difference | None:
         try:
@@ -164,7 +213,7 @@ class Schedules:
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise
-            return Difference(MISSING, wanted.id, f"process {wanted.process} has none", wanted)
+            return Difference(MISSING, wanted.id, f"{wanted.about} has none", wanted)
         says = await self._differs(found.schedule, wanted)
         return None if says is None else Difference(DIFFERS, wanted.id, says, wanted)
 
@@ -183,18 +232,18 @@ class Schedules:
         if starts != (SCAN_WORKFLOW, wanted.id, self._task_queue):
             return f"it starts {' '.join(starts)}"
         (request,) = await self._client.data_converter.decode(list(action.args), [ScanRequest]) or [None]
-        return None if request == ScanRequest(process=wanted.process) else "it looks after something else"
+        return None if request == wanted.scans else "it looks after something else"
 
     def _schedule(self, wanted: Wanted) -> Schedule:
         return Schedule(
             action=ScheduleActionStartWorkflow(
                 SCAN_WORKFLOW,
-                ScanRequest(process=wanted.process),
+                wanted.scans,
                 id=wanted.id,
                 task_queue=self._task_queue,
-                static_summary=f"{wanted.name}: who has come due",
+                static_summary=wanted.summary,
             ),
-            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(TICK, tick) for tick in wanted.ticks]),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(wanted.every, tick) for tick in wanted.ticks]),
             policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP),
             state=ScheduleState(note=NOTE, paused=wanted.paused),
         )

@@ -76,13 +76,14 @@ def _needed(
     for place, key in needs.processes:
         if key not in around.processes and key != definition.key:
             yield _missing(f"{where}/{place}", "process", key)
-    for place, key in needs.segments:
+    for place, key in (*needs.segments, *needs.segments_by_hand):
         if key not in around.segments:
             yield _missing(f"{where}/{place}", "segment", key)
-        elif key in around.ruled_segments:
+    for place, key in needs.segments_by_hand:
+        if key in around.ruled_segments:
             yield Problem(
                 pointer=f"{where}/{place}",
-                message=f"segment «{key}» has a rule: only one made by hand can be entered and left",
+                message=f"segment «{key}» has a rule: its members cannot be changed by hand",
             )
     for place, channel in needs.channels:
         if (setting := around.channels.get(channel)) is not None:

@@ -1,4 +1,5 @@
-"""The workflow that a process's schedule starts: one look at which contacts have come due (T6, T7).
+"""The workflow that a schedule starts: one look at which contacts have come due by a process's triggers (T6, T7), or at
+who has entered or left a segment with a rule (T11).
 
 It hands the moment at which it began to the activity, page after page, and returns that moment: the next scan begins
 there, however long this one took and however many were left out. Nothing is decided here.
@@ -19,11 +20,14 @@ RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2, maximum_interval=timedelta(minutes=1)
 )
 CALLS_IN_A_RUN = 100
+_OF_A_PROCESS = {"found", "started", "skipped", "repeated"}
+_OF_A_SEGMENT = {"found", "started", "stopped", "members"}
+"""What a scan of each returns."""
 
 
 @workflow.defn(name=SCAN_WORKFLOW)
 class TriggerScan:
-    """One scan of a process's scheduled triggers."""
+    """One scan of a process's scheduled triggers, or of a segment."""
 
     @workflow.run
     async def run(self, request: ScanRequest) -> ScanResult:
@@ -47,8 +51,10 @@ class TriggerScan:
         return request.model_copy(update={"until": now} | ({"since": since} if since is not None else {}))
 
     async def _look(self, request: ScanRequest) -> ScanProgress:
-        workflow.set_current_details(_words(request.progress or ScanProgress()))
-        call = request.model_dump(include={"process", "since", "until", "progress"}, exclude_unset=True)
+        workflow.set_current_details(_words(request, request.progress or ScanProgress()))
+        call = request.model_dump(
+            include={"process", "segment", "since", "until", "progress"}, exclude_unset=True
+        )
         progress: ScanProgress = await workflow.execute_activity(
             SCAN,
             ScanCall.model_validate(call),
@@ -61,17 +67,24 @@ class TriggerScan:
         return progress
 
     def _over(self, request: ScanRequest, progress: ScanProgress) -> ScanResult:
-        workflow.set_current_details(_words(progress))
+        workflow.set_current_details(_words(request, progress))
         problems = list(progress.problems)
         if progress.failed:
             problems.append(f"{progress.failed} contacts could not be let in: the worker's log says why")
         if problems:
             raise ApplicationError("; ".join(problems), type="ScanIncomplete", non_retryable=True)
-        counts = progress.model_dump(include={"found", "started", "skipped", "repeated"})
+        counts = progress.model_dump(include=_OF_A_PROCESS if request.segment is None else _OF_A_SEGMENT)
         return ScanResult.model_validate({"until": request.until, **counts})
 
 
-def _words(progress: ScanProgress) -> str:
+def _words(request: ScanRequest, progress: ScanProgress) -> str:
+    if progress.members is not None:
+        return f"the first look: {progress.members} are in it"
+    if request.segment is not None:
+        return (
+            f"{progress.found} entered or left: {progress.started} started, {progress.stopped} stopped, "
+            f"{progress.failed} failed"
+        )
     return (
         f"{progress.found} came due: {progress.started} started, {progress.skipped} skipped, "
         f"{progress.repeated} known already, {progress.failed} failed"

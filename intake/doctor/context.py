@@ -30,7 +30,8 @@ class EngineUnreachable(Exception):
 
 @dataclass
 class Context:
-    """`older_than` is in seconds: what is younger is work in flight, and no finding.
+    """`older_than` is in seconds: what is younger is work in flight, and no finding. `segment_minutes` is how often
+    segments are looked at.
 
     `give_up` closes instances whose workflow is gone as `lost`, in place of letting them go on. `wholesale` lets
     mend where most of what was looked at is wrong: without it that is taken for a wrong address.
@@ -41,6 +42,7 @@ class Context:
     dispatcher: Dispatcher
     task_queue: str
     older_than: float
+    segment_minutes: int
     give_up: bool = False
     wholesale: bool = False
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CALLS_AT_ONCE))

@@ -14,14 +14,18 @@ from store.catalog import CatalogCache
 
 
 class ProcessSchedules(Check):
-    """One for each process with scheduled triggers, and no other."""
+    """One for each process with scheduled triggers and each segment that triggers watch, and no other."""
 
     title = "schedules"
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._schedules = Schedules(
-            context.database, CatalogCache(), context.client, task_queue=context.task_queue
+            context.database,
+            CatalogCache(),
+            context.client,
+            task_queue=context.task_queue,
+            segment_minutes=context.segment_minutes,
         )
         self._found: dict[str, Difference] = {}
 
@@ -40,8 +44,11 @@ class ProcessSchedules(Check):
     async def _is_late(self, difference: Difference) -> bool:
         """Whether a worker has had the time to see to it."""
         async with self._context.database.read() as connection:
-            standing = await due.standing(connection, self._schedules.process_of(difference.id))
-        return standing is None or standing.since < self._context.cutoff
+            standings = [
+                await due.standing(connection, process)
+                for process in self._schedules.processes_of(difference)
+            ]
+        return all(standing is None or standing.since < self._context.cutoff for standing in standings)
 
     async def mend(self, finding: Finding) -> str | None:
         """Make, change or remove it."""

@@ -22,12 +22,13 @@ Next = Annotated[
 
 
 class Needs(BaseModel):
-    """What a step or a trigger refers to outside its process, each with its place in it. Segments are those by hand."""
+    """What a step or a trigger refers to outside its process, each with its place in it."""
 
     templates: list[tuple[str, str]] = []
     lists: list[tuple[str, str]] = []
     processes: list[tuple[str, str]] = []
     segments: list[tuple[str, str]] = []
+    segments_by_hand: list[tuple[str, str]] = []
     channels: list[tuple[str, str]] = []
 
 

@@ -16,7 +16,7 @@ class RemoveFromSegment(EffectStep):
 
     def needs(self) -> Needs:
         """The segment."""
-        return Needs(segments=[("segment", self.segment)])
+        return Needs(segments_by_hand=[("segment", self.segment)])
 
     def summary(self) -> str:
         """Which segment."""

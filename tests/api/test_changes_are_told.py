@@ -1,10 +1,11 @@
 """What is changed over HTTP is told to processes as what anything else changes."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-import pytest
 
+from processes.scanning import ScanCall, ScanProgress
 from runtime import Services
 from store import rows
 from tests.api.conftest import activate, contact, process
@@ -78,19 +79,30 @@ async def test_a_segments_member_starts_and_stops_what_listens(api: httpx.AsyncC
     assert (row["state"], row["outcome"]) == ("stopping", "stopped")
 
 
-@pytest.mark.parametrize("kind", ["segment_entered", "segment_left"])
-async def test_a_trigger_on_a_segment_with_a_rule_cannot_be_published(
-    api: httpx.AsyncClient, kind: str
+async def test_who_comes_to_meet_a_segments_rule_starts_what_listens(
+    api: httpx.AsyncClient, away: Services
 ) -> None:
+    await contact(api)
     assert (
         await api.put("/v1/segments/vips", json={"name": "VIPs", "rule": {"tag": "vip"}})
     ).status_code == 200
-    await api.put("/v1/processes/p", json=process("p", triggers=[{"type": kind, "segment": "vips"}]))
-    answer = await api.post("/v1/processes/p/publish")
-    assert answer.status_code == 422
-    (problem,) = answer.json()["errors"]
-    assert problem["pointer"] == "/triggers/0/segment"
-    assert "segment «vips» has a rule" in problem["message"]
+    entered, left = ({"type": f"segment_{what}", "segment": "vips"} for what in ("entered", "left"))
+    await activate(api, process("care", triggers=[entered, left | {"does": "stop"}]))
+    scans = away.tools().segment_scans
+
+    async def look() -> ScanProgress:
+        return await scans.look(ScanCall(segment="vips", until=datetime.now(UTC)), lambda _: None)
+
+    assert (await look()).members == 0
+    assert (await api.put("/v1/contacts/22222/tags/vip")).status_code == 200
+    assert (await look()).started == 1
+    assert await started(api) == ["care"]
+    assert (await api.delete("/v1/contacts/22222/tags/vip")).status_code == 200
+    assert (await look()).stopped == 1
+    history = (await api.get("/v1/events?type=segment.left")).json()["items"]
+    assert [(event["source"], event["params"]) for event in history] == [
+        ("segment vips", {"segment": "vips"})
+    ]
 
 
 async def test_an_event_of_the_shop_and_one_of_the_site_come_in_by_their_own_types(

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from processes.scanning import ScanCall
 from runtime import Services
 from store import rows
 from store.suppressions import EMAIL, suppress
@@ -419,3 +420,24 @@ async def test_processes_start_only_where_the_import_asks(api: httpx.AsyncClient
     events = (await api.get("/v1/events")).json()["items"]
     assert {event["source"] for event in events} == ({f"import {import_id}"} if trigger else set())
     assert await person(api, "3") is not None
+
+
+@pytest.mark.parametrize("trigger", [True, False])
+async def test_who_enters_a_segment_by_an_import_is_told_of_only_where_it_asks(
+    api: httpx.AsyncClient, away: Services, trigger: bool
+) -> None:
+    await api.put("/v1/segments/brno", json={"name": "Brno", "rule": {"contact": "city", "equals": "Brno"}})
+    await contact(api, "1", fields={"city": "Praha"})
+    await contact(api, "2", fields={"city": "Brno"})
+    triggers = [{"type": "segment_entered", "segment": "brno"}, {"type": "segment_left", "segment": "brno"}]
+    await activate(api, process("movers", triggers=triggers))
+    scans = away.tools().segment_scans
+
+    async def look() -> int:
+        return (await scans.look(ScanCall(segment="brno", until=datetime.now(UTC)), lambda _: None)).started
+
+    assert await look() == 0
+    await whole(api, "external_id,city\n1,Brno\n2,Praha\n3,Brno\n", f"trigger={str(trigger).lower()}")
+    assert await look() == (3 if trigger else 0)
+    assert (await api.patch("/v1/contacts/3", json={"fields": {"city": "Praha"}})).status_code == 200
+    assert await look() == 1

@@ -87,6 +87,7 @@ async def examine(services: Services, *, fix: bool = False, **options: Any) -> l
         services.client,
         services.dispatcher,
         services.settings.temporal_task_queue,
+        segment_minutes=services.settings.segment_scan_minutes,
         **{"older_than": 0.0, **options},
     )
     return [finding async for finding in Doctor(context, fix=fix, deep=deep).examine()]

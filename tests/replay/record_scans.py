@@ -1,14 +1,17 @@
-"""Records the histories of scans, and of the examples that time starts: `python -m tests.replay.record_scans`.
+"""Records the histories of scans, and of the examples that time starts: `python -m tests.replay.record_scans [NAME …]`.
 
 As `tests.replay.record` does for everything else; what is said there holds here.
 """
 
 import asyncio
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from intake.scans import Scans
+from intake.segment_scans import SegmentScans
 from processes.scanning import SCAN_WORKFLOW, ScanCall, ScanRequest
 from store import rows
 from tests.replay.record import FEW_EVENTS, closed, engine_of_its_own, finish, over, set_up
@@ -101,14 +104,38 @@ async def trigger_scan_continued(engine: Engine) -> str:
     return await trigger_scan(engine)
 
 
-async def record() -> None:
-    """Record all, each on an engine of its own."""
-    for journey in (birthday, date_reminder, win_back, trigger_scan):
-        async with engine_of_its_own() as engine:
-            await finish(engine, journey)
+async def segment_scan(engine: Engine) -> str:
+    """A look at a segment that finds who has entered, on several pages."""
+    scanner, now = Scanner(engine.services), datetime.now(UTC)
+    people = [str(22222 + number) for number in range(PEOPLE)]
+    await scanner.people({name: {} for name in people})
+    await scanner.segment("vips", {"tag": "vip"})
+    await scanner.publish({"type": "segment_entered", "segment": "vips"})
+    parts = engine.services
+    small = SegmentScans(parts.database, parts.catalog, parts.admission, parts.dispatcher, page=2, pages=1)
+    await small.look(ScanCall(segment="vips", until=now - DAY), lambda _: None)
+    for name in people:
+        await scanner.tag(name, "vip")
+    queue = f"{parts.settings.temporal_task_queue}-scans"
+    settings = parts.settings.model_copy(update={"temporal_task_queue": queue})
+    async with make_worker(parts.client, replace(parts.tools(), segment_scans=small), settings):
+        await parts.client.start_workflow(
+            SCAN_WORKFLOW, ScanRequest(segment="vips"), id="SegmentScan:onward/vips", task_queue=queue
+        )
+        return await closed(engine, "SegmentScan:onward/vips")
+
+
+async def record(names: Sequence[str]) -> None:
+    """Record all, or those named, each on an engine of its own."""
+    for journey in (birthday, date_reminder, win_back, trigger_scan, segment_scan):
+        if not names or journey.__name__ in names:
+            async with engine_of_its_own() as engine:
+                await finish(engine, journey)
+    if names and "trigger_scan_continued" not in names:
+        return
     async with engine_of_its_own(limit__historyCount__suggestContinueAsNew=str(FEW_EVENTS)) as engine:
         await finish(engine, trigger_scan_continued)
 
 
 if __name__ == "__main__":
-    asyncio.run(record())
+    asyncio.run(record(sys.argv[1:]))

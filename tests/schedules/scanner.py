@@ -138,7 +138,9 @@ class Scanner:
 
     async def names(self, key: str = "p") -> set[str]:
         """Who was let in."""
-        return {name for name, _ in await self.started(key)}
+        query = select(_i.contact_id).where(_i.process_key == key)
+        async with self.services.database.read() as connection:
+            return {one.removeprefix("c-") for one in (await connection.execute(query)).scalars()}
 
     async def events(self) -> list[Any]:
         """The events that scans have stored, by id."""

@@ -58,6 +58,7 @@ def keeper_of(services: Services) -> Schedules:
         services.catalog,
         services.client,
         task_queue=services.settings.temporal_task_queue,
+        segment_minutes=services.settings.segment_scan_minutes,
     )
 
 
@@ -157,6 +158,46 @@ async def test_a_schedule_that_runs_many_times_starts_its_contact_once(live: Sca
     (blind,) = await scanned(services, handle, 1)
     assert (blind.found, blind.started, blind.repeated) == (1, 0, 1)
     assert len(await engine.rows(rows.instances)) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_the_schedule_of_a_segment_is_there_while_a_process_watches_it_and_its_scans_start_who_enters(
+    live: Scanner, engine: Engine
+) -> None:
+    services, keeper = live.services, keeper_of(live.services)
+    handle = services.client.get_schedule_handle(keeper.segment_id("vips"))
+    await live.people({engine.contact: {}})
+    await live.segment("vips", {"tag": "vip"})
+    assert await keeper.keep() == []
+    await live.publish({"type": "segment_entered", "segment": "vips"})
+    assert [difference.says for difference in await keeper.keep()] == ["segment vips has none"]
+    (first,) = await scanned(services, handle, 1)
+    assert (first.members, first.found) == (0, 0)
+    await live.tag(engine.contact, "vip")
+    await handle.trigger()
+    (row,) = await eventually(lambda: engine.rows(rows.instances))
+    await engine.ended(row.id)
+    second = (await scanned(services, handle, 2))[1]
+    assert (second.found, second.started, second.members) == (1, 1, None)
+
+    slower = Schedules(
+        services.database,
+        services.catalog,
+        services.client,
+        task_queue=services.settings.temporal_task_queue,
+        segment_minutes=60,
+    )
+    assert [difference.says for difference in await slower.keep()] == ["it looks at other times"]
+    assert [one.every for one in (await handle.describe()).schedule.spec.intervals] == [HOUR]
+    await live.set_status("paused", datetime.now(UTC))
+    assert await slower.keep() == []
+    await handle.delete()
+    found = await examine(services, fix=True)
+    assert [f.done for f in found if f.subject == keeper.segment_id("vips")] == ["made"]
+    await live.set_status("archived", datetime.now(UTC))
+    assert [difference.kind for difference in await keeper.keep()] == ["left"]
+    assert not await is_there(handle)
+    assert await engine.rows(rows.segment_presences) == []
 
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)

@@ -162,3 +162,11 @@ def refusals(triggers: list[dict[str, Any]]) -> list[Any]:
 def test_a_good_one_is_taken() -> None:
     for kind in KINDS:
         assert refusals([trigger(kind)]) == []
+
+
+def test_a_segment_with_a_rule_can_be_entered_and_left_but_by_no_step() -> None:
+    assert refusals([trigger(kind, segment="ruled") for kind in ("segment_entered", "segment_left")]) == []
+    steps = [{"id": "in", "type": "add_to_segment", "segment": "ruled"}]
+    (problem,) = problems(parse(process(steps=steps)), AROUND)
+    assert problem.pointer == "/steps/0/segment"
+    assert problem.message == "segment «ruled» has a rule: its members cannot be changed by hand"
