@@ -1,5 +1,6 @@
 """Retention: what is long over goes, page by page and counted; what is open, and what must outlive a run, stays."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import func, insert, select
 from intake.retention import NoRetention, Retention
 from store import retention, rows
 from store.database import Database
+from tests.support.waiting import eventually
 from tests.where.rows_made import DAY, NOW, made, people
 
 OLD = NOW - 40 * DAY
@@ -154,3 +156,30 @@ async def test_without_a_setting_nothing_is_deleted(database: Database) -> None:
     await for_ever.run()
     async with database.read() as connection:
         assert (await connection.execute(select(func.count()).select_from(rows.instances))).scalar() == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_worker_goes_on_until_nothing_is_due(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intake.retention.PAGE", 2)
+    monkeypatch.setattr("intake.retention.PAGES_AT_ONCE", 2)
+    monkeypatch.setattr("store.retention.delete_page.__defaults__", (2,))
+    await people(database, "ann")
+    await made(
+        database,
+        *({"id": f"o{n}", "state": "ended", "ended_at": OLD, "event_id": f"{n}"} for n in range(9)),
+        {"id": "waits", "event_id": "w"},
+    )
+
+    async def all_gone() -> bool:
+        return await ids(database) == ["waits"]
+
+    working = asyncio.create_task(Retention(database, 1).run())
+    try:
+        assert await eventually(all_gone)
+    finally:
+        working.cancel()
+    async with database.read() as connection:
+        deleted = (await connection.execute(select(rows.audit.c.after))).scalars().all()
+    assert sum(one["instances"] for one in deleted) == 9
