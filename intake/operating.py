@@ -51,6 +51,7 @@ from store.operations import (
     STOPPING,
     Outcome,
 )
+from store.rules import RuleError
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +65,8 @@ CALL_SECONDS = 20.0
 PATIENCE = 5.0
 """Seconds that a page of stops or releases gets to arrive before the next is sent."""
 LOOK_SECONDS = 0.05
+ROOM_SECONDS = 0.2
+"""How often a start that waits for the workers looks again."""
 
 Going = Callable[[], bool]
 """Says whether to go on: a worker that is to end leaves the rest to another."""
@@ -116,7 +119,13 @@ class Operating:
         Those whom a stop is for are marked with it: once all are gathered, nothing more of theirs is sent.
         """
         while True:
-            total = await retried(self._database, lambda connection: self._gather_some(connection, operation))
+            try:
+                total = await retried(
+                    self._database, lambda connection: self._gather_some(connection, operation)
+                )
+            except RuleError as error:
+                await self._halt(operation, f"the segment cannot be read: {error}")
+                return Gathered(lanes=[])
             if total is not None:
                 return Gathered(lanes=await self._lanes(operation, total))
             if not going():
@@ -169,7 +178,7 @@ class Operating:
         share = self._rate / call.lanes
         while not lane.done and going() and time.monotonic() < deadline:
             if found.kind == START and not await self._has_room(found.process_key):
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(ROOM_SECONDS)
                 continue
             began = time.monotonic()
             lane, done = await self._next_page(found, lane)

@@ -128,7 +128,13 @@ class Operations:
                     await operations.change(connection, made, now, total=len(subjects))
                 after = asked | {"operation": made}
                 await record(
-                    connection, actor, "start", f"process/{process}", now, after=after, reason=reason
+                    connection,
+                    actor,
+                    "process.start-many",
+                    f"process/{process}",
+                    now,
+                    after=after,
+                    reason=reason,
                 )
             return made
 
@@ -202,6 +208,8 @@ class Operations:
                 raise Clash(
                     "a stop is not taken back: its instances are stopping, and nothing is sent for them"
                 )
+            if found.kind == RELEASE:
+                raise Clash("a release ends with the next pause of its process: pause that")
             if found.state == DONE:
                 raise Clash("the operation is done: there is nothing left to stop")
             if found.state == RUNNING:

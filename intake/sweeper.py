@@ -21,7 +21,7 @@ from processes.operating import RELEASE, operation_of
 from store import rows
 from store.catalog import CatalogCache
 from store.database import Database, DatabaseUnavailable
-from store.operations import DONE
+from store.operations import RUNNING
 
 log = structlog.get_logger(__name__)
 
@@ -137,7 +137,7 @@ class Sweeper:
         releases them, at its pace, they are left to it.
         """
         releasing = select(rows.operations.c.process_key).where(
-            rows.operations.c.kind == RELEASE, rows.operations.c.state != DONE
+            rows.operations.c.kind == RELEASE, rows.operations.c.state == RUNNING
         )
         forgotten = (
             select(_i.id)

@@ -7,15 +7,15 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import select
 
-from api.access import ActorDep, Caller, CallerDep, allow, needs
+from api.access import ActorDep, Caller, CallerDep, Needs, allow, needs
 from api.bodies import JsonRoute, read_document
 from api.deps import SOURCE, PartsDep, ServicesDep
 from api.documentation import problems
 from api.models import Body, JsonObject, Validity
-from intake.events import Decision, check_json
+from intake.events import Decision
 from intake.processes import ALLOWED, ProcessState
 from intake.refusals import Missing
-from intake.starts import RESERVED
+from intake.starts import param_problems
 from processes.definition import ProcessDefinition, parse
 from processes.problems import DocumentInvalid, Problem
 from processes.rules import references
@@ -117,7 +117,10 @@ class StartWanted(Body):
     )
     key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     params: dict[str, Json] = Field(default_factory=dict, max_length=200)
-    force: bool = Field(default=False, description="Start although the recurrence says no.")
+    force: bool = Field(
+        default=False,
+        description="Start although the recurrence says no. Needs the scope `processes:activate` too.",
+    )
 
 
 @router.get("", dependencies=[needs("reports:read")], summary="Processes", responses=problems())
@@ -302,18 +305,17 @@ async def archive(
     },
 )
 async def start(
-    key: KeyPath, body: StartWanted, parts: PartsDep, response: Response, actor: ActorDep
+    key: KeyPath,
+    body: StartWanted,
+    parts: PartsDep,
+    request: Request,
+    response: Response,
+    actor: ActorDep,
 ) -> Decision:
     """The recurrence applies, and 409 says why where it refuses."""
-    found: list[Problem] = []
-    check_json(
-        body.params, "/params", lambda place, message: found.append(Problem(pointer=place, message=message))
-    )
-    found += [
-        Problem(pointer=f"/params/{name}", message="is a name that Onward uses itself")
-        for name in body.params
-        if name in RESERVED
-    ]
+    if body.force:
+        await Needs("processes:activate")(request)
+    found = param_problems(body.params)
     if found:
         raise DocumentInvalid(found)
     decision = await parts.starts.start(

@@ -181,6 +181,19 @@ async def test_a_gathering_that_was_cut_short_goes_on(crowd: Crowd, monkeypatch:
     assert ((await crowd.row(operation)).total, len(await crowd.results(operation))) == (10, 10)
 
 
+async def test_a_segment_that_cannot_be_read_any_more_stops_the_operation_and_says_so(crowd: Crowd) -> None:
+    await crowd.people(2, segment="vip")
+    await crowd.publish()
+    operation = await crowd.start(segment="vip")
+    await crowd.rule("vip", {"segment": "vip"})
+    stopped = await crowd.run(operation)
+    assert (stopped.state, stopped.total, stopped.counts) == ("stopped", None, {})
+    assert stopped.reason.startswith("the segment cannot be read: ")
+    await crowd.rule("vip", {"always": True})
+    await crowd.services.operations.resume(operation, "local")
+    assert (await crowd.run(operation)).counts == {"started": 2}
+
+
 async def test_a_pause_stops_the_operation_and_says_so(crowd: Crowd) -> None:
     await crowd.people(20, segment="vip")
     await crowd.publish()

@@ -166,5 +166,7 @@ async def test_a_pause_ends_a_release_and_the_next_one_takes_its_place(
     (second,) = [
         row.id for row in await crowd.rows(rows.operations) if row.kind == "release" and row.id != first
     ]
+    with pytest.raises(Clash):
+        await crowd.services.operations.stop(second, "local")
     assert (await crowd.run(second)).counts == {"released": 3}
     assert len(await crowd.rows(rows.outbox)) == 7, "nobody is released twice"
