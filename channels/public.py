@@ -17,6 +17,8 @@ from channels.http import USER_AGENT, HttpReply, no_cookies, words
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _IETF = ipaddress.IPv4Network("192.0.0.0/24")
+_AZURE = ipaddress.IPv4Address("168.63.129.16")
+"""Azure's machines are told about themselves there: an address of the internet by its number only."""
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -41,7 +43,7 @@ def is_public(address: str) -> bool:
             return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)))
         if ip.is_site_local or ip.sixtofour is not None or ip.teredo is not None:
             return False
-    elif ip in _IETF:
+    elif ip in _IETF or ip == _AZURE:
         return False
     return ip.is_global and not (
         ip.is_private

@@ -5,15 +5,19 @@ import gzip
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
+from standardwebhooks.webhooks import Webhook
 
 from api.edge import Edge
 from api.metrics import Metrics
+from runtime import Services
 from tests.api.conftest import client_of, contact, process
 
 
@@ -266,6 +270,52 @@ async def test_a_body_of_any_kind_is_bounded_on_every_route(app: FastAPI) -> Non
                 answer = await client.request(method, where, content=content, headers=headers)
                 assert answer.status_code < 500, (method, path, answer.text)
                 assert taken - before <= 3_000_000, (method, path)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("where", ["c", "p", "unsubscribe"])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "%3Cscript%3Ealert(1)%3C%2Fscript%3E",
+        "a%0d%0aSet-Cookie:%20a=b",
+        "%22%3E%3Cimg%20src=x%3E",
+        "." * 3000,
+    ],
+)
+async def test_a_page_for_people_shows_nothing_of_what_was_sent(
+    api: httpx.AsyncClient, where: str, token: str
+) -> None:
+    answer = await api.get(f"/t/{where}/{token}")
+
+    assert answer.status_code == 404
+    assert not any(word in answer.text for word in ("<script", "<img", "alert", "Set-Cookie", "...."))
+    assert "set-cookie" not in answer.headers
+    if answer.headers["content-type"].startswith("text/html"):
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_webhook_of_a_provider_that_is_sent_again_later_is_refused(
+    api: httpx.AsyncClient, away: Services
+) -> None:
+    secret = "whsec_" + base64.b64encode(b"k" * 24).decode()
+    away.settings.resend_webhook_secret = SecretStr(secret)
+    body = b'{"type": "email.delivered"}'
+    answers = []
+    for age in (timedelta(0), timedelta(minutes=10), timedelta(minutes=-10)):
+        at = datetime.now(UTC) - age
+        signature = Webhook(secret).sign("msg_1", at, body.decode())
+        headers = {
+            "svix-id": "msg_1",
+            "svix-timestamp": str(int(at.timestamp())),
+            "svix-signature": signature,
+        }
+        answers.append((await api.post("/v1/bounces/resend", content=body, headers=headers)).status_code)
+
+    assert answers == [200, 401, 401]
 
 
 async def test_a_length_of_thousands_of_digits_is_too_large() -> None:

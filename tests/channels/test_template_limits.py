@@ -44,6 +44,19 @@ def test_partials_that_call_partials_count_together() -> None:
         render(templates["p0"], {}, templates.get)
 
 
+def test_what_one_render_was_given_is_unknown_to_the_next() -> None:
+    secret = TemplateSource(subject="s", text="{{ name }}{% assign kept = name %}{{ x | divided_by: 0 }}")
+    own = {"own": TemplateSource(subject="s", text="mine")}
+    message = TemplateSource(subject="s", text="{% render 'own' %}{{ kept }}{{ name }}")
+
+    with pytest.raises(TemplateFailed):
+        render(secret, {"name": "Anna", "x": 1}, own.get)
+
+    with pytest.raises(TemplateFailed, match="there is no template «own»"):
+        render(message, {})
+    assert render(message, {}, own.get).text == "mine"
+
+
 def test_what_is_dear_in_one_node_is_stopped_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template_limits, "SECONDS", 0.05)
     dear = "{% case 0 %}" + "{% when 1, 2, 3, 4, 5, 6, 7, 8, 9 %}" * 200 + "{% endcase %}"

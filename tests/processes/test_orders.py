@@ -116,6 +116,28 @@ def test_the_state_goes_by_our_words(params: dict[str, Any], state: str | None) 
     assert order_state(params) == state
 
 
+@pytest.mark.parametrize("amount", ["nan", "inf", "-Infinity", "1e999", 10**400, True, "many"])
+def test_an_amount_that_is_no_number_is_none(amount: Any) -> None:
+    """Neither database keeps one in JSON."""
+    order = read_order({"number": "7", "total": amount, "items": [{"sku": "a", "price": amount}]}, None)
+
+    assert order is not None
+    assert (order.total, order.items[0].price, order.items[0].total) == (None, None, None)
+
+
+def test_amounts_that_are_numbers_one_by_one_may_be_none_together() -> None:
+    items: list[Json] = [
+        {"sku": "a", "price": 1e308, "quantity": 10},
+        {"sku": "b", "total": 1e308},
+        {"sku": "c", "total": 1e308},
+    ]
+
+    order = read_order({"number": "7", "items": items}, None)
+
+    assert order is not None
+    assert (order.items[0].total, order.total) == (None, None)
+
+
 names = st.sampled_from(
     [
         "order",
