@@ -69,7 +69,7 @@ async def test_a_database_whose_schema_a_test_changed_is_not_used_again(
 def test_where_tests_take_turns_one_of_both_is_left_out_and_the_others_stay() -> None:
     both = [f"tests/steps/test_wait.py::test_{n}[{kind}-a]" for n in range(40) for kind in KINDS]
     others = [
-        "tests/steps/test_wait.py::test_only[sqlite]",
+        *(f"tests/steps/test_wait.py::test_only_{n}[sqlite]" for n in range(10)),
         "tests/steps/test_wait.py::test_without",
         *(f"tests/store/test_database.py::test_it[{kind}]" for kind in KINDS),
     ]
