@@ -186,4 +186,4 @@ def _never(definition: ProcessDefinition | None, status: str) -> str:
 
 def _words(trigger: Trigger) -> str:
     event_type, _ = trigger.listens_to()
-    return event_type or trigger.type.replace("_", " ")
+    return event_type or trigger.kind.replace("_", " ")

@@ -45,9 +45,9 @@ def texts(node: ast.expr | None, module: str) -> Iterator[str]:
             for value in node.values:
                 yield from texts(value, module)
         case ast.Name(id=name) if name.isupper():
-            value = getattr(import_module(module), name, None)
-            if isinstance(value, str):
-                yield value
+            constant = getattr(import_module(module), name, None)
+            if isinstance(constant, str):
+                yield constant
 
 
 def given(call: ast.Call, place: int, name: str) -> ast.expr | None:
