@@ -1,5 +1,6 @@
 """Reading bodies: JSON and YAML into plain values that both databases can keep, or a problem that says where."""
 
+import asyncio
 import json
 import math
 import re
@@ -83,7 +84,8 @@ async def read_document(request: Request) -> Any:
     """A definition, as JSON or YAML by its content type. Raises BadRequest, WrongContentType, TooLarge, Invalid."""
     body = await request.body()
     if content_type(request) in YAML_TYPES:
-        return check_storable(_read_yaml(body))
+        # Half a megabyte takes seconds: beside the loop, so that nobody else waits for it.
+        return check_storable(await asyncio.to_thread(_read_yaml, body))
     if not body:
         raise BadRequest("the body is empty: send a process definition")
     return check_storable(read_json(request, body))

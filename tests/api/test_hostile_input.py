@@ -1,5 +1,6 @@
 """What an attacker sends: no answer is an error of ours, and nothing of it goes where it does not belong."""
 
+import asyncio
 import base64
 import gzip
 import json
@@ -316,6 +317,47 @@ async def test_a_webhook_of_a_provider_that_is_sent_again_later_is_refused(
         answers.append((await api.post("/v1/bounces/resend", content=body, headers=headers)).status_code)
 
     assert answers == [200, 401, 401]
+
+
+YAML = {"content-type": "application/yaml"}
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2020-01-01",
+        "2020-01-01 10:00:00",
+        "!!binary aGVsbG8=",
+        "!!set {a, b}",
+        "!!omap [a: 1]",
+        ".nan",
+        "0x" + "f" * 40,
+    ],
+)
+async def test_yaml_that_says_more_than_json_is_no_error_of_ours(api: httpx.AsyncClient, value: str) -> None:
+    head = "key: some\nname: Some\nrecurrence: each_time\ntriggers: [{type: event, event: r}]\n"
+    step = "steps: [{id: a, type: webhook, url: 'https://example.com', data: {x: %s}}]\n"
+    for document in (head + step % value, f"key: some\nname: {value}\n", value, f"? {value}\n: 5\n"):
+        answer = await api.put("/v1/processes/some", content=document.encode(), headers=YAML)
+        assert answer.status_code < 500, document
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_nobody_waits_while_a_long_document_is_read(api: httpx.AsyncClient) -> None:
+    done: list[str] = []
+
+    async def ask(name: str, method: str, path: str, **more: Any) -> None:
+        await api.request(method, path, **more)
+        done.append(name)
+
+    long = b"[" + b"a," * 50_000 + b"]"
+    await asyncio.gather(
+        ask("long", "PUT", "/v1/processes/some", content=long, headers=YAML),
+        ask("short", "GET", "/v1/lists"),
+    )
+
+    assert done == ["short", "long"]
 
 
 async def test_a_length_of_thousands_of_digits_is_too_large() -> None:
