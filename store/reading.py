@@ -181,10 +181,10 @@ async def contacts(
     cursor: str | None,
 ) -> Rows:
     """Contacts, the newest first. Raises UnknownSegment and BadCursor."""
-    statement = select(rows.contacts).where(_c.deleted_at.is_(None))
+    statement: Select[Any] = select(rows.contacts).where(_c.deleted_at.is_(None))
     if wanted.segment is not None:
         inside = members(InSegment(segment=wanted.segment), now, view.segments, connection.dialect.name)
-        statement = statement.where(_c.id.in_(inside))
+        statement = inside.with_only_columns(*_c)
     if wanted.tag is not None:
         t = rows.contact_tags.c
         statement = statement.where(_c.id.in_(select(t.contact_id).where(t.tag == wanted.tag)))
@@ -215,7 +215,7 @@ async def segment_members(
 ) -> Rows:
     """The contacts in a segment now."""
     inside = members(InSegment(segment=segment), now, segments, connection.dialect.name)
-    statement = select(_c.id, _c.external_id, _c.email).where(_c.id.in_(inside))
+    statement = inside.with_only_columns(_c.id, _c.external_id, _c.email)
     return await page(connection, statement, [_c.id], limit=limit, cursor=cursor)
 
 
