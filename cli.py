@@ -11,7 +11,20 @@ from typing import NoReturn
 
 import typer
 
-from console import contacts_csv, doctor, hygiene, instances, keys, parts, where, why
+from console import (
+    contacts_csv,
+    doctor,
+    hygiene,
+    instances,
+    keys,
+    one_step,
+    parts,
+    previews,
+    test_runs,
+    top,
+    where,
+    why,
+)
 from console.by_hand import operation_app, start, stop
 from console.failures import Failure
 from console.output import report
@@ -38,11 +51,15 @@ app.add_typer(hygiene.suppressions_app, name="suppressions")
 app.command()(start)
 app.command()(stop)
 app.add_typer(operation_app, name="operation")
+app.add_typer(one_step.instance_app, name="instance")
+app.command("test-run")(test_runs.run_test)
+app.command()(previews.preview)
 app.command()(instances.instances)
 app.command()(instances.contacts)
 app.command()(where.where)
 app.command()(where.due)
 app.command()(why.why)
+app.command()(top.top)
 app.command()(where.retention)
 app.command("import")(contacts_csv.import_contacts)
 app.command("export")(contacts_csv.export_contacts)

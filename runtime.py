@@ -43,6 +43,7 @@ from intake.tracking import Tracking
 from settings import Settings
 from store.catalog import CatalogCache
 from store.database import Database
+from tracing import temporal_plugins
 
 
 class _CompactConverter(PydanticPayloadConverter):
@@ -78,6 +79,7 @@ async def connect_temporal(settings: Settings, *, lazy: bool = True) -> Client:
         api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
         lazy=lazy,
         runtime=runtime,
+        plugins=temporal_plugins(settings),
     )
 
 
@@ -144,8 +146,8 @@ class Services:
             letter=LetterSettings(sender=settings.letter_sender or "", country=settings.letter_country),
             unconfigured=settings.unconfigured,
             scans=Scans(self.database, self.catalog, self.admission, self.dispatcher),
-            segment_scans=SegmentScans(self.database, self.catalog, self.admission, self.dispatcher),
             operating=self.operating,
+            segment_scans=SegmentScans(self.database, self.catalog, self.admission, self.dispatcher),
             caps=settings.caps,
             bounces=self.bounces,
         )

@@ -207,12 +207,16 @@ class Settings(BaseSettings):
     """Where the worker serves Prometheus metrics of its own (`0.0.0.0:9464`), or none."""
     sdk_metrics_address: str | None = None
     """Where the Temporal SDK serves its Prometheus metrics (`0.0.0.0:9465`), or none."""
+    traces_endpoint: AnyHttpUrl | None = None
+    """Where OpenTelemetry traces go (OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`), or none."""
+    traces_share: float = Field(default=1.0, ge=0, le=1)
+    """The share of traces that is kept, of those that begin here."""
     sweep_seconds: Seconds = 5.0
     """How often a worker looks for starts, signals and cancellations that did not arrive."""
-    segment_scan_minutes: int = Field(default=5, ge=1, le=1440)
-    """How often to look who has entered or left a segment with a rule that a trigger names."""
     retention_days: float | None = Field(default=None, ge=1, le=36_500, allow_inf_nan=False)
     """Days that an instance is kept after its end, then deleted; for ever if not set. See `docs/where-and-why.md`."""
+    segment_scan_minutes: int = Field(default=5, ge=1, le=1440)
+    """How often to look who has entered or left a segment with a rule that a trigger names."""
 
     # Operations on many
     operation_rate: Seconds = 1000.0

@@ -18,6 +18,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.base import Tools
 from activities.registry import all_activities
+from api.lifecycle import process_lifecycle
 from intake.retention import Retention
 from intake.schedules import Schedules
 from intake.sweeper import Sweeper
@@ -25,6 +26,7 @@ from runtime import Services, configure_logs, connect_services, leave
 from settings import Settings
 from store.database import DatabaseUnavailable
 from store.migrate import is_behind
+from tracing import start_tracing
 from workflows import WORKFLOWS
 
 log = structlog.get_logger(__name__)
@@ -88,6 +90,7 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
         services.dispatcher,
         services.client,
         seconds=settings.sweep_seconds,
+        resume_due=process_lifecycle(services).resume_due,
     )
     schedules = Schedules(
         services.database,
@@ -117,6 +120,14 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
 async def main(settings: Settings) -> None:
     """The process: connect, run, leave on SIGTERM or Ctrl-C."""
     configure_logs(settings)
+    end_tracing = start_tracing(settings, "onward-worker")
+    try:
+        await _run_until_told(settings)
+    finally:
+        end_tracing()
+
+
+async def _run_until_told(settings: Settings) -> None:
     if settings.worker_metrics_address is not None:
         host, _, port = settings.worker_metrics_address.rpartition(":")
         start_http_server(int(port), host or "0.0.0.0")  # noqa: S104 - the setting says where

@@ -92,8 +92,8 @@ class Tools:
     unconfigured: Mapping[str, str | None]
     """By channel, the setting that is missing before it can be used, or None."""
     scans: Scans
-    segment_scans: SegmentScans
     operating: Operating
+    segment_scans: SegmentScans
     caps: tuple[Cap, ...]
     """How many messages a contact may get from processes that say nothing of it themselves."""
     bounces: Bounces

@@ -5,16 +5,16 @@ after it, together with the visit. A retry that finds it closed does not send; o
 the outcome is unknown: it sends again only where the receiver drops a second copy by its id, or the step says so.
 """
 
-import asyncio
 import hashlib
 import secrets
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
 import structlog
+from opentelemetry import trace
 from sqlalchemy import and_, case, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
@@ -31,6 +31,7 @@ from activities.limits import (
     suppression,
     tried_at,
 )
+from activities.recording import as_soon_as_it_can
 from activities.scene import InstanceOver, NeedsLock, Scene
 from channels.errors import (
     AddressNotAllowed,
@@ -38,6 +39,7 @@ from channels.errors import (
     OutcomeUnknown,
     RecipientRefused,
     SenderRefused,
+    TemplateFailed,
     TryLater,
     Withdrawn,
 )
@@ -50,6 +52,7 @@ from store.messages import CAME_BACK, abandon
 from store.suppressions import CHANNELS, suppressed
 
 log = structlog.get_logger(__name__)
+_tracer = trace.get_tracer("onward")
 
 _i, _p, _m = rows.instances.c, rows.processes.c, rows.messages.c
 
@@ -62,9 +65,8 @@ CLAIMED, SENT, RETRYING, REFUSED, SKIPPED, UNKNOWN = (
     "unknown",
 )
 MAX_BACKOFF = timedelta(minutes=10)
-RECORD_MARGIN = timedelta(seconds=15)
-"""Before its time limit, an attempt gives up writing down what it did."""
-LONGEST_RECORD_PAUSE = 2.0
+ASIDE_TRIES = 5
+"""A message that a person has sent again is tried so often; then it is refused, and the person told."""
 
 T = TypeVar("T")
 Claim = Callable[[], Awaitable[bool]]
@@ -113,11 +115,9 @@ class DeliveryStep(StepActivity[S]):
         if not isinstance(seen, Scene):
             return seen
         step: Any = seen.step
-        if seen.row.message_state == CLAIMED and not self._may_repeat(seen, step):
-            return await self._close(seen, UNKNOWN, "a worker ended between claim and answer; not sent again")
-        if seen.row.message_state in CAME_BACK:
-            # The worker that sent it ended before it could write that down.
-            return await self._close(seen, SENT, None)
+        settled = await self._settled(seen, step)
+        if settled is not None:
+            return settled
         try:
             prepared = await self.prepare(step, seen)
         except SenderRefused as error:
@@ -131,6 +131,37 @@ class DeliveryStep(StepActivity[S]):
             return await self._kept_back(seen, prepared, closed)
         with metrics.SENDING.labels(self.channel).time():
             return await self._deliver(seen, step, prepared)
+
+    async def once_more(self, scene: Scene) -> None:
+        """Send the message of a visit aside: by the same rules, but nothing is put off, and nobody is asked to mend
+        it. Where this returns, the ledger says what became of it.
+        """
+        step: Any = scene.step
+        if await self._settled(scene, step) is not None:
+            return
+        try:
+            prepared = await self.prepare(step, scene)
+            if isinstance(prepared, Skip):
+                await self._close(scene, SKIPPED, prepared.reason, recipient=prepared.recipient)
+            elif (closed := outside_the_window(step, scene)) is not None:
+                await self._kept_back(scene, prepared, closed)
+            else:
+                await self._deliver(scene, step, prepared)
+        except RecipientRefused as error:
+            await self._close(scene, REFUSED, str(error), refusal=error)
+        except (Held, TemplateFailed, SenderRefused) as error:
+            await self._close(scene, REFUSED, str(error))
+
+    async def _settled(self, scene: Scene, step: S) -> Instruction | None:
+        """What follows where a try before this one has left the message so that it is not sent again."""
+        if scene.row.message_state == CLAIMED and not self._may_repeat(scene, step):
+            return await self._close(
+                scene, UNKNOWN, "a worker ended between claim and answer; not sent again"
+            )
+        if scene.row.message_state in CAME_BACK:
+            # The worker that sent it ended before it could write that down.
+            return await self._close(scene, SENT, None)
+        return None
 
     @abstractmethod
     async def prepare(self, step: S, scene: Scene) -> Outgoing | Skip:
@@ -192,7 +223,10 @@ class DeliveryStep(StepActivity[S]):
             return await self._claim(scene, step, outgoing, attempt)
 
         try:
-            answer = await self.hand_over(step, outgoing, claim)
+            with _tracer.start_as_current_span(
+                f"send {self.channel}", attributes={"onward.message": outgoing.id}
+            ):
+                answer = await self.hand_over(step, outgoing, claim)
         except Withdrawn:
             if attempt.obstacle is not None:
                 return await self._kept_back(scene, outgoing, attempt.obstacle)
@@ -201,7 +235,7 @@ class DeliveryStep(StepActivity[S]):
             await self._reopen(scene, outgoing, str(error), token)
             raise
         except OutcomeUnknown as error:
-            if self._may_repeat(scene, step) and not error.final:
+            if self._may_repeat(scene, step) and not error.final and not _given_up(scene):
                 raise ApplicationError(
                     str(error), type="OutcomeUnknown", next_retry_delay=_back_off(None)
                 ) from None
@@ -214,12 +248,16 @@ class DeliveryStep(StepActivity[S]):
             raise Held(str(error)) from error
         except TryLater as error:
             await self._reopen(scene, outgoing, str(error), token)
+            if _given_up(scene):
+                return await self._close(scene, REFUSED, str(error), recipient=outgoing.recipient)
             raise ApplicationError(
                 str(error), type="TryLater", next_retry_delay=_back_off(error.retry_after)
             ) from None
         return await self._close(scene, SENT, None, recipient=outgoing.recipient, answer=answer)
 
     async def _withdrawn(self, scene: Scene) -> Instruction:
+        if scene.aside:
+            return await self._close(scene, SKIPPED, "the instance or its process was stopped meanwhile")
         again = await self._look_locked(scene.instance, scene.call)
         if isinstance(again, Scene):
             raise ApplicationError(
@@ -232,7 +270,7 @@ class DeliveryStep(StepActivity[S]):
     async def _kept_back(self, scene: Scene, outgoing: Outgoing, obstacle: Obstacle) -> Instruction:
         """The message may not go now: it is tried again when it may, or not sent at all."""
         until = obstacle.until
-        if until is None:
+        if until is None or scene.aside:
             state = UNKNOWN if scene.row.message_state == CLAIMED else SKIPPED
             return await self._close(scene, state, obstacle.words, recipient=outgoing.recipient)
 
@@ -261,7 +299,12 @@ class DeliveryStep(StepActivity[S]):
         may_act = (
             select(_i.id)
             .join(rows.processes, _p.key == _i.process_key)
-            .where(_i.id == scene.instance, _i.open, _i.state != "stopping", _p.status == "active")
+            .where(
+                _i.id == scene.instance,
+                _i.open,
+                _i.state != "stopping",
+                or_(_p.status == "active", and_(_i.test_cap.is_not(None), _p.status != "archived")),
+            )
             .with_for_update(of=rows.instances)
         )
         if self.channel in CHANNELS:
@@ -421,6 +464,11 @@ class DeliveryStep(StepActivity[S]):
         }
 
 
+def _given_up(scene: Scene) -> bool:
+    """Whether a message that a person waits for has been tried often enough."""
+    return scene.aside and activity.info().attempt >= ASIDE_TRIES
+
+
 def _age(scene: Scene) -> timedelta:
     """How long ago the message was claimed for the first time, at most: by the workflow's clock and what tries took."""
     first: datetime | None = scene.row.message_claimed_at
@@ -443,24 +491,3 @@ def _back_off(retry_after: float | None) -> timedelta:
     """1, 2, 4 … seconds, at most ten minutes; never less than the other side asked for."""
     waited = timedelta(seconds=min(2.0 ** min(activity.info().attempt - 1, 20), MAX_BACKOFF.total_seconds()))
     return max(waited, timedelta(seconds=retry_after or 0))
-
-
-async def as_soon_as_it_can(write: Callable[[], Awaitable[T]]) -> T:
-    """Write down what became of a message, however long the database is away: only this attempt knows it.
-
-    Raises DatabaseUnavailable shortly before the attempt's own time is over. The next one then finds the claim, and
-    has to say `unknown`.
-    """
-    info = activity.info()
-    limit = info.start_to_close_timeout or timedelta(0)
-    deadline = info.started_time + limit - RECORD_MARGIN
-    pause = 0.1
-    while True:
-        try:
-            return await write()
-        except DatabaseUnavailable as error:
-            if datetime.now(UTC) > deadline:
-                raise
-            log.warning("outcome_waits_for_the_database", error=str(error))
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_RECORD_PAUSE)

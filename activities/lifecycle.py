@@ -21,6 +21,7 @@ from processes.instructions import (
     BEGIN,
     CLOSE,
     DECIDE,
+    RECONSIDER,
     RESUME,
     Begin,
     Begun,
@@ -83,6 +84,11 @@ class Lifecycle:
     async def decide(self, call: StepCall) -> Instruction:
         """Go on after a wait: by the event that came, or by time."""
         return await with_pulse(guarded, self._tools, call, self._decide)
+
+    @activity.defn(name=RECONSIDER)
+    async def reconsider(self, call: StepCall) -> Instruction:
+        """Look again at a wait after an edit of the process: it may last longer, shorter, or be no more."""
+        return await with_pulse(guarded, self._tools, call, self._reconsider)
 
     @activity.defn(name=CLOSE)
     async def close(self, close: Close) -> str:
@@ -199,15 +205,11 @@ class Lifecycle:
             scene = await self._tools.stage.enter(connection, instance, call)
             if not isinstance(scene, Scene):
                 return scene
-            w = rows.waits.c
-            came = await connection.execute(
-                select(w.event_id).where(w.instance_id == instance).with_for_update()
-            )
             planning = planner.leave(
                 scene.definition,
                 call.step,
                 call.visit,
-                came.scalar(),
+                await _came(connection, instance),
                 scene.situation,
                 scene.row.loops or {},
                 scene.limit,
@@ -221,6 +223,48 @@ class Lifecycle:
             return plan.next
 
         return await retried(self._tools.database, work)
+
+    async def _reconsider(self, instance: str, call: StepCall) -> Instruction:
+        async def work(connection: AsyncConnection) -> Instruction:
+            stage = self._tools.stage
+            scene = await stage.enter(connection, instance, call, reconsidering=True)
+            if not isinstance(scene, Scene):
+                return scene
+            if (
+                scene.step.acts
+            ):  # it was put off by a window or a cap: the effect is tried, and asks them again
+                return planner.resume(scene.definition, call.step, call.visit, None, scene.situation, {})
+            planning = planner.reconsider(
+                scene.definition,
+                call.step,
+                call.visit,
+                await _came(connection, instance, scene.step.awaits),
+                scene.row.visit_at or call.now,
+                scene.situation,
+                scene.row.loops or {},
+            )
+            over, plan = await stage.plan(scene, planning)
+            if over is None:
+                await stage.stay(scene, plan)
+                await stage.wait_anew(scene, plan)
+            else:
+                await stage.record(scene, plan, over.result, begun=True)
+            return plan.next
+
+        return await retried(self._tools.database, work)
+
+
+async def _came(connection: AsyncConnection, instance: str, awaited: str | None = None) -> str | None:
+    """The event that came for the wait of an instance, which is locked against one that comes now; only one of the
+    type `awaited` where that is given.
+    """
+    w = rows.waits.c
+    meant = [w.event_type == awaited] if awaited is not None else []
+    found = await connection.execute(
+        select(w.event_id).where(w.instance_id == instance, *meant).with_for_update()
+    )
+    event: str | None = found.scalar()
+    return event
 
 
 def _why(said: str | None) -> Any:

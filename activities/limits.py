@@ -6,7 +6,6 @@ what is said here holds at the last moment. What follows is `activities/delivery
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 
@@ -14,20 +13,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
 from activities.scene import Scene
-from processes.clock import describe
-from processes.steps import SendStep, StepBase
+from processes.obstacles import Obstacle, caps_on, closed_window, full_cap
+from processes.steps import StepBase
 from processes.windows import Cap
 from store import contacts
 from store.messages import newest
 from store.suppressions import CHANNELS, is_suppressed
 
-
-@dataclass(frozen=True)
-class Obstacle:
-    """Why a message may not go, in words, and until when (UTC); without an end it is not sent at all."""
-
-    words: str
-    until: datetime | None = None
+__all__ = [
+    "Obstacle",
+    "answered_at",
+    "caps_of",
+    "outside_the_window",
+    "over_a_cap",
+    "suppression",
+    "tried_at",
+]
 
 
 def tried_at(scene: Scene) -> datetime:
@@ -43,19 +44,18 @@ def answered_at(scene: Scene) -> datetime:
 
 def outside_the_window(step: StepBase, scene: Scene) -> Obstacle | None:
     """The delivery window of a step that writes to a person, else of its process, where it is closed."""
-    window = step.window or scene.definition.window if isinstance(step, SendStep) else None
-    if window is None:
+    if scene.unhindered:
         return None
-    until = window.opening(tried_at(scene), scene.situation.zone)
-    return None if until is None else Obstacle("the delivery window", until)
+    return closed_window(step, scene.definition, tried_at(scene), scene.situation.zone)
 
 
 def caps_of(channel: str, scene: Scene, usual: Sequence[Cap]) -> list[Cap]:
-    """The process's caps on a channel, else the `usual` ones of the settings, which spare transactional processes."""
-    caps: Sequence[Cap] | None = scene.definition.caps
-    if caps is None:
-        caps = () if scene.definition.purpose == "transactional" else usual
-    return [cap for cap in caps if cap.channel == channel]
+    """The process's caps on a channel, else the `usual` ones of the settings, which spare transactional processes. A
+    test run has none, nor has a message that a person let pass.
+    """
+    if scene.unhindered or scene.row.test_cap is not None:
+        return []
+    return caps_on(channel, scene.definition, usual)
 
 
 async def over_a_cap(
@@ -69,15 +69,7 @@ async def over_a_cap(
     await contacts.lock(connection, [scene.contact_id])
     most = max(cap.messages for cap in caps)
     went = await newest(connection, scene.contact_id, channel, most, besides=message)
-    now, zone = tried_at(scene), scene.situation.zone
-    full = [(cap, free) for cap in caps if (free := cap.free_at(went, now, zone)) is not None]
-    for cap, free in full:
-        if cap.over == "skip":
-            return Obstacle(f"over the cap of {cap} ({channel}), until {describe(free, zone, now)}")
-    if not full:
-        return None
-    cap, until = max(full, key=lambda one: one[1])
-    return Obstacle(f"the cap of {cap} ({channel})", until)
+    return full_cap(caps, channel, went, tried_at(scene), scene.situation.zone)
 
 
 async def suppression(connection: AsyncConnection, channel: str, address: str) -> Obstacle | None:

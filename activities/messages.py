@@ -14,8 +14,9 @@ from activities.base import S
 from activities.delivery import DeliveryStep
 from activities.scene import Scene
 from channels.protocol import Channel
+from processes import obstacles
 from store import rows
-from store.consents import consents_of, is_refused
+from store.consents import consents_of
 
 _s = rows.subscriptions.c
 
@@ -48,7 +49,7 @@ class MessageStep(DeliveryStep[S]):
         """Why marketing must not go to the contact on this channel; None where it may, or the process is
         transactional.
         """
-        if scene.definition.purpose == "transactional":
+        if scene.definition.purpose == obstacles.TRANSACTIONAL:
             return None
         list_key = scene.definition.list_key
         async with self.tools.database.read() as connection:
@@ -58,8 +59,4 @@ class MessageStep(DeliveryStep[S]):
                     select(_s.status).where(_s.contact_id == scene.contact_id, _s.list_key == list_key)
                 )
             ).scalar()
-        if is_refused(consent, self.channel):
-            return f"the contact wants no marketing by {self.channel}"
-        if list_key is not None and status != "subscribed":
-            return f"not subscribed to the list {list_key}"
-        return None
+        return obstacles.unwanted(scene.definition, self.channel, consent=consent, status=status)

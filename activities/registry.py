@@ -10,6 +10,8 @@ from typing import Any
 
 import activities.steps
 from activities.base import StepActivity, Tools, as_activity
+from activities.delivery import DeliveryStep
+from activities.interventions import Interventions
 from activities.lifecycle import Lifecycle
 from activities.operation import OperationActivities
 from activities.scan import Scan
@@ -30,14 +32,23 @@ def step_activities() -> dict[str, type[StepActivity[Any]]]:
     return found
 
 
+def deliveries() -> dict[str, type[DeliveryStep[Any]]]:
+    """The activity classes of the steps that send something, by step kind."""
+    return {kind: found for kind, found in step_activities().items() if issubclass(found, DeliveryStep)}
+
+
 def all_activities(tools: Tools) -> list[Callable[..., Any]]:
     """What a worker registers."""
     lifecycle = Lifecycle(tools)
+    interventions = Interventions(tools, deliveries())
     operation = OperationActivities(tools)
     return [
         lifecycle.begin,
         lifecycle.decide,
+        lifecycle.reconsider,
         lifecycle.close,
+        interventions.intervene,
+        interventions.resend,
         Scan(tools).scan,
         operation.gather,
         operation.carry_on,

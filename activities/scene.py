@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
@@ -18,7 +18,7 @@ from intake.changes import Origin
 from intake.effects import Effects
 from processes.definition import ProcessDefinition
 from processes.instructions import StepCall
-from processes.planning import Situation
+from processes.planning import UNCUT, Situation
 from processes.steps import StepBase
 from processes.values import Json
 from store import rows
@@ -40,6 +40,10 @@ HELD = "held"
 STOOD = "stood"
 """In a visit's result: for what the instance held here, each with `for` and `until`, when it went on."""
 LONGEST_REASON = 300
+UNHINDERED = "unhindered"
+"""In a visit's result: a person ended the wait for a window or a cap, and neither keeps it any more."""
+LET_PASS = (UNHINDERED, "by", "reason")
+"""What a visit's result keeps of that."""
 
 _CONTACT_COLUMNS = (
     "external_id",
@@ -70,6 +74,7 @@ ENTER = (
         _i.loops,
         _i.data,
         _i.run_id,
+        _i.test_cap,
         *(_c[name].label(f"contact_{name}") for name in _CONTACT_COLUMNS),
         _p.status.label("process_status"),
         _e.id.label("event_id"),
@@ -79,6 +84,7 @@ ENTER = (
         _e.depth.label("event_depth"),
         _v.next.label("done"),
         _v.result.label("visit_result"),
+        _v.at.label("visit_at"),
         _m.id.label("message_id"),
         _m.state.label("message_state"),
         _m.attempts.label("message_attempts"),
@@ -117,7 +123,10 @@ class InstanceUnknown(Exception):
 
 @dataclass
 class Scene:
-    """A step's surroundings. What the step changes in `data` and `effects` is kept and sent by `finish`."""
+    """A step's surroundings. What the step changes in `data` and `effects` is kept and sent by `finish`.
+
+    `aside` marks a visit that stands beside the instance's path: a person has something sent again.
+    """
 
     connection: AsyncConnection
     instance: str
@@ -130,6 +139,7 @@ class Scene:
     new_data: dict[str, Json] | None = None
     new_fields: dict[str, Json] | None = None
     new_zone: str | None = None
+    aside: bool = False
     entered: float = field(default_factory=monotonic)
 
     @property
@@ -155,6 +165,7 @@ class Scene:
             source=f"instance {self.instance} step {self.call.step}",
             id=f"{self.instance}/{self.call.step}/{self.call.visit}",
             depth=(self.row.event_depth or 0) + 1,
+            test=self.row.test_cap is not None,
         )
 
     @property
@@ -177,7 +188,28 @@ class Scene:
         stood = list((self.row.visit_result or {}).get(STOOD, ()))
         if self.row.state == "holding" and self.row.reason is not None:
             stood.append({"for": self.row.reason[:LONGEST_REASON], "until": self.now.isoformat()})
-        return ({HELD: self.held} if self.held else {}) | ({STOOD: stood} if stood else {})
+        so_far: Mapping[str, Any] = self.row.visit_result or {}
+        let_pass = {name: so_far[name] for name in LET_PASS if name in so_far} if UNHINDERED in so_far else {}
+        return ({HELD: self.held} if self.held else {}) | ({STOOD: stood} if stood else {}) | let_pass
+
+    @property
+    def may_run(self) -> bool:
+        """Whether the process lets its instances act. A test run acts also where it is paused or not yet active."""
+        if self.row.test_cap is not None:
+            return bool(self.row.process_status != "archived")
+        return bool(self.row.process_status == "active")
+
+    @property
+    def unhindered(self) -> bool:
+        """Whether windows and caps count no more: a person said so, or this is a test run that they held once."""
+        so_far: Mapping[str, Any] = self.row.visit_result or {}
+        return UNHINDERED in so_far or (self.row.test_cap is not None and bool(self.held))
+
+    @property
+    def cap(self) -> timedelta | None:
+        """The longest that a wait of a test run lasts."""
+        seconds: int | None = self.row.test_cap
+        return None if seconds is None or seconds >= UNCUT else timedelta(seconds=seconds)
 
     @property
     def limit(self) -> datetime | None:
@@ -196,6 +228,7 @@ class Scene:
             contact=self.contact_id,
             reached=self.goals.reached,
             came=self.goals.came,
+            cap=self.cap,
         )
 
     @property

@@ -29,13 +29,15 @@ from activities.scene import (
 from intake.admission import EventRace
 from processes import planner
 from processes.clock import describe
+from processes.definition import ProcessDefinition
+from processes.differences import STEP_REMOVED, landing, stands
 from processes.goals import GOAL
 from processes.instructions import End, Hold, Instruction, Perform, StepCall, Wait
 from processes.planning import Answers, Draw, LookBack, Passed, Plan, Question
 from store import contacts, rows
 from store.catalog import CatalogCache
 from store.messages import abandon, withdraw
-from store.past import event_before
+from store.past import event_before, last_visits
 from store.rule_parts import answers
 
 _i, _p, _v = rows.instances.c, rows.processes.c, rows.visits.c
@@ -55,9 +57,16 @@ class Stage:
         self._catalog = catalog
 
     async def enter(
-        self, connection: AsyncConnection, instance: str, call: StepCall, *, lock: bool = True
+        self,
+        connection: AsyncConnection,
+        instance: str,
+        call: StepCall,
+        *,
+        lock: bool = True,
+        reconsidering: bool = False,
     ) -> Scene | Instruction:
-        """The scene of a visit, or the instruction that stands instead: done before, held, stopping or over.
+        """The scene of a visit, or the instruction that stands instead: done before, held, stopping or over, or led
+        elsewhere by an edit of the process. `reconsidering`: the caller asks what an edit makes of a wait.
 
         Raises InstanceUnknown; NeedsLock where `lock` is false and something is to be written.
         """
@@ -65,7 +74,18 @@ class Stage:
         structlog.contextvars.bind_contextvars(process=row.process_key, contact=row.contact_id)
         if row.done is not None:
             return read_instruction(row.done)
-        scene = Scene(
+        scene = await self._scene(connection, instance, call, row)
+        return await self._guard(scene, lock=lock, reconsidering=reconsidering) or scene
+
+    async def look(
+        self, connection: AsyncConnection, instance: str, call: StepCall, *, lock: bool = True
+    ) -> Scene:
+        """The scene of a visit, whatever state the instance is in. Raises InstanceUnknown."""
+        row = await self._row(connection, instance, call, lock=lock)
+        return await self._scene(connection, instance, call, row)
+
+    async def _scene(self, connection: AsyncConnection, instance: str, call: StepCall, row: Any) -> Scene:
+        return Scene(
             connection=connection,
             instance=instance,
             call=call,
@@ -73,7 +93,6 @@ class Stage:
             definition=await self._catalog.definition(connection, row.process_key, row.version),
             view=await self._catalog.view(connection, row.stamp),
         )
-        return await self._guard(scene, lock=lock) or scene
 
     async def _row(self, connection: AsyncConnection, instance: str, call: StepCall, *, lock: bool) -> Any:
         """The row of all that a step may look at.
@@ -94,9 +113,9 @@ class Stage:
             )
         raise InstanceUnknown(instance)
 
-    async def _guard(self, scene: Scene, *, lock: bool) -> Instruction | None:
+    async def _guard(self, scene: Scene, *, lock: bool, reconsidering: bool) -> Instruction | None:
         row = scene.row
-        if not lock and (row.process_status != "active" or row.contact_deleted_at is not None):
+        if not lock and (not scene.may_run or row.contact_deleted_at is not None):
             raise NeedsLock
         if not row.open:
             return End(do="end", outcome=row.outcome or "stopped", reason=row.reason)
@@ -105,7 +124,7 @@ class Stage:
         if row.contact_deleted_at is not None:
             await self.end(scene.connection, scene.instance, "contact_deleted", scene.now)
             return End(do="end", outcome="contact_deleted")
-        if row.process_status != "active":
+        if not scene.may_run:
             still = (
                 await scene.connection.execute(
                     select(_p.status).where(_p.key == row.process_key).with_for_update(read=True)
@@ -113,7 +132,63 @@ class Stage:
             ).scalar_one()
             if still != "active":
                 return await self.hold(scene, PAUSED, f"the process is {still}")
-        return await self._go_for_goals(scene, lock=lock) if scene.definition.goals else None
+        elsewhere = await self._follow_edits(scene, lock=lock, reconsidering=reconsidering)
+        if elsewhere is not None or not scene.definition.goals:
+            return elsewhere
+        return await self._go_for_goals(scene, lock=lock)
+
+    async def _follow_edits(self, scene: Scene, *, lock: bool, reconsidering: bool) -> Instruction | None:
+        """Move the instance to the newest version that those inside were to move to. None where it goes on where it is;
+        a message that may have left already is closed by its own version first.
+        """
+        row, call = scene.row, scene.call
+        moves = scene.view.moves_after(row.process_key, row.version)
+        if not moves or row.message_state == "claimed":
+            return None
+        if not lock:
+            raise NeedsLock
+        place = (row.step, row.visit) if row.state == "waiting" else (call.step, call.visit)
+        if (
+            call.step != BEFORE_THE_FIRST_STEP
+            and not reconsidering
+            and not scene.definition.by_id[place[0]].acts
+        ):
+            # Nothing is written yet, so that this call answers the same when it is repeated.
+            return planner.reconsideration(*place)
+        await scene.connection.execute(
+            update(rows.instances).where(_i.id == scene.instance).values(version=moves[-1].version)
+        )
+        hops = [
+            (move.removed, await self._catalog.definition(scene.connection, row.process_key, move.version))
+            for move in moves
+        ]
+        before, newest = scene.definition, hops[-1][1]
+        if call.step == BEFORE_THE_FIRST_STEP:
+            scene.definition = newest
+            return None
+        to = landing(before, call.step, hops)
+        if to == call.step and stands(before, call.step, newest):
+            scene.definition = newest
+            return None
+        return await self._go_elsewhere(scene, newest, moves[-1].version, to)
+
+    async def _go_elsewhere(
+        self, scene: Scene, definition: ProcessDefinition, version: int, to: str | None
+    ) -> Instruction:
+        """Leave a step that an edit removed, undone: on to the step that was chosen, or to the end."""
+        if scene.row.message_id is not None:
+            await withdraw(scene.connection, scene.row.message_id, "an edit removed the step", scene.now)
+        left = scene.step.kind
+        scene.definition = definition
+        loops = scene.row.loops or {}
+        if to is None:
+            plan = Plan(End(do="end", outcome=STEP_REMOVED), [], dict(loops))
+        else:
+            visited = await last_visits(scene.connection, scene.instance)
+            plan = await self.plan(scene, planner.move(scene.definition, to, scene.situation, loops, visited))
+        moved: dict[str, Any] = {"moved": {"version": version, "to": to}}
+        await self.record(scene, plan, {**(scene.row.visit_result or {}), **moved}, begun=True, kind=left)
+        return plan.next
 
     async def _go_for_goals(self, scene: Scene, *, lock: bool) -> Instruction | None:
         """Leave this step undone for a goal that was met; None where none was. A message that may have left already
@@ -172,7 +247,15 @@ class Stage:
         await abandon(connection, instance, now)
 
     async def finish(self, scene: Scene, result: dict[str, Any] | None, *, to: str | None) -> Instruction:
-        """Record the visit and what comes next: the step `to`, or where a goal leads, or the end of the process."""
+        """Record the visit and what comes next: the step `to`, or where a goal leads, or the end of the process.
+
+        A visit aside leads nowhere.
+        """
+        if scene.aside:
+            await self.note(scene.connection, scene, result or {})
+            return Perform(
+                do="perform", step=scene.call.step, visit=scene.call.visit, activity=scene.step.kind
+            )
         if scene.definition.goals:
             scene.goals = await read_goals(scene.connection, scene.instance)
         plan = await self.plan(
@@ -186,7 +269,7 @@ class Stage:
         """The step may not act before `until` (UTC), because of `by`: it waits, and is tried again then. What holds it
         is kept with the visit and shown with the instance.
         """
-        call = scene.call
+        call, until = scene.call, scene.situation.cut(until)
         words = f"Held by {by} · until {describe(until, scene.situation.zone, scene.now)}"
         placed = await scene.connection.execute(
             update(rows.instances)
@@ -229,6 +312,17 @@ class Stage:
         if placed.rowcount == 0:
             raise InstanceOver(scene.instance)
 
+    async def wait_anew(self, scene: Scene, plan: Plan) -> None:
+        """Write for which event, and until when, an instance waits that stays where it is after an edit."""
+        following = plan.next
+        if not isinstance(following, Wait):
+            return
+        until = (plan.limit or following.until).isoformat()
+        await self.note(scene.connection, scene, {"until": until})
+        w = rows.waits.c
+        await scene.connection.execute(delete(rows.waits).where(w.instance_id == scene.instance))
+        await self._await_event(scene, following, scene.contact_id)
+
     async def plan(self, scene: Scene, planning: Generator[Question, Any, T]) -> T:
         """Run the planner, answering its questions from the facts of this transaction."""
         try:
@@ -268,13 +362,19 @@ class Stage:
         return Answers([one.holds for one in found], [one.parts for one in found])
 
     async def record(
-        self, scene: Scene, plan: Plan, result: dict[str, Any] | None, *, begun: bool = False
+        self,
+        scene: Scene,
+        plan: Plan,
+        result: dict[str, Any] | None,
+        *,
+        begun: bool = False,
+        kind: str | None = None,
     ) -> None:
         """Write the visit, what was passed after it, and where the instance stands now. `begun`: the visit was
-        written when it began to wait.
+        written when it began to wait. `kind` is that of a step which the definition has no more.
         """
         call = scene.call
-        visit = _visit(scene, Passed(call.step, call.visit, scene.step.kind, result or {}), plan.next)
+        visit = _visit(scene, Passed(call.step, call.visit, kind or scene.step.kind, result or {}), plan.next)
         if begun:
             statement = rows.upsert(scene.connection, rows.visits)
             written = await scene.connection.execute(
@@ -323,19 +423,23 @@ class Stage:
             until: dict[str, Any] = {"until": (plan.limit or following.until).isoformat()}
             kind = scene.definition.by_id[following.step].kind
             visits.append(_visit(scene, Passed(following.step, following.visit, kind, until), None))
-            if following.event is not None:
-                await scene.connection.execute(
-                    insert(rows.waits).values(
-                        instance_id=scene.instance,
-                        contact_id=placed.contact_id,
-                        event_type=following.event,
-                        step=following.step,
-                        visit=following.visit,
-                        since=scene.now,
-                    )
-                )
+            await self._await_event(scene, following, placed.contact_id)
         if visits:
             await scene.connection.execute(insert(rows.visits), visits)
+
+    async def _await_event(self, scene: Scene, wait: Wait, contact_id: str) -> None:
+        if wait.event is None:
+            return
+        await scene.connection.execute(
+            insert(rows.waits).values(
+                instance_id=scene.instance,
+                contact_id=contact_id,
+                event_type=wait.event,
+                step=wait.step,
+                visit=wait.visit,
+                since=scene.now,
+            )
+        )
 
     def first_visit(self, scene: Scene, plan: Plan) -> dict[str, Any]:
         """The visit of no step that keeps what `begin` decided."""

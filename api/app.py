@@ -12,6 +12,7 @@ from api.local_only import LocalOnly
 from api.routes import (
     bounces,
     contacts,
+    edits,
     endpoints,
     event_types,
     events,
@@ -21,14 +22,18 @@ from api.routes import (
     instances,
     keys,
     lists,
+    one_step,
     operations,
+    overview,
     preferences,
+    previews,
     processes,
     retention,
     segment_spec,
     segments,
     suppressions,
     templates,
+    test_runs,
     tracking,
     unsubscribe,
     where,
@@ -38,6 +43,7 @@ from api.routes.events import EventBatch, PlainEvent, SeedEvent
 from api.routes.processes import ProcessDocument
 from api.routes.segment_spec import SegmentBatch, SegmentMessage
 from runtime import Services
+from tracing import trace_requests
 
 DESCRIPTION = """Durable marketing automation on Temporal.
 
@@ -57,8 +63,13 @@ ROUTERS = (
     segments.router,
     templates.router,
     processes.router,
+    edits.router,
+    previews.router,
     operations.router,
+    one_step.router,
+    test_runs.router,
     instances.router,
+    overview.router,
     where.router,
     why.router,
     retention.router,
@@ -104,5 +115,6 @@ def create_app(services: Services) -> FastAPI:
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
+    trace_requests(app, services.settings)
     documentation.install(app, DESCRIPTION, MODELS, ROUTERS)
     return app

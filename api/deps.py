@@ -6,17 +6,20 @@ from typing import Annotated
 from fastapi import Depends, Path, Query, Request
 
 from api.access import ActorDep
-from api.lifecycle import process_lifecycle
+from api.lifecycle import process_lifecycle, process_previews
 from api.metrics import Metrics
 from intake.changes import Origin
 from intake.events import new_event_id
 from intake.imports import Imports
+from intake.one_step import OneStep
 from intake.people import People
+from intake.previews import Previews
 from intake.processes import ProcessLifecycle
 from intake.refusals import Missing
 from intake.segment_spec.service import SegmentSpec
 from intake.starts import Starts
 from intake.stops import Stops
+from intake.test_runs import TestRuns
 from runtime import Services
 from store import contacts
 
@@ -29,8 +32,11 @@ class Parts:
 
     services: Services
     lifecycle: ProcessLifecycle
+    previews: Previews
     starts: Starts
     stops: Stops
+    one_step: OneStep
+    test_runs: TestRuns
     people: People
     imports: Imports
     segment_spec: SegmentSpec
@@ -42,9 +48,12 @@ class Parts:
         return cls(
             services=services,
             lifecycle=process_lifecycle(services),
+            previews=process_previews(services),
             starts=Starts(
                 services.database, services.catalog, services.changes, services.dispatcher, services.intake
             ),
+            one_step=OneStep(services.database, services.client),
+            test_runs=TestRuns(services.database, services.catalog, services.dispatcher, services.client),
             stops=Stops(services.database, services.dispatcher),
             people=People(services.database, services.changes, services.dispatcher),
             imports=Imports(services.database, services.catalog, services.changes, services.dispatcher),

@@ -1,9 +1,15 @@
-"""The lifecycle of processes with the checks of templates and texts put in: the CLI uses it as the API does."""
+"""The lifecycle of processes with the checks of templates and texts put in, and their previews with what renders
+messages: the CLI uses them as the API does.
+"""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
+from channels.composing import Composer
 from channels.templates import Partials, TemplateSource, check, is_whole, no_partials, partials_of
+from intake.previews import Previews
 from intake.processes import ProcessLifecycle
+from processes.definition import ProcessDefinition
 from runtime import Services
 from store.catalog import CatalogView, TemplateView
 
@@ -19,6 +25,22 @@ def process_lifecycle(services: Services) -> ProcessLifecycle:
         check_text=_check_text,
         channels=services.settings.unconfigured,
     )
+
+
+def process_previews(services: Services) -> Previews:
+    """Made from the parts."""
+    settings = services.settings
+
+    def composer(definition: ProcessDefinition, templates: Mapping[str, TemplateView]) -> Composer:
+        return Composer(
+            definition=definition,
+            templates=templates,
+            unconfigured=settings.unconfigured,
+            sender=settings.mail_from,
+            country=settings.letter_country,
+        )
+
+    return Previews(services.database, services.catalog, composer, settings.caps)
 
 
 def _check_template(template: TemplateView, view: CatalogView) -> str | None:

@@ -13,6 +13,7 @@ import uvicorn
 from api.app import create_app
 from runtime import configure_logs, connect_services, leave
 from settings import Settings
+from tracing import start_tracing
 
 GRACEFUL_SECONDS = 20
 """Seconds that requests under way get to finish."""
@@ -21,11 +22,13 @@ GRACEFUL_SECONDS = 20
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     configure_logs(settings)
+    end_tracing = start_tracing(settings, "onward-api")
     # uvicorn raises the signal again once it has stopped, which would end us before the parts are closed.
     signal.signal(signal.SIGTERM, _already_heard)
     signal.signal(signal.SIGINT, _already_heard)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(run_api(settings))
+    end_tracing()
 
 
 async def run_api(settings: Settings) -> None:

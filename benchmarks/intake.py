@@ -56,10 +56,10 @@ async def run(stage: Bench, options: Options) -> list[Table]:
     """All four in turn."""
     port, _ = await stage.api()
     sides: dict[str, Callable[[int], Awaitable[Round]]] = {
-        BARE: partial(_timed, stage, _bare),
-        SINGLE: partial(_timed, stage, partial(_single, port=port)),
-        BATCHED: partial(_timed, stage, partial(_batched, port=port)),
-        QUIET: partial(_timed, stage, partial(_quiet, port=port)),
+        BARE: partial(timed, stage, bare_starts),
+        SINGLE: partial(timed, stage, partial(_single, port=port)),
+        BATCHED: partial(timed, stage, partial(_batched, port=port)),
+        QUIET: partial(timed, stage, partial(_quiet, port=port)),
     }
     found = await alternate(options.rounds, options.count, sides)
     bare = found[BARE]
@@ -81,7 +81,7 @@ async def run(stage: Bench, options: Options) -> list[Table]:
     ]
 
 
-async def _timed(stage: Bench, side: Side, count: int) -> Round:
+async def timed(stage: Bench, side: Side, count: int) -> Round:
     """What is prepared for the round is on nobody's account."""
     pieces, act = await side(stage, count)
     cpu, began = stage.cpu(), time.perf_counter()
@@ -90,7 +90,8 @@ async def _timed(stage: Bench, side: Side, count: int) -> Round:
     return Round(pieces / seconds, cpu.milliseconds(pieces))
 
 
-async def _bare(stage: Bench, count: int) -> tuple[int, Act]:
+async def bare_starts(stage: Bench, count: int) -> tuple[int, Act]:
+    """Starts that nothing stands before."""
     todo = iter(range(count))
     run_id = secrets.token_hex(4)
 

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from console.output import contact_name, joined, moment_words, object_of, recurrence_words, show_fields, table
+from console.output import (
+    cell,
+    contact_name,
+    joined,
+    moment_words,
+    object_of,
+    recurrence_words,
+    show_fields,
+    table,
+)
 
 if TYPE_CHECKING:
     pass
@@ -214,3 +223,32 @@ def show_contact(
         )
     if instances:
         table_of_instances(instances, title="\nInstances")
+
+
+def show_changes(changes: Mapping[str, Any]) -> None:
+    table(
+        ["Step", "Change", "Kind", "What"],
+        ([s["step"], s["change"], s["kind"], _change_words(s)] for s in changes["steps"]),
+        title=f"Against version {changes['version']}",
+        empty="No step differs.",
+    )
+    if changes["process"]:
+        table(
+            ["Of the process", "Before", "After"],
+            ([f["field"], f["before"], f["after"]] for f in changes["process"]),
+            empty="",
+        )
+    table(
+        ["Version", "At step", "State", "Contacts", "What becomes of them"],
+        (
+            [r["version"], r["step"] or "(not begun)", r["state"], r["count"], r["becomes"]]
+            for r in changes["inside"]
+        ),
+        title="Who is inside",
+        empty="Nobody is inside.",
+    )
+
+
+def _change_words(step: Mapping[str, Any]) -> str:
+    fields = "; ".join(f"{f['field']}: {cell(f['before'])} → {cell(f['after'])}" for f in step["fields"])
+    return f"waits {step['wait']}; {fields}" if step.get("wait") else fields

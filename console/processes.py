@@ -11,11 +11,24 @@ from console.bundles import apply_bundle, problems_offline, problems_online, rea
 from console.failures import Failure, Unreachable
 from console.options import ApiUrl, AsJson
 from console.output import echo_json, echo_problems, items_of, table, version_words
-from console.pages import show_process
+from console.pages import show_changes, show_process
 from console.recipes import recipes, written
 
 if TYPE_CHECKING:
     pass
+
+InsideChoice = Annotated[
+    str,
+    typer.Option("--inside", help="What becomes of who is inside: stay (finish on the old version) or move."),
+]
+Removed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--at",
+        help="Where who stands at a removed step goes on; without it the instance ends as step_removed.",
+        metavar="REMOVED=STEP",
+    ),
+]
 
 process_app = typer.Typer(help="Make, check and switch processes.", no_args_is_help=True)
 
@@ -154,6 +167,16 @@ def process_show(key: str, api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -
     return None
 
 
+def _inside(inside: str, at: list[str] | None) -> dict[str, Any]:
+    removed = {}
+    for one in at or []:
+        step, equals, to = one.partition("=")
+        if not equals or not step or not to:
+            raise typer.BadParameter(f"{one!r} is not REMOVED=STEP", param_hint="--at")
+        removed[step] = to
+    return {"inside": inside, "removed": removed}
+
+
 def _switch(action: str, done: str, help_text: str) -> None:
     def command(key: str, api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> None:
         with Api(api) as client:
@@ -167,13 +190,70 @@ def _switch(action: str, done: str, help_text: str) -> None:
     process_app.command(action)(command)
 
 
-_switch("publish", "published", "Make the draft the next version.")
+@process_app.command("publish")
+def process_publish(
+    key: str,
+    inside: InsideChoice = "stay",
+    at: Removed = None,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Make the draft the next version; say what becomes of who is inside."""
+    with Api(api) as client:
+        reply = client.post(f"/processes/{one_part(key)}/publish", _inside(inside, at))
+    if as_json:
+        return echo_json(reply)
+    typer.echo(f"process {key} is published{version_words(reply)}")
+    return None
+
+
+@process_app.command("changes")
+def process_changes(
+    key: str,
+    inside: InsideChoice = "stay",
+    at: Removed = None,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Say what publishing the draft would change, and what would become of who is inside."""
+    with Api(api) as client:
+        reply = client.post(f"/processes/{one_part(key)}/changes", _inside(inside, at))
+    if as_json:
+        return echo_json(reply)
+    show_changes(reply)
+    return None
+
+
+@process_app.command("cancel-edit")
+def process_cancel_edit(key: str, api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> None:
+    """Drop the draft of an edit; the published version is what there was."""
+    with Api(api) as client:
+        reply = client.delete(f"/processes/{one_part(key)}/draft")
+    if as_json:
+        return echo_json(reply)
+    typer.echo(f"the edit of process {key} is cancelled: it is {reply['status']}{version_words(reply)}")
+    return None
+
+
+@process_app.command("pause")
+def process_pause(
+    key: str,
+    until: Annotated[
+        str | None, typer.Option(help="Go on by itself then, such as 2026-11-24T09:00:00+01:00.")
+    ] = None,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Let nobody in, and hold instances at their next step."""
+    with Api(api) as client:
+        reply = client.post(f"/processes/{one_part(key)}/pause", {} if until is None else {"until": until})
+    if as_json:
+        return echo_json(reply)
+    typer.echo(f"process {key} is paused{version_words(reply)}" + (f" until {until}" if until else ""))
+    return None
 
 
 _switch("activate", "active", "Let contacts in, and release the instances that a pause held.")
-
-
-_switch("pause", "paused", "Let nobody in, and hold instances at their next step.")
 
 
 _switch("archive", "archived", "Put a process away for good.")

@@ -42,6 +42,7 @@ from store import contacts, rows
 from store.catalog import CatalogCache, CatalogView, ProcessView, bump
 
 UNFINISHED = "unfinished"
+OF_A_TEST = "a test run led to it: it starts nothing"
 MAX_PROCESSES_IN_A_ROW = 10
 """An event that more processes led to, each by what a step of the one before did, starts nothing."""
 
@@ -263,6 +264,9 @@ class _Transaction:
         for process, trigger in self._listeners(item):
             if not trigger.matches(item.event.params):
                 continue
+            if trigger.does == "start" and item.event.test:
+                item.say(process, "skipped", OF_A_TEST)
+                continue
             if trigger.does == "start" and process.status != "active":
                 item.say(process, "skipped", f"process is {process.status}")
                 continue
@@ -438,6 +442,8 @@ class _Transaction:
         ]
         if key:
             where.append(_i.key == key)
+        if item.event.test:
+            where.append(_i.test_cap.is_not(None))
         reason = f"event {item.event.type} ({item.event.id})"
         stopped, outbox = await stop_instances(self._connection, where, reason, self._now)
         self._effects.outbox += outbox

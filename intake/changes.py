@@ -39,13 +39,14 @@ SUBSCRIBED, UNSUBSCRIBED = "subscribed", "unsubscribed"
 class Origin:
     """Who makes a change: `source` in words, `id` unique for this change (a repeat of it changes nothing twice), and
     `depth`, how many processes led to it one after another. `actor`, where somebody makes it by hand, as the audit log
-    names them: it keeps the change then.
+    names them: it keeps the change then. `test` says that a test run led to it.
     """
 
     source: str
     id: str
     depth: int = 0
     actor: str | None = None
+    test: bool = False
 
 
 async def _record(
@@ -220,6 +221,7 @@ class Changes:
             forced=force,
             instance=instance,
             depth=origin.depth,
+            test=origin.test,
         )
         (result,), effects = await self._admission.admit(connection, [event], now)
         mine = [d for d in result.decisions if d.process == process]
@@ -417,6 +419,7 @@ class Changes:
             params=params,
             source=origin.source,
             depth=origin.depth,
+            test=origin.test,
         )
         return await self.tell(connection, [event], now)
 
@@ -437,6 +440,7 @@ class Changes:
                 params=params,
                 source=origin.source,
                 depth=origin.depth,
+                test=origin.test,
             )
             for params in differences(before, after)
         ]

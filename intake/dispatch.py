@@ -22,6 +22,7 @@ from temporalio.common import (
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import TimeSkipper
 
 from intake.effects import CANCEL, Effects, Start
 from processes.instructions import (
@@ -30,7 +31,6 @@ from processes.instructions import (
     SEARCH_PROCESS,
     SEARCH_VERSION,
     SIGNAL_EVENT,
-    SIGNAL_RELEASE,
     WORKFLOW,
 )
 from processes.operating import LOW_PRIORITY
@@ -89,7 +89,8 @@ class Dispatcher:
     ) -> bool:
         try:
             async with self._in_time():
-                await self._client.start_workflow(
+                client = TimeSkipper(self._client).client if start.skip_time else self._client
+                await client.start_workflow(
                     WORKFLOW,
                     {"process": start.process, "contact": start.contact}
                     | ({RESUME: True} if start.resume else {}),
@@ -103,7 +104,8 @@ class Dispatcher:
                             SearchAttributePair(VERSION, start.version),
                         ]
                     ),
-                    static_summary=f"{start.process_name} · contact {start.contact}",
+                    static_summary=f"{start.process_name} · contact {start.contact}"
+                    + (" · test run" if start.test else ""),
                     static_details=f"Process [{start.process}]({self._definition_url}/v1/processes/{start.process}), "
                     f"version {start.version}",
                     rpc_timeout=self._timeout,
@@ -199,7 +201,7 @@ class Dispatcher:
                 elif row.kind == SIGNAL_EVENT:
                     await handle.signal(SIGNAL_EVENT, row.payload, rpc_timeout=self._timeout)
                 else:
-                    await handle.signal(SIGNAL_RELEASE, rpc_timeout=self._timeout)
+                    await handle.signal(row.kind, rpc_timeout=self._timeout)
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
                 return await self._not_running(row)

@@ -25,7 +25,8 @@ _i = rows.instances.c
 @dataclass(frozen=True, slots=True)
 class Start:
     """A workflow to be started for a pending row; `resume` for one that was under way when Temporal lost it;
-    `operation` where it is one of many that a person starts: the others come before it.
+    `operation` where it is one of many that a person starts: the others come before it. `test` marks a test run, of
+    which `skip_time` says that its clock jumps over its waits.
     """
 
     instance: str
@@ -35,6 +36,8 @@ class Start:
     contact: str
     resume: bool = False
     operation: str | None = None
+    test: bool = False
+    skip_time: bool = False
 
 
 @dataclass(slots=True)
@@ -84,8 +87,12 @@ async def enqueue(
     instances: Sequence[str],
     payload: Mapping[str, Any],
     now: datetime,
+    *,
+    until: datetime | None = None,
 ) -> list[int]:
-    """Write signals or cancellations to be delivered after the commit; returns their ids."""
+    """Write signals or cancellations to be delivered after the commit; returns their ids. The sweeper looks at them
+    after `until`; shortly after now where that is not given.
+    """
     result = await connection.execute(
         insert(rows.outbox).returning(rows.outbox.c.id),
         [
@@ -94,7 +101,7 @@ async def enqueue(
                 "kind": kind,
                 "payload": dict(payload),
                 "attempts": 0,
-                "lease_until": lease(),
+                "lease_until": until or lease(),
                 "created_at": now,
             }
             for instance in instances

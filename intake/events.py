@@ -48,7 +48,8 @@ class IncomingEvent(BaseModel):
     `contact_id` is our own id where the caller knows it already (a step, a person); `extra` is used where the
     event makes the contact. `forced` and `instance` (the id that the new instance must have) are words of a
     request that Onward itself makes: no sender can set them. `depth` counts the processes that led to it. `label`
-    stands in the instance's id in place of the event's, where the event's own says less to people.
+    stands in the instance's id in place of the event's, where the event's own says less to people. `test`: a test run
+    led to it, and it starts nothing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +67,7 @@ class IncomingEvent(BaseModel):
     instance: str | None = None
     depth: int = 0
     label: str | None = None
+    test: bool = False
 
 
 class Decision(BaseModel):

@@ -13,14 +13,16 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake import audit
+from intake import audit, edits
 from intake.audit import LOCAL
 from intake.dispatch import Dispatcher
+from intake.edits import EditPreview
 from intake.effects import Effects, enqueue
 from intake.operations import Operations
 from intake.refusals import InstancesOpen, Missing, WrongStatus
 from intake.service import retried
 from processes.definition import ProcessDefinition, parse
+from processes.differences import STAY, Inside, wrong_choices
 from processes.instructions import SIGNAL_RELEASE
 from processes.problems import DocumentInvalid, Problem
 from processes.recurrence import Once, OncePer, WhenFinished
@@ -38,6 +40,8 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
     ARCHIVED: (),
 }
 """What may be done with a process, by its status."""
+CLOCK = "clock"
+"""Who resumes a process whose pause was to last until an instant: the audit log's word."""
 BECAUSE_ARCHIVED = "the process was archived"
 
 RELEASED_AT_ONCE = 200
@@ -130,8 +134,11 @@ class ProcessLifecycle:
 
         return await retried(self._database, work)
 
-    async def publish(self, key: str, actor: str = LOCAL) -> ProcessState:
-        """Make the draft the next version. The status stays. Raises Missing, WrongStatus, DocumentInvalid."""
+    async def publish(self, key: str, inside: Inside = STAY, *, actor: str = LOCAL) -> ProcessState:
+        """Make the draft the next version; `inside` says what becomes of who is in the process. The status stays.
+
+        Raises Missing, WrongStatus, DocumentInvalid.
+        """
 
         async def work(connection: AsyncConnection) -> ProcessState:
             row = await self._locked(connection, key, "publish")
@@ -141,7 +148,50 @@ class ProcessLifecycle:
                     status=row.status,
                     allowed=[action for action in ALLOWED[row.status] if action != "publish"],
                 )
-            return await self._publish(connection, row, datetime.now(UTC), actor)
+            return await self._publish(connection, row, datetime.now(UTC), inside, actor=actor)
+
+        return await retried(self._database, work)
+
+    async def preview_edit(self, key: str, inside: Inside) -> EditPreview:
+        """What publishing the draft would change, and what would become of who is inside. Nothing is written.
+
+        Raises Missing, WrongStatus where there is no draft, or no version to compare it with, and DocumentInvalid for
+        a choice that cannot be.
+        """
+        async with self._database.read() as connection:
+            row = (
+                await connection.execute(select(rows.processes).where(rows.processes.c.key == key))
+            ).one_or_none()
+            if row is None:
+                raise Missing("process", key)
+            if row.draft is None or row.version is None:
+                lacks = "draft" if row.draft is None else "published version"
+                raise WrongStatus(
+                    f"process «{key}» has no {lacks}: there is no edit to look at",
+                    status=row.status,
+                    allowed=list(ALLOWED[row.status]),
+                )
+            draft = parse(row.draft)
+            await self._check_inside(connection, inside, draft)
+            current = await self._catalog.definition(connection, key, row.version)
+            return await edits.preview(connection, self._catalog, (current, row.version), draft, inside)
+
+    async def drop_draft(self, key: str, actor: str = LOCAL) -> ProcessState:
+        """Cancel an edit: the published version is what there was. Raises Missing, WrongStatus."""
+
+        async def work(connection: AsyncConnection) -> ProcessState:
+            row = await self._locked(connection, key, "edit")
+            if row.draft is None or row.version is None:
+                raise WrongStatus(
+                    f"process «{key}» has no edit to cancel",
+                    status=row.status,
+                    allowed=list(ALLOWED[row.status]),
+                )
+            now = datetime.now(UTC)
+            await definitions.set_process(connection, key, now, draft=None)
+            published = (await self._catalog.definition(connection, key, row.version)).document()
+            await _record(connection, actor, "drop_draft", key, now, row.draft, published)
+            return ProcessState(key, row.name, row.status, row.version, [])
 
         return await retried(self._database, work)
 
@@ -155,31 +205,74 @@ class ProcessLifecycle:
             row = await self._locked(connection, key, "activate")
             name, version = row.name, row.version
             if row.draft is not None:
-                published = await self._publish(connection, row, now, actor)
+                published = await self._publish(connection, row, now, actor=actor)
                 name, version = published.name, published.version
-            await definitions.set_process(connection, key, now, status=ACTIVE)
-            await _record_status(connection, actor, "activate", row, now, ACTIVE)
-            number = await definitions.held_by_pause(connection, key)
-            state = ProcessState(key, name, ACTIVE, version, [], released=number)
-            if number > RELEASED_AT_ONCE:
-                return state, Effects(), await self._operations.release_held(connection, key, actor, now)
-            held = await definitions.first_held_by_pause(connection, key, RELEASED_AT_ONCE)
-            outbox = await enqueue(connection, SIGNAL_RELEASE, held, {}, now) if held else []
-            return state, Effects(outbox=outbox), None
+            return await self._resume(connection, row, name, version, actor, now)
 
-        state, effects, operation = await retried(self._database, work)
+        return await self._sent(await retried(self._database, work))
+
+    async def resume_due(self, now: datetime) -> list[str]:
+        """Let those processes go on whose pause was to last until an instant that is past (UTC); returns their keys.
+        A draft stays a draft: only a person publishes.
+        """
+        p = rows.processes.c
+        async with self._database.read() as connection:
+            due = list(
+                (
+                    await connection.execute(
+                        select(p.key).where(p.status == PAUSED, p.paused_until <= now).order_by(p.key)
+                    )
+                ).scalars()
+            )
+        return [key for key in due if await self._resume_one(key, now)]
+
+    async def _resume_one(self, key: str, now: datetime) -> bool:
+        async def work(connection: AsyncConnection) -> tuple[ProcessState, Effects, str | None] | None:
+            row = await definitions.lock_process(connection, key)
+            if row is None or row.status != PAUSED or row.paused_until is None or row.paused_until > now:
+                return None  # somebody was quicker
+            return await self._resume(connection, row, row.name, row.version, CLOCK, now)
+
+        resumed = await retried(self._database, work)
+        if resumed is None:
+            return False
+        await self._sent(resumed)
+        return True
+
+    async def _resume(
+        self, connection: AsyncConnection, row: Any, name: str, version: int | None, actor: str, now: datetime
+    ) -> tuple[ProcessState, Effects, str | None]:
+        await definitions.set_process(connection, row.key, now, status=ACTIVE, paused_until=None)
+        await _record_status(connection, actor, "activate", row, now, ACTIVE)
+        told = await edits.tell(connection, self._catalog, row.key, now)
+        number = await definitions.held_by_pause(connection, row.key)
+        state = ProcessState(row.key, name, ACTIVE, version, [], released=number)
+        if number > RELEASED_AT_ONCE:
+            operation = await self._operations.release_held(connection, row.key, actor, now)
+            return state, Effects(outbox=told), operation
+        held = await definitions.first_held_by_pause(connection, row.key, RELEASED_AT_ONCE)
+        outbox = await enqueue(connection, SIGNAL_RELEASE, held, {}, now) if held else []
+        return state, Effects(outbox=told + outbox), None
+
+    async def _sent(self, resumed: tuple[ProcessState, Effects, str | None]) -> ProcessState:
+        state, effects, operation = resumed
         await self._dispatcher.send(effects)
         if operation is not None:
             await self._operations.launch(operation)
         return state
 
-    async def pause(self, key: str, actor: str = LOCAL) -> ProcessState:
-        """Admit nobody; instances hold at their next step, timers go on."""
+    async def pause(self, key: str, actor: str = LOCAL, until: datetime | None = None) -> ProcessState:
+        """Admit nobody; instances hold at their next step, timers go on. At `until` (UTC) it goes on by itself.
+
+        Raises Missing, WrongStatus, DocumentInvalid where `until` is past.
+        """
 
         async def work(connection: AsyncConnection) -> ProcessState:
             row = await self._locked(connection, key, "pause")
             now = datetime.now(UTC)
-            await definitions.set_process(connection, key, now, status=PAUSED)
+            if until is not None and until <= now:
+                raise DocumentInvalid([Problem(pointer="/until", message=f"{until.isoformat()} is past")])
+            await definitions.set_process(connection, key, now, status=PAUSED, paused_until=until)
             await _record_status(connection, actor, "pause", row, now, PAUSED)
             return ProcessState(key, row.name, PAUSED, row.version, [])
 
@@ -224,15 +317,17 @@ class ProcessLifecycle:
         return row
 
     async def _publish(
-        self, connection: AsyncConnection, row: Any, now: datetime, actor: str
+        self, connection: AsyncConnection, row: Any, now: datetime, inside: Inside = STAY, *, actor: str
     ) -> ProcessState:
         definition = parse(row.draft)
         _check_list(definition, row)
+        await self._check_inside(connection, inside, definition)
         found = await self._problems(connection, definition)
         if found:
             raise DocumentInvalid(found)
         number = (row.version or 0) + 1
-        await definitions.add_version(connection, row.key, number, definition.document(), now)
+        moving = {"removed": inside.removed} if inside.inside == "move" else None
+        await definitions.add_version(connection, row.key, number, definition.document(), now, moving)
         await definitions.set_process(
             connection,
             row.key,
@@ -242,11 +337,18 @@ class ProcessLifecycle:
             name=definition.name,
             list_key=definition.list_key,
         )
-        await _record(
-            connection, actor, "publish", row.key, now, {"version": row.version}, {"version": number}
-        )
+        after = {"version": number, "inside": inside.model_dump(mode="json")}
+        await _record(connection, actor, "publish", row.key, now, {"version": row.version}, after)
         await self._settle_recurrence(connection, definition)
         return ProcessState(row.key, definition.name, row.status, number, [])
+
+    async def _check_inside(
+        self, connection: AsyncConnection, inside: Inside, definition: ProcessDefinition
+    ) -> None:
+        befores = await edits.versions_inside(connection, self._catalog, definition.key)
+        wrong = list(wrong_choices(inside, befores, definition))
+        if wrong:
+            raise DocumentInvalid(wrong)
 
     async def _settle_recurrence(self, connection: AsyncConnection, definition: ProcessDefinition) -> None:
         """Let the starts that there were count for the recurrence that is new."""

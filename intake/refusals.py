@@ -69,3 +69,15 @@ class StartRefused(Clash):
     """The process's recurrence, filter or status keeps the contact out."""
 
     name: ClassVar[str] = "start-refused"
+
+
+class StepRefused(Clash):
+    """What a person wants of an instance makes no sense where it stands."""
+
+    name: ClassVar[str] = "step-refused"
+
+
+class NoTimeSkipping(Clash):
+    """The Temporal server does not let workflows skip time."""
+
+    name: ClassVar[str] = "no-time-skipping"

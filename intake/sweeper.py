@@ -4,6 +4,7 @@ Every worker runs one. Rows are leased, with SKIP LOCKED on PostgreSQL, so that 
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -46,12 +47,15 @@ class Sweeper:
         client: Client,
         *,
         seconds: float,
+        resume_due: Callable[[datetime], Awaitable[object]] | None = None,
     ) -> None:
+        """`resume_due` lets the processes go on whose pause is over at an instant (UTC)."""
         self._database = database
         self._catalog = catalog
         self._dispatcher = dispatcher
         self._client = client
         self._seconds = seconds
+        self._resume_due = resume_due
         self._last_look: datetime | None = None
 
     async def run(self) -> None:
@@ -71,6 +75,8 @@ class Sweeper:
     async def sweep(self) -> int:
         """One round; returns how many rows were sent again."""
         now = datetime.now(UTC)
+        if self._resume_due is not None:
+            await self._resume_due(now)
         await self._release_forgotten(now)
         async with self._database.write() as connection:
             effects = Effects(
@@ -97,7 +103,7 @@ class Sweeper:
                 update(rows.instances)
                 .where(_i.id.in_(due))
                 .values(lease_until=now + LEASE)
-                .returning(_i.id, _i.process_key, _i.version, _i.contact_id, _i.event_id)
+                .returning(_i.id, _i.process_key, _i.version, _i.contact_id, _i.event_id, _i.test_cap)
             )
         ).all()
         if not leased:
@@ -115,6 +121,7 @@ class Sweeper:
                 version=row.version,
                 contact=names.contact_reference(row.contact_id, external.get(row.contact_id)),
                 operation=operation_of(row.event_id),
+                test=row.test_cap is not None,
             )
             for row in leased
         ]

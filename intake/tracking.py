@@ -31,7 +31,7 @@ from store.database import Database, DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
-_m, _e = rows.messages.c, rows.events.c
+_m, _e, _i = rows.messages.c, rows.events.c, rows.instances.c
 
 SOURCE = "tracking"
 TOO_SOON = timedelta(seconds=2)
@@ -139,7 +139,11 @@ class Tracking:
         if machine is None:
             await _mark(connection, message, link, now)
             for number, tag in enumerate(link.tags if link is not None else ()):
-                origin = Origin(f"click in message {message.id}", f"{SOURCE}/{change}/{number}")
+                origin = Origin(
+                    f"click in message {message.id}",
+                    f"{SOURCE}/{change}/{number}",
+                    test=message.test_cap is not None,
+                )
                 _, added = await self._changes.add_tag(connection, person.id, tag, now, origin)
                 effects.add(added)
         events = _events(request, link, message, person.id, machine, now)
@@ -160,8 +164,17 @@ async def _logged(work: Coroutine[Any, Any, None], message: str) -> None:
 async def _message(connection: AsyncConnection, message_id: str) -> Any | None:
     found = await connection.execute(
         select(
-            _m.id, _m.process_key, _m.step, _m.claimed_at, _m.closed_at, _m.opened_at, _m.clicked_at
-        ).where(_m.id == message_id)
+            _m.id,
+            _m.process_key,
+            _m.step,
+            _m.claimed_at,
+            _m.closed_at,
+            _m.opened_at,
+            _m.clicked_at,
+            _i.test_cap,
+        )
+        .outerjoin(rows.instances, _i.id == _m.instance_id)
+        .where(_m.id == message_id)
     )
     return found.one_or_none()
 
@@ -219,7 +232,7 @@ def _events(
         if link.tags:
             clicked["tags"] = list(link.tags)
         events.append(_event(MESSAGE_CLICKED, _event_id(request, link, now, machine), contact_id, clicked))
-    return events
+    return [event.model_copy(update={"test": message.test_cap is not None}) for event in events]
 
 
 def _event(event_type: str, event_id: str, contact_id: str, params: dict[str, Json]) -> IncomingEvent:

@@ -4,10 +4,14 @@ These models travel through Temporal's history, so they stay small: fields that 
 new fields must have defaults. Nothing here knows a definition.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+HANDS = "temporal"
+"""Who acts by the plain Temporal CLI."""
 
 
 class _Compact(BaseModel):
@@ -112,7 +116,70 @@ class State(_Compact):
     seen: list[str] = []
     path: list[str] = []
     released: bool = False
+    interventions: list[str] = []
+    edited: bool = False
 
+
+class Wish(BaseModel):
+    """What a person says with an update: who it is, why, and where the instance is thought to stand."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    actor: str = Field(default=HANDS, min_length=1, max_length=200)
+    reason: str | None = Field(default=None, max_length=500)
+    step: str | None = None
+    visit: int | None = None
+
+
+class MoveWish(Wish):
+    """To put the instance at a step."""
+
+    to: str
+
+
+class ResendWish(Wish):
+    """To send a step's message again."""
+
+    step: str
+
+
+class Intervention(_Compact):
+    """What `intervene` is called with: what a person wants, and where the workflow stands (`step` and `visit`).
+
+    `id` is the update's; `target` is the step to go to, or to send again.
+    """
+
+    kind: str
+    id: str
+    now: datetime
+    step: str
+    visit: int = 1
+    actor: str
+    reason: str | None = None
+    target: str | None = None
+
+
+class Intervened(_Compact):
+    """What `intervene` answers: the next instruction, or the visit that is to be sent again."""
+
+    next: Instruction | None = None
+    again: Perform | None = None
+
+
+class Resent(_Compact):
+    """What became of a message that was sent again, as the ledger has it."""
+
+    message: str
+    state: str
+    detail: str | None = None
+
+
+SKIP, SKIP_WAIT, MOVE, RESEND = "skip", "skip_wait", "move", "resend"
+"""What a person may do with one instance: the names of the updates."""
+WISHES: Mapping[str, type[Wish]] = {SKIP: Wish, SKIP_WAIT: Wish, MOVE: MoveWish, RESEND: ResendWish}
+INTERVENE = "intervene"
+REFUSED = "Refused"
+"""The type of the error that an update fails with where it makes no sense now; its message is the reason."""
 
 RESUME = "resume"
 """In a workflow's input: go on from where the instance's rows say that it was (`onward doctor`)."""
@@ -120,11 +187,13 @@ RESUME = "resume"
 BEGIN = "begin"
 DECIDE = "decide"
 CLOSE = "close"
+RECONSIDER = "reconsider"
 """Activities that are no step: admit or claim; go on after a wait; record a cancellation."""
 
 WORKFLOW = "ProcessInstance"
 SIGNAL_EVENT = "event"
 SIGNAL_RELEASE = "release"
+SIGNAL_EDITED = "edited"
 RULE = "*rule"
 ANY_GOAL = "*goal"
 """What a wait names in the place of an event's type where a rule may end it, or a goal only: no type looks so."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from processes.clock import describe
 from processes.definition import ProcessDefinition
 from processes.goals import END, GOAL, GOAL_REACHED, Goal, goal_step
-from processes.instructions import ANY_GOAL, DECIDE, End, Perform, Wait
+from processes.instructions import ANY_GOAL, DECIDE, RECONSIDER, End, Perform, Wait
 from processes.planning import (
     Act,
     Answers,
@@ -70,7 +70,8 @@ def move(
 
     `visited` has the number of the last visit of each step so far: what comes again is a visit of its own.
     """
-    counted = {**loops, **{step: max(number, loops.get(step, 0)) for step, number in visited.items()}}
+    been = {step: number for step, number in visited.items() if step in definition.by_id}
+    counted = {**loops, **{step: max(number, loops.get(step, 0)) for step, number in been.items()}}
     if step_id in counted:
         counted[BY_HAND + step_id] = counted.get(BY_HAND + step_id, 0) + 1
     return (yield from _walk(definition, step_id, situation, counted, []))
@@ -166,6 +167,11 @@ def resume(
     summary = f"Wait · until {describe(until, situation.zone, situation.now)}"
     sleep = Sleep(until, summary, step.awaits)
     return _wait(definition, step, Arrival(situation, visit, definition.key), sleep, loops)
+
+
+def reconsideration(step_id: str, visit: int) -> Perform:
+    """The instruction to look again at a wait, whose definition was changed (`reconsider`)."""
+    return _perform(step_id, visit, RECONSIDER, "the process was edited")
 
 
 def put_off(definition: ProcessDefinition, step_id: str, visit: int, until: datetime, words: str) -> Wait:

@@ -13,6 +13,9 @@ from processes.instructions import End, Perform, Wait
 from processes.rules import Rule
 from processes.values import Json
 
+UNCUT = 2_000_000_000
+"""The cap, in seconds, of a test run whose waits are not cut: no wait is so long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:

@@ -37,6 +37,14 @@ class ProcessView:
 
 
 @dataclass(frozen=True)
+class Move:
+    """A version to which those inside move, and where they go on from the steps that it removes (None: they end)."""
+
+    version: int
+    removed: Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
 class Listening:
     """A trigger of an active or paused process, under the event type that it listens to."""
 
@@ -80,10 +88,19 @@ class CatalogView:
     """Those of them that may have come before they are waited for."""
     goals: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The keys of the processes that have a goal by an event, in any version, under its type."""
+    moves: Mapping[str, tuple[Move, ...]] = field(default_factory=dict)
+    """The versions of each process to which those inside move, the oldest first."""
     event_types: Mapping[str, EventTypeView] = field(default_factory=dict)
     templates: Mapping[str, TemplateView] = field(default_factory=dict)
     lists: frozenset[str] = frozenset()
     segments: Mapping[str, Rule | None] = field(default_factory=dict)
+
+    def moves_after(self, process: str, version: int) -> tuple[Move, ...]:
+        """The moves that an instance of a version has before it, the oldest first."""
+        moves = self.moves.get(process, ())
+        if not moves or moves[-1].version <= version:
+            return ()
+        return tuple(move for move in moves if move.version > version)
 
     def listens(self, event_type: str) -> bool:
         """Whether a trigger, a wait or a goal is about the type at all."""
@@ -171,6 +188,14 @@ async def _load(connection: AsyncConnection, stamp: int) -> CatalogView:
         parse_stored(row.process_key, row.version, row.definition)
         for row in await connection.execute(select(v.c.process_key, v.c.version, v.c.definition))
     ]
+    moving = await connection.execute(
+        select(v.c.process_key, v.c.version, v.c.inside)
+        .where(v.c.inside.is_not(None))
+        .order_by(v.c.process_key, v.c.version)
+    )
+    moves: dict[str, list[Move]] = {}
+    for row in moving:
+        moves.setdefault(row.process_key, []).append(Move(row.version, row.inside["removed"]))
     types = await connection.execute(select(rows.event_types))
     templates = await connection.execute(select(rows.templates))
     segments = await connection.execute(select(rows.segments.c.key, rows.segments.c.rule))
@@ -188,6 +213,7 @@ async def _load(connection: AsyncConnection, stamp: int) -> CatalogView:
             if isinstance(step, WaitForEvent) and step.look_back is not None
         ),
         goals=_goals(versions),
+        moves={key: tuple(found) for key, found in moves.items()},
         event_types={r.key: EventTypeView(r.key, r.params_schema, r.creates_contacts) for r in types},
         templates={
             r.key: TemplateView(r.key, r.revision, r.subject, r.mjml, r.html, r.text, r.sender, r.reply_to)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from processes.obstacles import says_no
 from store import rows
 
 ConsentChannel = Literal["sms", "messenger", "push", "letter", "audience"]
@@ -18,8 +19,7 @@ _c = rows.contacts.c
 
 def is_refused(consent: Mapping[str, Any], channel: str) -> bool:
     """Whether the contact wants no marketing on a channel."""
-    said = consent.get(channel)
-    return isinstance(said, dict) and said.get("granted") is False
+    return says_no(consent, channel)
 
 
 async def consents_of(connection: AsyncConnection, contact_id: str) -> dict[str, Any]:

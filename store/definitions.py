@@ -47,12 +47,21 @@ async def set_process(connection: AsyncConnection, key: str, now: datetime, **va
 
 
 async def add_version(
-    connection: AsyncConnection, key: str, version: int, document: Mapping[str, Any], now: datetime
+    connection: AsyncConnection,
+    key: str,
+    version: int,
+    document: Mapping[str, Any],
+    now: datetime,
+    inside: Mapping[str, Any] | None = None,
 ) -> None:
-    """Keep a published state for ever."""
+    """Keep a published state for ever, with the choice for who is inside where they move."""
     await connection.execute(
         insert(rows.process_versions).values(
-            process_key=key, version=version, definition=dict(document), published_at=now
+            process_key=key,
+            version=version,
+            definition=dict(document),
+            inside=None if inside is None else dict(inside),
+            published_at=now,
         )
     )
 
@@ -72,7 +81,7 @@ async def last_starts(connection: AsyncConnection, process: str) -> Sequence[Any
         await connection.execute(
             select(_i.contact_id, _i.key, _c.time_zone, func.max(_i.created_at).label("last_at"))
             .join(rows.contacts, _c.id == _i.contact_id)
-            .where(_i.process_key == process)
+            .where(_i.process_key == process, _i.test_cap.is_(None))
             .group_by(_i.contact_id, _i.key, _c.time_zone)
             .order_by(_i.contact_id, _i.key)
         )
@@ -101,6 +110,7 @@ async def mark_exclusive(connection: AsyncConnection, process: str) -> None:
         .where(
             _i.process_key == process,
             _i.open,
+            _i.test_cap.is_(None),
             ~select(counted.c.id)
             .where(
                 counted.c.process_key == process,

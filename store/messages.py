@@ -20,12 +20,20 @@ async def newest(
     connection: AsyncConnection, contact_id: str, channel: str, number: int, *, besides: str
 ) -> list[datetime]:
     """When the newest messages of a channel went to a contact (UTC), newest first, at most so many; whichever process
-    sent them. Not `besides`, a message's id.
+    sent them. Not `besides`, a message's id, and not those of test runs.
     """
+    i = rows.instances.c
+    tests = select(i.id).where(i.contact_id == contact_id, i.test_cap.is_not(None))
     went = func.coalesce(_m.closed_at, _m.claimed_at, type_=_m.claimed_at.type)
     found = await connection.execute(
         select(went)
-        .where(_m.contact_id == contact_id, _m.channel == channel, _m.state.in_(REACHED), _m.id != besides)
+        .where(
+            _m.contact_id == contact_id,
+            _m.channel == channel,
+            _m.state.in_(REACHED),
+            _m.id != besides,
+            _m.instance_id.not_in(tests),
+        )
         .order_by(went.desc())
         .limit(number)
     )
@@ -38,6 +46,17 @@ async def withdraw(connection: AsyncConnection, message: str, why: str, now: dat
         update(rows.messages)
         .where(_m.id == message, _m.state == "retrying")
         .values(state="withdrawn", detail=why, closed_at=now)
+    )
+
+
+async def leave_open_message(
+    connection: AsyncConnection, message: str | None, why: str, now: datetime
+) -> None:
+    """Close a visit's message, where there is one that is open: nobody will try it again, though it may have left."""
+    await connection.execute(
+        update(rows.messages)
+        .where(_m.id == message, _m.state.in_(["claimed", "retrying"]))
+        .values(state=case((_m.state == "claimed", "unknown"), else_="withdrawn"), detail=why, closed_at=now)
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from processes.builtin_events import by_machine
@@ -74,3 +74,11 @@ async def _taken(connection: AsyncConnection, instance: str, step: str, ids: lis
         select(event).where(_v.instance_id == instance, _v.step == step, event.in_(ids))
     )
     return set(found.scalars())
+
+
+async def last_visits(connection: AsyncConnection, instance: str) -> dict[str, int]:
+    """The number of the last visit of each step where an instance has been."""
+    found = await connection.execute(
+        select(_v.step, func.max(_v.visit)).where(_v.instance_id == instance).group_by(_v.step)
+    )
+    return {row[0]: row[1] for row in found}

@@ -144,7 +144,7 @@ async def evaluate(
     """
     if not rules:
         return []
-    params = null() if event is None else literal(_storable(event), JSON_DOCUMENT)
+    params = null() if event is None else literal(storable(event), JSON_DOCUMENT)
     given = select(params.label("params")).subquery("given")
     scope = RuleScope(_contacts.c.id, None if event is None else given.c.params, now, segments)
     conditions = [
@@ -359,7 +359,7 @@ def _certain(condition: Condition) -> Condition:
 # --- The event in hand --------------------------------------------------------------------------
 
 
-def _storable(params: Mapping[str, Json]) -> Json:
+def storable(params: Mapping[str, Json]) -> Json:
     """The params as both databases can read them: what one of them cannot hold is replaced, not refused."""
     plain = dict(params)
     try:

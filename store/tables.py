@@ -355,6 +355,7 @@ class Message(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("instance_id", "step", "visit", name="uq_messages_visit"),
         Index("ix_messages_contact", "contact_id", "claimed_at"),
+        Index("ix_messages_closed", "closed_at", "channel", "state"),
     )
     id: str = Field(primary_key=True)
     instance_id: str

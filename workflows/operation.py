@@ -65,7 +65,7 @@ class Operation:
 
     async def _go(self, operation: str, lane: Lane, lanes: int) -> Lane:
         calls = 0
-        while not lane.done and calls < CALLS_IN_A_RUN:
+        while not (lane.done or calls >= CALLS_IN_A_RUN or workflow.info().is_continue_as_new_suggested()):
             page: PageDone = await workflow.execute_activity(
                 CARRY_ON,
                 PageCall(operation=operation, lane=lane, lanes=lanes),

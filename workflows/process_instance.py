@@ -1,7 +1,9 @@
 """The workflow of an instance: it carries out instructions, and never interprets a definition.
 
 `begin` gives the first instruction, and each activity the next. A wait can be ended early by an event; a hold ends
-with a release; a cancellation is recorded by `close`, whatever it interrupts. Everything else lives in activities.
+with a release; a cancellation is recorded by `close`, whatever it interrupts. A person's intervention (skip, move,
+resend) is an update: it is taken up where the instance waits or holds, in the loop itself, so that it meets no other
+step. Everything else lives in activities.
 """
 
 import asyncio
@@ -11,18 +13,26 @@ from typing import Any, cast
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
-from temporalio.exceptions import ApplicationError, CancelledError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from processes.instructions import (
         BEGIN,
         CLOSE,
+        INTERVENE,
+        MOVE,
         QUERY_STATUS,
+        RECONSIDER,
+        REFUSED,
+        RESEND,
         SEARCH_CONTACT,
         SEARCH_PROCESS,
         SEARCH_VERSION,
+        SIGNAL_EDITED,
         SIGNAL_EVENT,
         SIGNAL_RELEASE,
+        SKIP,
+        SKIP_WAIT,
         WORKFLOW,
         Begin,
         Begun,
@@ -31,11 +41,14 @@ with workflow.unsafe.imports_passed_through():
         EventSignal,
         Hold,
         Instruction,
+        Intervened,
         Perform,
+        Resent,
         State,
         StepCall,
         Wait,
     )
+    from workflows.interventions import Desk
 
 ACTIVITY_TIMEOUT = timedelta(minutes=5)
 PULSE_TIMEOUT = timedelta(seconds=30)
@@ -48,6 +61,7 @@ LOCAL_RETRIES = RetryPolicy(
     backoff_coefficient=2,
     maximum_interval=timedelta(seconds=20),
 )
+EDITED = "the process was edited"
 PATH_LENGTH = 50
 SEEN_EVENTS = 500
 
@@ -63,16 +77,20 @@ class ProcessInstance:
         self._seen: list[str] = []
         self._path: list[str] = []
         self._released = False
+        self._edited = False
         self._problem: str | None = None
+        self._desk = Desk()
         if isinstance(request, dict) and "next" in request:
             state = State.model_validate(request)
-            self._next, self._events, self._seen, self._path, self._released = (
+            self._next, self._events, self._seen, self._path, self._released, self._edited = (
                 state.next,
                 state.events,
                 state.seen,
                 state.path,
                 state.released,
+                state.edited,
             )
+            self._desk.done = list(state.interventions)
         elif request is not None and not isinstance(request, dict):
             self._problem = 'bad input: give an object such as {"process": "welcome", "contact": "22222"}'
 
@@ -87,6 +105,7 @@ class ProcessInstance:
             if workflow.cancellation_reason() is None:
                 raise
             await self._close()
+            await self._desk.shut("it was stopped")
             raise CancelledError("stopped") from error
 
     @workflow.signal(name=SIGNAL_EVENT)
@@ -100,6 +119,51 @@ class ProcessInstance:
     def release(self) -> None:
         """Try again what the instance holds at."""
         self._released = True
+
+    @workflow.update(name=SKIP)
+    async def skip(self, wish: Any = None) -> dict[str, Any]:
+        """Leave the step undone at which the instance stands, and go on with what follows."""
+        return await self._desk.take(SKIP, wish, self._next)
+
+    @skip.validator
+    def may_skip(self, wish: Any = None) -> None:
+        """Refuse where there is nothing to skip."""
+        self._desk.check(SKIP, wish, self._next)
+
+    @workflow.update(name=SKIP_WAIT)
+    async def skip_wait(self, wish: Any = None) -> dict[str, Any]:
+        """End the wait now, as if its time were over."""
+        return await self._desk.take(SKIP_WAIT, wish, self._next)
+
+    @skip_wait.validator
+    def may_skip_wait(self, wish: Any = None) -> None:
+        """Refuse where nothing is waited for."""
+        self._desk.check(SKIP_WAIT, wish, self._next)
+
+    @workflow.update(name=MOVE)
+    async def move(self, wish: Any = None) -> dict[str, Any]:
+        """Put the instance at another step."""
+        return await self._desk.take(MOVE, wish, self._next)
+
+    @move.validator
+    def may_move(self, wish: Any = None) -> None:
+        """Refuse where the instance stands nowhere."""
+        self._desk.check(MOVE, wish, self._next)
+
+    @workflow.update(name=RESEND)
+    async def resend(self, wish: Any = None) -> dict[str, Any]:
+        """Send the message of a step once more; the instance stays where it is."""
+        return await self._desk.take(RESEND, wish, self._next)
+
+    @resend.validator
+    def may_resend(self, wish: Any = None) -> None:
+        """Refuse where the instance is busy."""
+        self._desk.check(RESEND, wish, self._next)
+
+    @workflow.signal(name=SIGNAL_EDITED)
+    def edited(self) -> None:
+        """The process was edited, and those inside move: look again at what the instance waits for."""
+        self._edited = True
 
     @workflow.query(name=QUERY_STATUS)
     def status(self) -> dict[str, Any]:
@@ -119,12 +183,16 @@ class ProcessInstance:
                         seen=self._seen,
                         path=self._path,
                         released=self._released,
+                        **({"edited": True} if self._edited else {}),
+                        **({"interventions": self._desk.done} if self._desk.done else {}),
                     )
                 )
+            self._desk.refuse_the_late(self._next)
             if workflow.cancellation_reason() is not None and not _stands(self._next):
                 raise CancelledError("stopped")
             match self._next:
                 case End() as end:
+                    await self._desk.shut(f"it has ended: {end.outcome}")
                     return self._ended(end)
                 case Perform() as perform:
                     self._next = await self._perform(perform)
@@ -154,24 +222,33 @@ class ProcessInstance:
 
     async def _perform(self, perform: Perform, event: str | None = None) -> Instruction:
         self._path = [*self._path, perform.step][-PATH_LENGTH:]
-        following: Instruction = await workflow.execute_activity(
-            perform.activity,
-            StepCall(
-                step=perform.step,
-                now=workflow.now(),
-                **({"visit": perform.visit} if perform.visit != 1 else {}),
-                **({"event": event} if event is not None else {}),
-            ),
-            result_type=cast(type, Instruction),
+        with self._desk.closed(f"its step {perform.step} is under way"):
+            following: Instruction = await self._run(
+                perform.activity,
+                StepCall(
+                    step=perform.step,
+                    now=workflow.now(),
+                    **({"visit": perform.visit} if perform.visit != 1 else {}),
+                    **({"event": event} if event is not None else {}),
+                ),
+                cast(type, Instruction),
+                _summary(perform),
+            )
+        if isinstance(following, Hold):
+            return following.model_copy(update={"again": perform, "event": event})
+        return following
+
+    async def _run(self, activity: str, call: Any, answer: type, summary: str) -> Any:
+        return await workflow.execute_activity(
+            activity,
+            call,
+            result_type=answer,
             start_to_close_timeout=ACTIVITY_TIMEOUT,
             heartbeat_timeout=PULSE_TIMEOUT,
             retry_policy=RETRIES,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=_summary(perform),
+            summary=summary,
         )
-        if isinstance(following, Hold):
-            return following.model_copy(update={"again": perform, "event": event})
-        return following
 
     async def _wait(self, wait: Wait) -> Instruction:
         if not self._path or self._path[-1] != wait.step:
@@ -180,11 +257,20 @@ class ProcessInstance:
         if left > timedelta(0):
             with suppress(TimeoutError):
                 await workflow.wait_condition(
-                    lambda: self._awaited(wait) is not None, timeout=left, timeout_summary=wait.summary
+                    lambda: self._awaited(wait) is not None or self._desk.is_asked or self._edited,
+                    timeout=left,
+                    timeout_summary=wait.summary,
                 )
         came = self._awaited(wait)
         if workflow.cancellation_reason() is not None:
             raise CancelledError("stopped")
+        if self._desk.is_asked:
+            return await self._intervene(wait)
+        if self._edited and came is None:
+            self._edited = False
+            return await self._perform(
+                Perform(do="perform", step=wait.step, visit=wait.visit, activity=RECONSIDER, summary=EDITED)
+            )
         self._events = []
         return await self._perform(wait.then, came.id if came is not None else None)
 
@@ -196,11 +282,43 @@ class ProcessInstance:
         return None
 
     async def _hold(self, hold: Hold, request: Any) -> Instruction:
-        await workflow.wait_condition(lambda: self._released)
+        await workflow.wait_condition(lambda: self._released or self._desk.is_asked)
+        if self._desk.is_asked:
+            return await self._intervene(hold)
         self._released = False
         if hold.again is None:
             return await self._begin(request)
         return await self._perform(hold.again, hold.event)
+
+    async def _intervene(self, here: Instruction) -> Instruction:
+        """Do what a person asked for; the instance stays here where the activity refuses it."""
+        asked = self._desk.next()
+        call = asked.model_copy(update={"now": workflow.now()})
+        with self._desk.closed("another intervention is under way"):
+            try:
+                done: Intervened = await self._run(
+                    INTERVENE, call, Intervened, f"{asked.kind} by {asked.actor} · step {asked.step}"
+                )
+            except ActivityError as error:
+                if not isinstance(error.cause, ApplicationError) or error.cause.type != REFUSED:
+                    raise
+                self._desk.refuse(asked, error.cause.message)
+                return here
+            if done.again is not None:
+                sent = await self._resend(done.again)
+                self._desk.answer(asked, sent.model_dump(exclude_none=True))
+        if done.next is None:
+            return here
+        # What came for the place that is left is of no use; what came for the new one may be here already.
+        self._events = [e for e in self._events if e.step and (e.step, e.visit) != (asked.step, asked.visit)]
+        self._desk.answer(asked, {"next": done.next.model_dump(mode="json", exclude_unset=True)})
+        following: Instruction = done.next
+        return following
+
+    async def _resend(self, perform: Perform) -> Resent:
+        call = StepCall(step=perform.step, visit=perform.visit, now=workflow.now())
+        sent: Resent = await self._run(RESEND, call, Resent, f"resend · {_summary(perform)}")
+        return sent
 
     async def _close(self) -> None:
         """Record the outcome; a cancelled workflow still does this one thing."""

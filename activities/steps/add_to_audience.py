@@ -4,6 +4,7 @@ from typing import ClassVar, Literal
 
 from activities.audiences import AudienceStep
 from activities.scene import Scene
+from processes.obstacles import no_audience
 from processes.steps.add_to_audience import AddToAudience
 
 
@@ -15,8 +16,5 @@ class AddToAudienceActivity(AudienceStep[AddToAudience]):
 
     async def obstacle(self, scene: Scene) -> str | None:
         """Advertising is marketing, whoever shows it."""
-        if scene.definition.purpose == "transactional":
-            return None
-        if scene.row.contact_email_state in {"unsubscribed", "complained"}:
-            return "the contact wants no marketing"
-        return await self.unwanted(scene)
+        reason = no_audience(scene.definition, scene.row.contact_email_state)
+        return reason if reason is not None else await self.unwanted(scene)

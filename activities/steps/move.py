@@ -19,11 +19,10 @@ class MoveActivity(TransactionalStep[Move]):
         """Says whether it moved, and why where it did not."""
         moved = {"from": step.from_list, "to": step.to_list}
         source = await contacts.subscription(scene.connection, scene.contact_id, step.from_list)
-        if source != SUBSCRIBED:
-            return {**moved, "skipped": "not subscribed to the first list"}
         target = await contacts.subscription(scene.connection, scene.contact_id, step.to_list)
-        if target in {UNSUBSCRIBED, "bounced", "complained"}:
-            return {**moved, "skipped": f"the contact has {target} in the second list"}
+        refusal = step.refusal(source, target)
+        if refusal is not None:
+            return {**moved, "skipped": refusal}
         for list_key, status in ((step.from_list, UNSUBSCRIBED), (step.to_list, SUBSCRIBED)):
             _, effects = await self.tools.changes.set_subscription(
                 scene.connection,

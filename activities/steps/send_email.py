@@ -13,6 +13,7 @@ from channels.links import Sent
 from channels.mail import Draft, Mail
 from channels.message_links import MessageLinks
 from channels.templates import TemplateSource, partials_of, render
+from processes.obstacles import TRANSACTIONAL, no_mail
 from processes.steps.send_email import SendEmail
 from store import rows
 
@@ -44,7 +45,7 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
         mail = self.tools.mail
         links = MessageLinks(self.tools.links, mail.public_url, Sent(own_id, scene.contact_id, step.template))
-        marketing = scene.definition.purpose != "transactional"
+        marketing = scene.definition.purpose != TRANSACTIONAL
         unsubscribe = links.unsubscribe(scene.definition.list_key) if marketing else None
         context = {
             **scene.context(),
@@ -77,21 +78,14 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
         return {"subject": outgoing.subject, **await self.tools.mailer.deliver(mail, claim)}
 
     async def _obstacle(self, scene: Scene) -> str | None:
-        state = scene.row.contact_email_state
-        if state in {"bounced", "complained"}:
-            return f"the address is suppressed: {state}"
-        if scene.definition.purpose == "transactional":
-            return None
-        if state == "unsubscribed":
-            return "the contact wants no marketing mail"
+        status = None
         list_key = scene.definition.list_key
-        if list_key is None:
-            return None
-        s = rows.subscriptions.c
-        async with self.tools.database.read() as connection:
-            status = (
-                await connection.execute(
-                    select(s.status).where(s.contact_id == scene.contact_id, s.list_key == list_key)
-                )
-            ).scalar()
-        return None if status == "subscribed" else f"not subscribed to the list {list_key}"
+        if list_key is not None and scene.definition.purpose != TRANSACTIONAL:
+            s = rows.subscriptions.c
+            async with self.tools.database.read() as connection:
+                status = (
+                    await connection.execute(
+                        select(s.status).where(s.contact_id == scene.contact_id, s.list_key == list_key)
+                    )
+                ).scalar()
+        return no_mail(scene.definition, scene.row.contact_email_state, status)

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import orjson
 
 from activities.base import require
-from activities.delivery import Claim, Outgoing, Skip, as_soon_as_it_can, message_id
+from activities.delivery import Claim, Outgoing, Skip, message_id
 from activities.limits import tried_at
 from activities.messages import SHOWN_TEXT, MessageStep
+from activities.recording import as_soon_as_it_can
 from activities.scene import Scene
 from channels.errors import (
     DeliveryError,

@@ -15,11 +15,17 @@ class StopProcessActivity(TransactionalStep[StopProcess]):
     model: ClassVar[type[StopProcess]] = StopProcess
 
     async def apply(self, step: StopProcess, scene: Scene) -> dict[str, Any]:
-        """Says which were stopped. Never the instance that this step belongs to."""
+        """Says which were stopped. Never the instance that this step belongs to; a test run stops test runs only."""
         i = rows.instances.c
+        others = [i.test_cap.is_not(None)] if scene.origin.test else []
         stopped, outbox = await stop_instances(
             scene.connection,
-            [i.process_key == step.process, i.contact_id == scene.contact_id, i.id != scene.instance],
+            [
+                i.process_key == step.process,
+                i.contact_id == scene.contact_id,
+                i.id != scene.instance,
+                *others,
+            ],
             step.reason or scene.origin.source,
             scene.now,
         )

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from activities.base import TransactionalStep
 from activities.scene import Scene
-from intake.changes import SUBSCRIBED, UNSUBSCRIBED
+from intake.changes import SUBSCRIBED
 from processes.steps.subscribe import Subscribe
 from store import contacts
 
@@ -17,8 +17,9 @@ class SubscribeActivity(TransactionalStep[Subscribe]):
     async def apply(self, step: Subscribe, scene: Scene) -> dict[str, Any]:
         """Says what the status was; one that left, bounced or complained stays out unless `resubscribe`."""
         before = await contacts.subscription(scene.connection, scene.contact_id, step.list)
-        if before in {"bounced", "complained"} or (before == UNSUBSCRIBED and not step.resubscribe):
-            return {"list": step.list, "before": before, "skipped": f"the contact has {before}"}
+        refusal = step.refusal(before)
+        if refusal is not None:
+            return {"list": step.list, "before": before, "skipped": refusal}
         before, effects = await self.tools.changes.set_subscription(
             scene.connection, scene.contact_id, step.list, SUBSCRIBED, scene.now, scene.origin
         )

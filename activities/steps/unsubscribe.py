@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from activities.base import TransactionalStep
 from activities.scene import Scene
-from intake.changes import SUBSCRIBED, UNSUBSCRIBED
+from intake.changes import UNSUBSCRIBED
 from processes.steps.unsubscribe import Unsubscribe
 from store import contacts
 
@@ -17,8 +17,9 @@ class UnsubscribeActivity(TransactionalStep[Unsubscribe]):
     async def apply(self, step: Unsubscribe, scene: Scene) -> dict[str, Any]:
         """Says what the status was; one who is not in the list, bounced or complained is left as it is."""
         before = await contacts.subscription(scene.connection, scene.contact_id, step.list)
-        if before not in {SUBSCRIBED, "unconfirmed"}:
-            return {"list": step.list, "before": before, "skipped": "not subscribed"}
+        refusal = step.refusal(before)
+        if refusal is not None:
+            return {"list": step.list, "before": before, "skipped": refusal}
         before, effects = await self.tools.changes.set_subscription(
             scene.connection, scene.contact_id, step.list, UNSUBSCRIBED, scene.now, scene.origin
         )

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 from sqlalchemy import select
 
 from api.access import ActorDep, Caller, CallerDep, Needs, allow, needs
@@ -17,6 +17,7 @@ from intake.processes import ALLOWED, ProcessState
 from intake.refusals import Missing
 from intake.starts import param_problems
 from processes.definition import ProcessDefinition, parse
+from processes.differences import STAY, Inside
 from processes.problems import DocumentInvalid, Problem
 from processes.rules import references
 from processes.values import Json, Key
@@ -107,6 +108,16 @@ class ProcessAnswer(BaseModel):
     problems: list[Problem] = Field(description="What keeps the draft from being published.")
     released: int = Field(default=0, description="Held instances that were released.")
     stopped: int = Field(default=0, description="Instances that were stopped.")
+
+
+class PauseWanted(Body):
+    """How long the pause is to last."""
+
+    until: AwareDatetime | None = Field(
+        default=None,
+        description="Then it goes on by itself, within seconds; a draft that is not published yet stays one.",
+        examples=["2026-11-24T09:00:00+01:00"],
+    )
 
 
 class StartWanted(Body):
@@ -203,7 +214,7 @@ async def put_process(
     state = await parts.lifecycle.put(key, document, caller.actor)
     if state.created:
         response.status_code = 201
-    return _answer(state)
+    return process_answer(state)
 
 
 @router.get(
@@ -250,9 +261,9 @@ async def validate_process(key: KeyPath, request: Request, parts: PartsDep) -> V
     summary="Publish a process's draft",
     responses=problems(404, 409, 422),
 )
-async def publish(key: KeyPath, parts: PartsDep, actor: ActorDep) -> ProcessAnswer:
-    """Makes the next version. The status stays as it is."""
-    return _answer(await parts.lifecycle.publish(key, actor))
+async def publish(key: KeyPath, parts: PartsDep, actor: ActorDep, body: Inside = STAY) -> ProcessAnswer:
+    """Makes the next version. The status stays as it is. Who is inside finishes on the old version, or moves."""
+    return process_answer(await parts.lifecycle.publish(key, body, actor=actor))
 
 
 @router.post(
@@ -263,7 +274,7 @@ async def publish(key: KeyPath, parts: PartsDep, actor: ActorDep) -> ProcessAnsw
 )
 async def activate(key: KeyPath, parts: PartsDep, actor: ActorDep) -> ProcessAnswer:
     """Publishes the draft first where there is one; instances that the pause held go on."""
-    return _answer(await parts.lifecycle.activate(key, actor))
+    return process_answer(await parts.lifecycle.activate(key, actor))
 
 
 @router.post(
@@ -272,9 +283,12 @@ async def activate(key: KeyPath, parts: PartsDep, actor: ActorDep) -> ProcessAns
     summary="Pause a process",
     responses=problems(404, 409),
 )
-async def pause(key: KeyPath, parts: PartsDep, actor: ActorDep) -> ProcessAnswer:
+async def pause(
+    key: KeyPath, parts: PartsDep, actor: ActorDep, body: PauseWanted | None = None
+) -> ProcessAnswer:
     """It admits nobody; its instances hold at their next step, timers go on."""
-    return _answer(await parts.lifecycle.pause(key, actor))
+    until = body.until if body is not None else None
+    return process_answer(await parts.lifecycle.pause(key, actor, until))
 
 
 @router.post(
@@ -290,7 +304,7 @@ async def archive(
     stop_instances: Annotated[bool, Query(description="Stop those that are in it.")] = False,
 ) -> ProcessAnswer:
     """409 with their number while contacts are in it, unless they are to be stopped."""
-    return _answer(await parts.lifecycle.archive(key, actor, stop_open=stop_instances))
+    return process_answer(await parts.lifecycle.archive(key, actor, stop_open=stop_instances))
 
 
 @router.post(
@@ -319,7 +333,13 @@ async def start(
     if found:
         raise DocumentInvalid(found)
     decision = await parts.starts.start(
-        key, body.contact, key=body.key, params=body.params, force=body.force, source=SOURCE, actor=actor
+        key,
+        body.contact,
+        key=body.key,
+        params=body.params,
+        force=body.force,
+        source=SOURCE,
+        actor=actor,
     )
     if decision.decision == "pending":
         response.status_code = 202
@@ -338,7 +358,7 @@ def _allow_what_it_names(caller: Caller, definition: ProcessDefinition) -> None:
     )
 
 
-def _answer(state: ProcessState) -> ProcessAnswer:
+def process_answer(state: ProcessState) -> ProcessAnswer:
     return ProcessAnswer(
         key=state.key,
         name=state.name,

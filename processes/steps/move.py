@@ -26,6 +26,14 @@ class Move(EffectStep):
             raise ValueError("«from» and «to» are the same list")
         return self
 
+    def refusal(self, source: str | None, target: str | None) -> str | None:
+        """Why a contact with these statuses in the first and the second list stays as it is."""
+        if source != "subscribed":
+            return "not subscribed to the first list"
+        if target in {"unsubscribed", "bounced", "complained"}:
+            return f"the contact has {target} in the second list"
+        return None
+
     def needs(self) -> Needs:
         """Both lists."""
         return Needs(lists=[("from", self.from_list), ("to", self.to_list)])

@@ -15,6 +15,12 @@ class Subscribe(EffectStep):
     list: Key
     resubscribe: bool = False
 
+    def refusal(self, before: str | None) -> str | None:
+        """Why a contact with this status stays as it is: one who left, bounced or complained stays out."""
+        if before in {"bounced", "complained"} or (before == "unsubscribed" and not self.resubscribe):
+            return f"the contact has {before}"
+        return None
+
     def needs(self) -> Needs:
         """The list."""
         return Needs(lists=[("list", self.list)])

@@ -14,6 +14,10 @@ class Unsubscribe(EffectStep):
     type: Literal["unsubscribe"]
     list: Key
 
+    def refusal(self, before: str | None) -> str | None:
+        """Why a contact with this status stays as it is."""
+        return None if before in {"subscribed", "unconfirmed"} else "not subscribed"
+
     def needs(self) -> Needs:
         """The list."""
         return Needs(lists=[("list", self.list)])

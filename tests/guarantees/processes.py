@@ -131,6 +131,19 @@ async def waiting_at(engine: Engine, instance: str, step: str, timeout: float = 
     return await eventually(is_there, timeout)
 
 
+async def holding_at(engine: Engine, instance: str, step: str) -> Any:
+    """The row once the instance holds at the step, and its workflow has heard of it."""
+
+    async def is_there() -> Any:
+        row = await engine.instance(instance)
+        if (row.state, row.step) != ("holding", step):
+            return None
+        status = await engine.services.client.get_workflow_handle(instance).query("status")
+        return row if status["next"]["do"] == "hold" else None
+
+    return await eventually(is_there)
+
+
 async def retrying(engine: Engine, instance: str, activity: str) -> Any:
     """What Temporal keeps of an activity once it has failed and stands in its back-off."""
 

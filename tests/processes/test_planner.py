@@ -241,7 +241,7 @@ def test_a_wait_after_a_move_back_leads_to_a_visit_of_its_own() -> None:
     planned = moved(BACK_AND_FORTH, "w", {"a": 1, "w": 1, "b": 1})
     assert isinstance(planned.next, Wait)
     assert planned.next.then == Perform(do="perform", step="w", visit=2, activity=DECIDE)
-    _, after = after_wait(BACK_AND_FORTH, "w", **planned.loops)
+    _, after = after_wait(BACK_AND_FORTH, "w", event=None, **planned.loops)
     assert after.position == ("b", 2)
 
 

@@ -17,12 +17,17 @@ from typing import Any
 
 import yaml
 from pydantic import AnyHttpUrl, SecretStr
+from temporalio.client import WorkflowUpdateFailedError
 
+from api.lifecycle import process_lifecycle
 from channels.push import new_keys
+from processes.differences import Inside
 from processes.instructions import WORKFLOW
 from runtime import connect_services
 from settings import Settings
+from store import rows
 from store.migrate import create_schema
+from tests.guarantees.processes import holding_at, waiting_at
 from tests.support.audience_server import AudienceServer
 from tests.support.engine import Engine
 from tests.support.http_server import RecordingHttpServer
@@ -162,6 +167,30 @@ async def held_and_released(engine: Engine) -> str:
     return await over(engine, instance)
 
 
+async def edited(engine: Engine) -> str:
+    """Two edits of its process: one shortens its wait, one removes the step at which it waits then."""
+    lifecycle = process_lifecycle(engine.services)
+
+    async def edit(inside: Inside, *steps: dict[str, Any]) -> None:
+        await lifecycle.pause("edited")
+        shown = (await engine.rows(rows.process_versions, rows.process_versions.c.process_key == "edited"))[0]
+        await lifecycle.put("edited", {**shown.definition, "steps": in_a_row(*steps)})
+        await lifecycle.publish("edited", inside)
+        await lifecycle.activate("edited")
+
+    first: dict[str, Any] = {"id": "first", "type": "wait", "for": "3 days"}
+    second: dict[str, Any] = {"id": "second", "type": "wait", "for": "3 days"}
+    after: dict[str, Any] = {"id": "after", "type": "add_tag", "tag": "after"}
+    await publish(engine, "edited", first, second, after)
+    await engine.event("go_edited")
+    instance = engine.id("edited")
+    await waiting_at(engine, instance, "first")
+    await edit(Inside(inside="move"), {**first, "for": "1s"}, second, after)
+    await waiting_at(engine, instance, "second")
+    await edit(Inside(inside="move", removed={"second": "after"}), first, after)
+    return await over(engine, instance)
+
+
 async def held_by_a_window(engine: Engine) -> str:
     """A send outside its window waits, and goes when it opens; its address is blocked after it."""
     await engine.template("hello")
@@ -208,6 +237,40 @@ async def refused_by_hand(engine: Engine) -> str:
     return await start_by_hand(engine, "by-hand-2", {"proces": "by-hand"})
 
 
+async def skipped(engine: Engine) -> str:
+    """A person skips a wait, then a step that holds."""
+    instance = await greeted(engine, "skipped", {"id": "broken", "type": "send_email", "template": "none"})
+    await update(engine, instance, "skip")
+    await holding_at(engine, instance, "broken")
+    await update(engine, instance, "skip")
+    return await over(engine, instance)
+
+
+async def skipped_wait(engine: Engine) -> str:
+    """A person ends a wait; a wish that makes no sense is refused by the activity before."""
+    instance = await greeted(engine, "skipped-wait")
+    await refused(engine, instance, "move", to="nowhere")
+    await update(engine, instance, "skip_wait")
+    return await over(engine, instance)
+
+
+async def moved(engine: Engine) -> str:
+    """A person moves an instance back to its first step, and then over the wait."""
+    instance = await greeted(engine, "moved")
+    await update(engine, instance, "move", to="hello")
+    await waiting_at(engine, instance, "rest")
+    await update(engine, instance, "move", to="tag")
+    return await over(engine, instance)
+
+
+async def resent(engine: Engine) -> str:
+    """A person has a message sent again, and stops the instance."""
+    instance = await greeted(engine, "resent")
+    await update(engine, instance, "resend", step="hello")
+    await engine.event("stop_resent")
+    return await over(engine, instance, "stopped")
+
+
 async def continued_as_new(engine: Engine) -> str:
     """A loop that outgrows one history; asks for the server that suggests it early."""
     await meet(engine)
@@ -232,8 +295,9 @@ async def continued_as_new(engine: Engine) -> str:
 
 JOURNEYS: list[Callable[[Engine], Awaitable[str]]] = [
     welcome, order_confirmation, abandoned_cart, click_followup, every_kind, every_channel, held_and_released,
-    held_by_a_window,
+    edited, held_by_a_window,
     cancelled_in_a_wait, cancelled_in_a_hold, started_by_hand, refused_by_hand,
+    skipped, skipped_wait, moved, resent,
 ]  # fmt: skip
 
 
@@ -258,6 +322,34 @@ async def publish(engine: Engine, key: str, *steps: dict[str, Any]) -> None:
     await engine.publish(
         {"key": key, "name": key, "recurrence": "once", "triggers": triggers, "steps": in_a_row(*steps)}
     )
+
+
+async def greeted(engine: Engine, key: str, *after: dict[str, Any]) -> str:
+    """An instance that waits after its first message."""
+    await engine.template("hello")
+    await publish(
+        engine, key,
+        {"id": "hello", "type": "send_email", "template": "hello"}, {"id": "rest", "type": "wait", "for": "30 days"},
+        *after, {"id": "tag", "type": "add_tag", "tag": "x"},
+    )  # fmt: skip
+    await engine.event(f"go_{key}")
+    await waiting_at(engine, engine.id(key), "rest")
+    return engine.id(key)
+
+
+async def update(engine: Engine, instance: str, name: str, **wish: Any) -> None:
+    """What a person does with one instance."""
+    handle = engine.services.client.get_workflow_handle(instance)
+    await handle.execute_update(name, wish)
+
+
+async def refused(engine: Engine, instance: str, name: str, **wish: Any) -> None:
+    """The same, where the answer is a reason."""
+    try:
+        await update(engine, instance, name, **wish)
+    except WorkflowUpdateFailedError:
+        return
+    raise AssertionError(f"{name} was not refused")
 
 
 async def start_by_hand(engine: Engine, workflow_id: str, request: Any) -> str:

@@ -10,7 +10,8 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from processes.instructions import CLOSE, DECIDE
+from processes.instructions import CLOSE, DECIDE, INTERVENE, RECONSIDER, RESEND
+from processes.operating import CARRY_ON, FINISH, GATHER
 from processes.scanning import SCAN
 from processes.steps import STEP_KINDS
 from runtime import DATA_CONVERTER
@@ -82,10 +83,11 @@ def test_the_histories_hold_every_example_every_activity_and_every_turn_of_the_w
         for event in of_type(history, "ACTIVITY_TASK_SCHEDULED")
     }
     acting = {kind for kind, model in STEP_KINDS.items() if model.acts}
-    assert activities == acting | {DECIDE, CLOSE, SCAN}
+    assert activities == acting | {DECIDE, RECONSIDER, CLOSE, SCAN, GATHER, CARRY_ON, FINISH, INTERVENE, RESEND}
     for kind in (
         "MARKER_RECORDED", "TIMER_FIRED", "TIMER_CANCELED", "WORKFLOW_EXECUTION_SIGNALED",
         "WORKFLOW_EXECUTION_CANCELED", "WORKFLOW_EXECUTION_COMPLETED", "WORKFLOW_EXECUTION_FAILED",
         "WORKFLOW_EXECUTION_CONTINUED_AS_NEW", "UPSERT_WORKFLOW_SEARCH_ATTRIBUTES",
+        "WORKFLOW_EXECUTION_UPDATE_ACCEPTED", "WORKFLOW_EXECUTION_UPDATE_COMPLETED",
     ):  # fmt: skip
         assert any(of_type(history, kind) for history in histories), kind

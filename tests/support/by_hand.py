@@ -14,6 +14,7 @@ from activities.lifecycle import Lifecycle
 from activities.registry import step_activities
 from processes.instructions import (
     DECIDE,
+    RECONSIDER,
     RESUME,
     Begin,
     Begun,
@@ -36,9 +37,9 @@ async def perform(
 ) -> Instruction:
     """Run the activity of an instruction, as a worker does; the tries before this one took `tried_for`."""
     tools = engine.services.tools()
-    run: Any = (
-        Lifecycle(tools).decide if what.activity == DECIDE else step_activities()[what.activity](tools).run
-    )
+    lifecycle = Lifecycle(tools)
+    no_step = {DECIDE: lifecycle.decide, RECONSIDER: lifecycle.reconsider}
+    run: Any = no_step.get(what.activity) or step_activities()[what.activity](tools).run
     environment = _environment(instance)
     started = environment.info.scheduled_time + tried_for
     environment.info = replace(environment.info, started_time=started)
@@ -93,6 +94,13 @@ class ByHand:
         """Let the time pass until the wait is over, and go on."""
         assert isinstance(self.next, Wait), self.next
         self.now = self.next.until
+        return await self.go()
+
+    async def told_of_an_edit(self) -> Instruction:
+        """What the workflow does with the signal that the process was edited, while it waits."""
+        assert isinstance(self.next, Wait), self.next
+        wait = self.next
+        self.next = Perform(do="perform", step=wait.step, visit=wait.visit, activity=RECONSIDER)
         return await self.go()
 
     async def release(self) -> Instruction:

@@ -1,0 +1,139 @@
+"""One step of one instance: skip it, skip its wait, move the instance, send a message again (O5).
+
+These routes stand before the one that takes every path under `/v1/instances/`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field, StringConstraints
+
+from api.access import ActorDep, needs
+from api.bodies import JsonRoute
+from api.deps import PartsDep
+from api.documentation import problems
+from api.errors import Unavailable
+from api.models import Body
+from intake.events import new_event_id
+from intake.one_step import NotAnswered
+from processes.instructions import MOVE, RESEND, SKIP, SKIP_WAIT
+from processes.values import Json, StepId
+
+router = APIRouter(prefix="/v1/instances", tags=["instances"], route_class=JsonRoute)
+
+UpdateId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._:-]+$")]
+WaitQuery = Annotated[float, Query(ge=1, le=60, description="Seconds to wait for the answer.")]
+_RESPONSES = problems(404, 409, 415, 503)
+
+
+class StepWish(Body):
+    """Why, and where the instance is thought to stand: refused where it has gone on."""
+
+    id: UpdateId | None = Field(default=None, description="The same id again does nothing twice.")
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
+    step: StepId | None = Field(default=None, description="Only if it stands at this step.")
+    visit: int | None = Field(
+        default=None, ge=1, le=2**31 - 1, description="Only if it is there for this time."
+    )
+
+
+class MoveStepWish(StepWish):
+    """Where to."""
+
+    to: StepId
+
+
+class ResendStepWish(Body):
+    """Which step's message."""
+
+    id: UpdateId | None = Field(default=None, description="The same id again sends nothing twice.")
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
+    step: StepId
+
+
+class StepDone(BaseModel):
+    """What the instance does next."""
+
+    id: str = Field(description="The update's id.")
+    next: dict[str, Json] = Field(
+        description="The instruction: `do` is perform, wait or end; `step`, `visit`."
+    )
+
+
+class MessageResent(BaseModel):
+    """What became of the message that was sent again, as the ledger has it."""
+
+    id: str = Field(description="The update's id.")
+    message: str
+    state: Literal[
+        "sent", "refused", "skipped", "unknown", "withdrawn", "soft_bounced", "bounced", "complained"
+    ]
+    detail: str | None = None
+
+
+async def _ask(
+    parts: PartsDep, instance: str, kind: str, body: Body, actor: str, wait: float
+) -> dict[str, Any]:
+    said = body.model_dump(exclude_none=True)
+    update = said.pop("id", None) or new_event_id()
+    try:
+        done = await parts.one_step.ask(instance, kind, {**said, "actor": actor}, update=update, wait=wait)
+    except NotAnswered as error:
+        raise Unavailable(
+            f"{error}; it may still be done: ask again with the id {update}",
+            facts={"id": update},
+            headers={"Retry-After": "5"},
+        ) from error
+    return {"id": update, **done}
+
+
+@router.post(
+    "/{instance_id:path}/skip",
+    dependencies=[needs("processes:start", instance="instance_id")],
+    summary="Skip the step where an instance stands",
+    responses=_RESPONSES,
+)
+async def skip(
+    instance_id: str, parts: PartsDep, actor: ActorDep, body: StepWish | None = None, wait: WaitQuery = 20
+) -> StepDone:
+    """It is left undone, and the instance goes on with what follows. A wait is over as by its time limit."""
+    return StepDone(**await _ask(parts, instance_id, SKIP, body or StepWish(), actor, wait))
+
+
+@router.post(
+    "/{instance_id:path}/skip-wait",
+    dependencies=[needs("processes:start", instance="instance_id")],
+    summary="End an instance's wait now",
+    responses=_RESPONSES,
+)
+async def skip_wait(
+    instance_id: str, parts: PartsDep, actor: ActorDep, body: StepWish | None = None, wait: WaitQuery = 20
+) -> StepDone:
+    """As if its time were over. What a delivery window or a cap holds is sent."""
+    return StepDone(**await _ask(parts, instance_id, SKIP_WAIT, body or StepWish(), actor, wait))
+
+
+@router.post(
+    "/{instance_id:path}/move",
+    dependencies=[needs("processes:start", instance="instance_id")],
+    summary="Move an instance to another step",
+    responses=_RESPONSES,
+)
+async def move(
+    instance_id: str, body: MoveStepWish, parts: PartsDep, actor: ActorDep, wait: WaitQuery = 20
+) -> StepDone:
+    """It leaves the step where it stands undone. What it comes to again is a visit of its own, and is sent again."""
+    return StepDone(**await _ask(parts, instance_id, MOVE, body, actor, wait))
+
+
+@router.post(
+    "/{instance_id:path}/resend",
+    dependencies=[needs("processes:start", instance="instance_id")],
+    summary="Send a step's message again",
+    responses=_RESPONSES,
+)
+async def resend(
+    instance_id: str, body: ResendStepWish, parts: PartsDep, actor: ActorDep, wait: WaitQuery = 20
+) -> MessageResent:
+    """With an id of its own; the instance stays where it is."""
+    return MessageResent(**await _ask(parts, instance_id, RESEND, body, actor, wait))

@@ -1,0 +1,98 @@
+"""`onward instance …`: one step of one instance on a person's word."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from console.api_client import DEFAULT_API, Api, path_part
+from console.options import ApiUrl, AsJson
+from console.output import echo_json, object_of
+
+instance_app = typer.Typer(
+    help="Skip, move, send again: one step of one instance. `onward instances` shows where it stands.",
+    no_args_is_help=True,
+)
+
+Instance = Annotated[str, typer.Argument(metavar="ID", help="The instance's id.")]
+Reason = Annotated[str | None, typer.Option(help="Kept with the visit and in the audit log.")]
+At = Annotated[str | None, typer.Option("--step", help="Only if it stands at this step.")]
+Visit = Annotated[int | None, typer.Option(min=1, help="Only if it is there for this time.")]
+UpdateId = Annotated[str | None, typer.Option("--id", help="The same id again does nothing twice.")]
+
+
+@instance_app.command("skip")
+def skip(
+    instance: Instance,
+    step: At = None,
+    visit: Visit = None,
+    reason: Reason = None,
+    update: UpdateId = None,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Leave the step undone where it stands, and go on with what follows."""
+    _ask(api, as_json, instance, "skip", id=update, step=step, visit=visit, reason=reason)
+
+
+@instance_app.command("skip-wait")
+def skip_wait(
+    instance: Instance,
+    step: At = None,
+    visit: Visit = None,
+    reason: Reason = None,
+    update: UpdateId = None,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """End its wait now, as if the time were over."""
+    _ask(api, as_json, instance, "skip-wait", id=update, step=step, visit=visit, reason=reason)
+
+
+@instance_app.command("move")
+def move(
+    instance: Instance,
+    to: Annotated[str, typer.Argument(metavar="STEP", help="The step to go to.")],
+    step: At = None,
+    visit: Visit = None,
+    reason: Reason = None,
+    update: UpdateId = None,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Put it at another step; what it comes to again is done again."""
+    _ask(api, as_json, instance, "move", id=update, to=to, step=step, visit=visit, reason=reason)
+
+
+@instance_app.command("resend")
+def resend(
+    instance: Instance,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="The step whose message is sent again.")],
+    reason: Reason = None,
+    update: UpdateId = None,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Send a step's message once more; the instance stays where it is."""
+    _ask(api, as_json, instance, "resend", id=update, step=step, reason=reason)
+
+
+def _ask(api: str, as_json: bool, instance: str, action: str, **wish: Any) -> None:
+    body = {name: value for name, value in wish.items() if value is not None}
+    with Api(api) as client:
+        reply = client.post(f"/instances/{path_part(instance)}/{action}", body)
+    if as_json:
+        return echo_json(reply)
+    typer.echo(_words(instance, object_of(reply)))
+    return None
+
+
+def _words(instance: str, reply: Mapping[str, Any]) -> str:
+    if "message" in reply:
+        why = f": {reply['detail']}" if reply.get("detail") else ""
+        return f"{instance}: message {reply['message']} is {reply.get('state')}{why}"
+    following = object_of(reply.get("next"))
+    if following.get("do") == "end":
+        return f"{instance} has ended: {following.get('outcome')}"
+    until = f" until {following['until']}" if following.get("until") else ""
+    return f"{instance} goes on: {following.get('do')} at {following.get('step')}{until}"

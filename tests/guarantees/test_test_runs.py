@@ -1,0 +1,212 @@
+"""A test run (O7): a process for one address, with its waits cut; it is sent, it is marked, and it counts nowhere."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from intake.refusals import Missing, NoTimeSkipping, WrongStatus
+from intake.test_runs import TestRun, TestRuns
+from processes.instructions import Wait
+from processes.problems import DocumentInvalid
+from store import rows
+from tests.guarantees.processes import (
+    LONG_WAIT,
+    mail,
+    only,
+    process,
+    set_status,
+    start_on,
+    tag,
+    wait,
+    waiting_at,
+)
+from tests.guarantees.test_signals import wait_for
+from tests.support.by_hand import ByHand
+from tests.support.engine import Engine
+from tests.support.people import messages
+from tests.support.smtp_server import RecordingSmtpServer
+from tests.support.temporal import temporal_server
+from tests.support.visits import begin
+
+SECOND = timedelta(seconds=1)
+
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+async def try_out(
+    engine: Engine,
+    email: str | None = None,
+    *,
+    cap: timedelta | None = None,
+    skip_time: bool = False,
+    params: Mapping[str, Any] | None = None,
+) -> TestRun:
+    """Test the process `p` with this test's address."""
+    parts = engine.services
+    runs = TestRuns(parts.database, parts.catalog, parts.dispatcher, parts.client)
+    address = email if email is not None else engine.address
+    return await runs.start(
+        "p", address, cap=cap, skip_time=skip_time, key=None, params=params or {}, actor="key/k1"
+    )
+
+
+async def test_the_address_goes_on_the_list_and_through_everything_with_short_waits(
+    engine: Engine, smtp: RecordingSmtpServer
+) -> None:
+    """It is once for everyone, and the test run takes nobody's place."""
+    await engine.template("hello")
+    await engine.make_list("news")
+    joined = {"type": "list_subscribed", "list": "news"}
+    await engine.publish(
+        process(
+            mail("hello"), wait("pause", "7 days"), wait_for("ask", within="3 days"), mail("more"),
+            recurrence="once", list="news", triggers=[start_on("go"), joined],
+        )
+    )  # fmt: skip
+    made = await try_out(engine, cap=SECOND)
+    assert (made.confirmed, made.stopped) == (True, [])
+    row = await engine.ended(made.instance)
+    assert (row.test_cap, row.exclusive) == (1, False)
+    assert "/test-" in made.instance
+    assert [m.rcpt_to for m in smtp.messages] == [engine.address] * 2
+    assert [m.state for m in await messages(engine, made.instance)] == ["sent", "sent"]
+    (person,) = await engine.rows(rows.contacts, rows.contacts.c.email == engine.address)
+    (subscribed,) = await engine.rows(rows.subscriptions)
+    assert (subscribed.contact_id, subscribed.status) == (person.id, "subscribed")
+    assert len(await engine.rows(rows.instances)) == 1
+    assert await engine.rows(rows.entries) == []
+    description = await engine.services.client.get_workflow_handle(made.instance).describe()
+    assert await description.static_summary() is not None
+    assert "test run" in str(await description.static_summary())
+    (audit,) = await engine.rows(rows.audit)
+    assert (audit.actor, audit.action, audit.subject) == ("key/k1", "process.test_run", "process/p")
+    assert only(await engine.event("go")) == ("started", None)
+
+
+async def test_who_is_in_it_is_stopped_and_begins_again(engine: Engine) -> None:
+    await engine.publish(process(tag("first"), LONG_WAIT, recurrence="when_finished"))
+    await engine.event("go")
+    real = (await engine.rows(rows.instances))[0].id
+    await waiting_at(engine, real, "rest")
+    one = await try_out(engine)
+    assert one.stopped == [real]
+    await waiting_at(engine, one.instance, "rest")
+    two = await try_out(engine)
+    assert two.stopped == [one.instance]
+    row = await waiting_at(engine, two.instance, "rest")
+    assert row.due_at - row.updated_at == timedelta(minutes=5)
+    for stopped in (real, one.instance):
+        ended = await engine.ended(stopped, "stopped")
+        assert ended.reason == "a test run starts again from the beginning"
+    assert only(await engine.event("go")) == ("started", None)
+
+
+@pytest.mark.parametrize("status", ["draft", "paused"])
+async def test_a_process_that_lets_nobody_in_can_be_tested(
+    engine: Engine, smtp: RecordingSmtpServer, status: str
+) -> None:
+    await engine.template("hello")
+    await engine.publish(process(mail("hello"), wait("w", "2 days"), tag("done")), status=status)
+    assert only_skipped(await engine.event("go"))
+    await engine.ended((await try_out(engine, cap=SECOND)).instance)
+    assert len(smtp.messages) == 1
+
+
+def only_skipped(result: Any) -> bool:
+    return all(decision.decision == "skipped" for decision in result.decisions)
+
+
+async def test_what_it_does_starts_and_stops_nobody_else(engine: Engine) -> None:
+    other = {"id": "other", "type": "start_process", "process": "q"}
+    halt = {"id": "halt", "type": "stop_process", "process": "r"}
+    await engine.publish(process(LONG_WAIT, key="q", triggers=[{"type": "tag_added", "tag": "t"}]))
+    stopping = [start_on("go"), {"type": "tag_added", "tag": "t", "does": "stop"}]
+    await engine.publish(process(LONG_WAIT, key="r", triggers=stopping))
+    await engine.event("go")
+    await engine.publish(process(tag("t"), other, halt, triggers=[]))
+    made = await try_out(engine)
+    await engine.ended(made.instance)
+    assert [row.process_key for row in await engine.rows(rows.instances)] == ["r", "p"]
+    (real,) = await engine.rows(rows.instances, rows.instances.c.process_key == "r")
+    assert real.state == "waiting"
+    (told,) = await engine.rows(rows.events, rows.events.c.type == "tag.added")
+    reason = "a test run led to it: it starts nothing"
+    assert {"process": "q", "decision": "skipped", "reason": reason} in told.outcome
+
+
+async def test_a_month_runs_in_seconds_and_its_waits_are_as_long_as_they_are(
+    engine: Engine, smtp: RecordingSmtpServer
+) -> None:
+    await engine.template("hello")
+    await engine.publish(process(mail("hello"), wait("pause", "30 days"), mail("more")))
+    made = await try_out(engine, skip_time=True)
+    row = await engine.ended(made.instance)
+    assert timedelta(days=30) <= row.ended_at - row.started_at < timedelta(days=31)
+    assert len(smtp.messages) == 2
+
+
+async def test_a_server_that_skips_no_time_is_named_before_anything_is_done(idle: Engine) -> None:
+    await idle.publish(process(tag("first")))
+    parts = idle.services
+    async with temporal_server() as plain:
+        client = await plain.client()
+        runs = TestRuns(parts.database, parts.catalog, parts.dispatcher, client)
+        with pytest.raises(NoTimeSkipping, match=r"frontend\.WorkflowTimeSkippingEnabled"):
+            await runs.start("p", idle.address, cap=None, skip_time=True, key=None, params={}, actor="key/k1")
+    assert await idle.rows(rows.instances) == []
+    assert await idle.rows(rows.contacts) == []
+
+
+async def begun(engine: Engine) -> ByHand:
+    """A test run of `p` whose `begin` has run, without a worker."""
+    made = await try_out(engine)
+    now = (await engine.instance(made.instance)).created_at
+    return ByHand(engine, made.instance, now, await begin(engine, made.instance, now))
+
+
+async def test_a_window_keeps_a_test_message_for_the_cut_only(idle: Engine) -> None:
+    await idle.template("hello")
+    weekday = f"{datetime.now(UTC) + timedelta(days=3):%A}".lower()
+    await idle.publish(process(mail("hello", window={"days": [weekday]}), LONG_WAIT))
+    run = await begun(idle)
+    held = await run.go()
+    assert isinstance(held, Wait)
+    assert held.until - run.now <= timedelta(minutes=5, seconds=5)
+    await run.wake()
+    assert run.place == "rest"
+    assert [m.state for m in await messages(idle, run.instance)] == ["sent"]
+
+
+async def test_caps_neither_keep_a_test_message_nor_count_it(idle: Engine) -> None:
+    await idle.template("hello")
+    caps = [{"messages": 1, "per": "30 days", "channel": "email", "over": "skip"}]
+    await idle.publish(process(mail("hello"), LONG_WAIT, caps=caps))
+    for _ in range(2):
+        run = await begun(idle)
+        await run.go()
+        assert [m.state for m in await messages(idle, run.instance)] == ["sent"]
+    real = await ByHand.begun(idle, None, contact_extra={})
+    await real.go()
+    assert [m.state for m in await messages(idle, real.instance)] == ["sent"]
+
+
+async def test_what_cannot_be_tested_is_refused_with_its_reason(idle: Engine) -> None:
+    with pytest.raises(Missing, match="published process «p»"):
+        await try_out(idle)
+    await idle.publish(process(tag("first"), instance_key="params.order"))
+    with pytest.raises(DocumentInvalid) as bad:
+        await try_out(idle, "no address")
+    assert [problem.pointer for problem in bad.value.problems] == ["/email"]
+    with pytest.raises(DocumentInvalid) as keyless:
+        await try_out(idle)
+    assert [problem.pointer for problem in keyless.value.problems] == ["/params"]
+    with pytest.raises(DocumentInvalid) as endless:
+        await try_out(idle, cap=timedelta(days=400), params={"order": "1"})
+    assert [problem.pointer for problem in endless.value.problems] == ["/cap"]
+    await set_status(idle, "p", "archived")
+    with pytest.raises(WrongStatus, match="archived"):
+        await try_out(idle, params={"order": "1"})
+    assert await idle.rows(rows.instances) == []
