@@ -83,7 +83,17 @@ def test_the_histories_hold_every_example_every_activity_and_every_turn_of_the_w
         for event in of_type(history, "ACTIVITY_TASK_SCHEDULED")
     }
     acting = {kind for kind, model in STEP_KINDS.items() if model.acts}
-    assert activities == acting | {DECIDE, RECONSIDER, CLOSE, SCAN, GATHER, CARRY_ON, FINISH, INTERVENE, RESEND}
+    assert activities == acting | {
+        DECIDE,
+        RECONSIDER,
+        CLOSE,
+        SCAN,
+        GATHER,
+        CARRY_ON,
+        FINISH,
+        INTERVENE,
+        RESEND,
+    }
     for kind in (
         "MARKER_RECORDED", "TIMER_FIRED", "TIMER_CANCELED", "WORKFLOW_EXECUTION_SIGNALED",
         "WORKFLOW_EXECUTION_CANCELED", "WORKFLOW_EXECUTION_COMPLETED", "WORKFLOW_EXECUTION_FAILED",
