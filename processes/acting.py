@@ -171,7 +171,7 @@ class Acting:
             if trigger.does != "stop" or trigger.listens_to()[0] != told.type:
                 continue
             key = self._definition.key_of(None, told.params)
-            if trigger.matches(told.params) and (not key or key == self._key):
+            if trigger.matches(told.params) and (not key or key == self.key):
                 rules = () if trigger.filter is None else (trigger.filter,)
                 if (yield from self._hold(path, rules, told)):
                     path.stopped_by = f"step {step.id} did what stops the process: {told.type}"
@@ -184,7 +184,7 @@ class Acting:
         if by_machine(told.type, told.params):
             return
         key = self._definition.key_of(told.key, told.params)
-        if self._definition.instance_key is not None and key != self._key:
+        if self._definition.instance_key is not None and key != self.key:
             return
         for goal in self._definition.goals:
             if goal.event != told.type or goal.name in path.reached or goal.name in path.came:

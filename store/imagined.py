@@ -331,7 +331,8 @@ def _in_place_of(table: Table, values: Sequence[Mapping[str, Any]], facts: Facts
     if not values:
         nothing = dict.fromkeys(_NAMES[table.name])
         return _row(table, {**whose, **nothing}).where(literal(1) == 0).cte(table.name)
-    return _union([_row(table, {**whose, **one}) for one in values]).cte(table.name)
+    made: CTE = _union([_row(table, {**whose, **one}) for one in values]).cte(table.name)
+    return made
 
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -348,7 +349,8 @@ _MESSAGE = (
 def _events(facts: Facts, dialect: str) -> CTE:
     kept = _SQLITES_EVENTS if dialect == "sqlite" else rows.events
     of_the_way = [_row(rows.events, _event(told, facts)) for told in facts.told]
-    return _union([_own(kept, _EVENT, facts), *of_the_way]).cte("events")
+    made: CTE = _union([_own(kept, _EVENT, facts), *of_the_way]).cte("events")
+    return made
 
 
 def _event(told: Told, facts: Facts) -> dict[str, Any]:
@@ -380,7 +382,8 @@ def _messages(facts: Facts, dialect: str) -> CTE:
         )
         for one in facts.letters
     ]
-    return _union([_own(kept, _MESSAGE, facts), *of_the_way]).cte("messages")
+    made: CTE = _union([_own(kept, _MESSAGE, facts), *of_the_way]).cte("messages")
+    return made
 
 
 def _own(table: Table, names: Sequence[str], facts: Facts) -> Select[Any]:

@@ -287,6 +287,16 @@ async def test_a_step_that_does_what_stops_the_process_ends_it(idle: Engine) -> 
     assert ending.reason == "step a did what stops the process: tag.added"
 
 
+async def test_what_a_step_tells_counts_for_the_instance_of_its_own_key_only(idle: Engine) -> None:
+    goals = [{"name": "g", "event": "tag.added", "then": "end"}]
+    tagged = {"type": "add_tag", "tag": "x"}
+    keyed = process(*in_turn(tagged, {**tagged, "tag": "y"}), instance_key="params.tag", goals=goals)
+    keyed["triggers"].append({"type": "tag_added", "tag": "y", "does": "stop"})
+    for key, outcome in (("x", "goal_reached"), ("y", "stopped"), ("z", "completed")):
+        _, ending = await only_way(idle, keyed, params={"tag": key})
+        assert ending.outcome == outcome, key
+
+
 @pytest.mark.parametrize(
     ("steps", "reason"),
     [

@@ -60,7 +60,8 @@ def test_who_left_a_list_stays_out_unless_the_step_says_so() -> None:
 
 
 def test_a_move_tells_of_both_lists() -> None:
-    found = after(Facts(lists={"a": "subscribed"}), "move", **{"from": "a", "to": "b"})
+    lists: Any = {"from": "a", "to": "b"}
+    found = after(Facts(lists={"a": "subscribed"}), "move", **lists)
     assert found.facts.lists == {"a": "unsubscribed", "b": "subscribed"}
     assert [(c.type, c.params) for c in found.changes] == [
         ("list.unsubscribed", {"list": "a"}),
