@@ -62,7 +62,7 @@ async def test_the_address_goes_on_the_list_and_through_everything_with_short_wa
     joined = {"type": "list_subscribed", "list": "news"}
     await engine.publish(
         process(
-            mail("hello"), wait("pause", "7 days"), wait_for("ask", within="3 days"), mail("more"),
+            mail("hello"), wait("pause", "7 days"), wait_for("ask", within="3 days", on_timeout="more"), mail("more"),
             recurrence="once", list="news", triggers=[start_on("go"), joined],
         )
     )  # fmt: skip
