@@ -9,6 +9,7 @@ it is so: a scan that runs twice, resumes, or overlaps with another tells nobody
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 from sqlalchemy import Select
@@ -139,7 +140,7 @@ class SegmentScans:
         self, connection: AsyncConnection, view: CatalogView, call: ScanCall, progress: ScanProgress
     ) -> Sequence[str]:
         search = presences.who_entered if progress.entering else presences.who_left
-        query: Select[tuple[str]] = search(
+        query: Select[Any] = search(
             call.segment or "",
             view.segments,
             call.until,

@@ -39,7 +39,7 @@ async def test_what_hangs_on_a_contact_is_looked_up_for_a_count_and_for_a_page(d
 
 
 async def test_a_page_in_the_middle_is_read_in_the_order_of_its_key(database: Database) -> None:
-    segments = {"asked": parse_rule({"contact": "n", "equals": 1})}
+    segments: dict[str, Rule | None] = {"asked": parse_rule({"contact": "n", "equals": 1})}
     plan = await plan_of(database, paging(segments, cursor="WyJjMSJd"), no_scans=True)
     assert re.search(r"SEARCH contacts USING INDEX|Index Scan using contacts_pkey", plan), plan
     assert not SORTED.search(plan), plan

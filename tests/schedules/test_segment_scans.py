@@ -36,9 +36,9 @@ class Watcher:
         self.now += by
         return await self.look_at(self.now, **size)
 
-    async def look_at(self, now: datetime, segment: str = "vips", **size: int) -> ScanProgress:
+    async def look_at(self, now: datetime, **size: int) -> ScanProgress:
         """One whole scan at a moment."""
-        call, progress = ScanCall(segment=segment, until=now), ScanProgress()
+        call, progress = ScanCall(segment="vips", until=now), ScanProgress()
         while not progress.done:
             progress = await self.scans(**size).look(call, lambda _: None)
             call = call.model_copy(update={"progress": progress})
@@ -171,7 +171,7 @@ async def test_the_recurrence_of_the_process_holds(
 
 
 async def test_scans_at_the_same_time_tell_each_once(watcher: Watcher) -> None:
-    people = {f"n{number:02}": {} for number in range(30)}
+    people: dict[str, dict[str, Any]] = {f"n{number:02}": {} for number in range(30)}
     await watcher.scanner.people(people)
     await watcher.scanner.publish(ENTERED, LEFT, recurrence="each_time")
     firsts = await asyncio.gather(*(watcher.look_at(NOON + number * MINUTE) for number in range(3)))
@@ -188,7 +188,7 @@ async def test_scans_at_the_same_time_tell_each_once(watcher: Watcher) -> None:
 
 
 async def test_a_scan_goes_on_from_any_page_that_it_had_reached(watcher: Watcher) -> None:
-    people = {f"n{number:02}": {} for number in range(20)}
+    people: dict[str, dict[str, Any]] = {f"n{number:02}": {} for number in range(20)}
     await watcher.scanner.people(people)
     for name in list(people)[:10]:
         await watcher.scanner.tag(name, "vip")
