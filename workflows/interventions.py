@@ -82,6 +82,10 @@ class Desk:
         """Say that it was not done, and why."""
         self._answers[asked.id] = reason
 
+    async def heard(self, asked: Intervention) -> None:
+        """Return once the answer was taken: an instance continues as new only where no handler is left behind."""
+        await workflow.wait_condition(lambda: asked.id not in self._unanswered)
+
     def refuse_the_late(self, here: Instruction) -> None:
         """Refuse those who asked for something at a place that the instance has left meanwhile."""
         late = [asked for asked in self._asked if place(here) != (asked.step, asked.visit)]

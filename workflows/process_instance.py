@@ -42,6 +42,7 @@ with workflow.unsafe.imports_passed_through():
         Hold,
         Instruction,
         Intervened,
+        Intervention,
         Perform,
         Resent,
         State,
@@ -291,22 +292,27 @@ class ProcessInstance:
         return await self._perform(hold.again, hold.event)
 
     async def _intervene(self, here: Instruction) -> Instruction:
-        """Do what a person asked for; the instance stays here where the activity refuses it."""
+        """Serve the person who waits; the instance stays here where the activity refuses what they want."""
         asked = self._desk.next()
-        call = asked.model_copy(update={"now": workflow.now()})
         with self._desk.closed("another intervention is under way"):
-            try:
-                done: Intervened = await self._run(
-                    INTERVENE, call, Intervened, f"{asked.kind} by {asked.actor} · step {asked.step}"
-                )
-            except ActivityError as error:
-                if not isinstance(error.cause, ApplicationError) or error.cause.type != REFUSED:
-                    raise
-                self._desk.refuse(asked, error.cause.message)
-                return here
-            if done.again is not None:
-                sent = await self._resend(done.again)
-                self._desk.answer(asked, sent.model_dump(exclude_none=True))
+            following = await self._serve(asked, here)
+            await self._desk.heard(asked)
+        return following
+
+    async def _serve(self, asked: Intervention, here: Instruction) -> Instruction:
+        call = asked.model_copy(update={"now": workflow.now()})
+        try:
+            done: Intervened = await self._run(
+                INTERVENE, call, Intervened, f"{asked.kind} by {asked.actor} · step {asked.step}"
+            )
+        except ActivityError as error:
+            if not isinstance(error.cause, ApplicationError) or error.cause.type != REFUSED:
+                raise
+            self._desk.refuse(asked, error.cause.message)
+            return here
+        if done.again is not None:
+            sent = await self._resend(done.again)
+            self._desk.answer(asked, sent.model_dump(exclude_none=True))
         if done.next is None:
             return here
         # What came for the place that is left is of no use; what came for the new one may be here already.

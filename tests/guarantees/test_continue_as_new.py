@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError
 
-from tests.guarantees.processes import process, tag, visit, wait, waiting_at
+from tests.guarantees.processes import mail, process, tag, visit, wait, waiting_at
 from tests.support.engine import Engine
-from tests.support.people import contact
+from tests.support.people import contact, messages
+from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.temporal import TemporalServer, temporal_server
 from tests.support.waiting import eventually
 
@@ -151,3 +152,32 @@ async def runs_once_listed(engine: Engine, instance: str) -> list[WorkflowExecut
         return found if len(found) > 1 else None
 
     return await eventually(more_than_one) or []
+
+
+async def test_what_a_person_does_is_done_across_runs_and_once_for_an_id(
+    engine: Engine, smtp: RecordingSmtpServer
+) -> None:
+    """The server does not know the ids of updates of a run before; the instance does."""
+    instance = engine.id("p")
+    await engine.template("hello")
+    await engine.publish(process(mail("hello"), wait("rest", "30 days"), tag("done"), recurrence="once"))
+    await engine.event("go")
+    before = await waiting_at(engine, instance, "rest")
+    handle = engine.services.client.get_workflow_handle(instance)
+    for number in range(ROUNDS):
+        sent = await handle.execute_update("resend", {"step": "hello"}, id=f"again-{number}")
+        assert sent["state"] == "sent"
+
+    async def has_continued() -> bool:
+        return len(await runs(engine, instance)) > 1
+
+    await eventually(has_continued)
+    after = await waiting_at(engine, instance, "rest")
+    assert after.due_at == before.due_at
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await handle.execute_update("resend", {"step": "hello"}, id="again-0")
+    assert "done already" in str(refused.value.cause)
+    assert [m.visit for m in await messages(engine, instance)] == list(range(1, ROUNDS + 2))
+    assert len(smtp.messages) == ROUNDS + 1
+    await handle.execute_update("skip_wait", id="enough")
+    await engine.ended(instance)
