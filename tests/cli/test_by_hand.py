@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from console import by_hand
 from store import rows
 from tests.cli.conftest import Onward
 from tests.guarantees.processes import process, wait
@@ -69,7 +68,7 @@ async def test_ctrl_c_leaves_it_running_and_says_how_to_go_on(
     def interrupted(_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(by_hand.time, "sleep", interrupted)
+    monkeypatch.setattr("console.by_hand.time.sleep", interrupted)
     said = await onward("start", "p", "--contacts", people)
     assert said.code == 130
     assert "It goes on without you. Watch it: onward operation watch start-p-" in said.err
