@@ -207,7 +207,7 @@ def _kept(visited: Visited) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name != "rules"}
 
 
-def shape(preview: Preview) -> list[tuple[list[tuple[str, int, str]], Any]]:
+def shape(preview: Preview) -> list[tuple[list[tuple[str, int, str, str]], Any]]:
     """What a preview says apart from when: to tell whether it would be another a moment later."""
     return [
         ([(m.step, m.visit, m.kind, str(_kept(Visited(m.at, m.kind, m.result)))) for m in moments],
