@@ -221,7 +221,7 @@ class Settings(BaseSettings):
     # Operations on many
     operation_rate: Seconds = 1000.0
     """How many a second one group start, mass stop or release does at most."""
-    operation_in_flight: int = Field(default=500, ge=1)
+    operation_in_flight: int = Field(default=200, ge=1)
     """With so many instances of its process not begun, a group start waits for the workers."""
 
     # Logs
