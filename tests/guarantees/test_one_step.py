@@ -376,6 +376,25 @@ async def settled(one: Engine, other: Other, operation: str, answer: Any) -> Non
     assert len([row for row in said if row.action == f"instance.{operation}"]) >= int(done)
 
 
+@pytest.mark.parametrize("operation", ["skip", "skip_wait", "move"])
+async def test_an_event_that_was_said_to_continue_it_comes_before_what_a_person_wants(
+    services: Services, operation: str
+) -> None:
+    """It is in the database, and the workflow has not heard of it when it hears of the person."""
+    async with Engine.running(services) as engine:
+        pause = wait_for("pause", within="7 days", next="late", on_timeout="rest")
+        instance = await at_the_pause(engine, pause)
+    paid = await engine.event("paid")
+    assert continued(paid) == [instance]
+    asked = asyncio.create_task(operate(engine, operation, step="pause"))
+    async with make_worker(services.client, services.tools(), services.settings):
+        answer = await asked
+        await waiting_at(engine, instance, "rest")
+    assert any(words in answer for words in ("has come", "under way", "it stands at")), answer
+    assert (await visit(engine, instance, "pause")).result == {"event": paid.id}
+    assert await tags(engine) == ["late"]
+
+
 async def test_an_operation_and_the_timer_in_the_same_task(services: Services) -> None:
     """The time is over and the skip is there when the worker comes back: the step after it is done once."""
     async with Engine.running(services) as engine:
