@@ -8,7 +8,7 @@ from tests.cli.conftest import Onward
 from tests.support.engine import Engine
 from tests.support.people import meet
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 PROCESS = """
 name: Welcome
@@ -23,6 +23,7 @@ steps:
 ANNA = "{email: anna@example.com, time_zone: Europe/Prague, fields: {plan: free}}"
 
 
+@sqlite
 async def test_the_tree_shows_each_way_for_an_imagined_contact(
     onward: Onward, engine: Engine, tmp_path: Path
 ) -> None:
@@ -49,6 +50,7 @@ async def test_the_tree_shows_each_way_for_an_imagined_contact(
     ]
 
 
+@sqlite
 async def test_what_keeps_a_contact_out_comes_first_and_json_is_the_apis_own(
     onward: Onward, engine: Engine, tmp_path: Path
 ) -> None:
