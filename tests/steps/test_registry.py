@@ -32,7 +32,7 @@ def test_a_kind_has_its_model_its_activity_its_tests_and_its_row(kind: str) -> N
         assert step_activities()[kind].model is model
         assert step_activities()[kind].__module__ == f"activities.steps.{kind}"
     tests = import_module(f"tests.steps.test_{kind}")
-    assert any(name.startswith("test_") for name in vars(tests))
+    assert any(name.startswith(("test_", "Test")) for name in vars(tests))
     assert (tests.__doc__ or "").startswith(f"{kind}: ")
     does, fields, recorded, source = rows()[kind]
     assert does

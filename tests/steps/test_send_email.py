@@ -1,14 +1,11 @@
 """send_email: the right message to who may get it, once; recorded whatever becomes of it."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
 
 from activities.delivery import message_id
 from channels.links import Unsubscribe
-from store import rows
 from tests.support.engine import Engine
 from tests.support.people import (
     change_contact,
@@ -18,6 +15,7 @@ from tests.support.people import (
     release,
     subscribe,
 )
+from tests.support.sending import claimed_by_a_worker_that_died
 from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.visits import at_rest, pass_through, repeat_answers_the_same, send_through, visited
 from tests.support.waiting import eventually
@@ -238,17 +236,9 @@ async def test_a_message_claimed_by_a_worker_that_died_is_sent_again_only_where_
     engine: Engine, smtp: RecordingSmtpServer, if_unknown: str, sent: int, state: str
 ) -> None:
     await engine.template("hello")
-    person = await meet(engine)
-    instance = engine.id("journey")
-    async with engine.services.database.write() as connection:
-        await connection.execute(
-            insert(rows.messages).values(
-                id=message_id(instance, "mail", 1), instance_id=instance, step="mail", visit=1,
-                process_key="journey", contact_id=person.id, channel="email", recipient=engine.address,
-                state="claimed", attempts=1, claimed_at=datetime.now(UTC) - timedelta(hours=1),
-            )
-        )  # fmt: skip
-    await pass_through(engine, {**MAIL, "if_unknown": if_unknown})
+    await meet(engine)
+    await claimed_by_a_worker_that_died(engine, MAIL, "email")
+    instance = await pass_through(engine, {**MAIL, "if_unknown": if_unknown})
     assert len(smtp.messages) == sent
     assert [m.state for m in await messages(engine, instance)] == [state]
 

@@ -85,27 +85,26 @@ async def claimed_by_a_worker_that_died(
     engine: Engine, step: Step, channel: str, *, ago: timedelta = timedelta(hours=1)
 ) -> str:
     """The ledger's row of a worker that claimed the message of the instance to come, and never said what became of it.
+    It comes between the instance's admission and its workflow's start: one from before would be a deleted run's.
 
     The contact must be there. Returns the message's id.
     """
-    instance = engine.id("journey")
-    own_id = message_id(instance, step["id"], 1)
-    async with engine.services.database.write() as connection:
-        await connection.execute(
-            insert(rows.messages).values(
-                id=own_id,
-                instance_id=instance,
-                step=step["id"],
-                visit=1,
-                process_key="journey",
-                contact_id=(await contact(engine)).id,
-                channel=channel,
-                recipient="somewhere",
-                state="claimed",
-                attempts=1,
-                claimed_at=datetime.now(UTC) - ago,
-            )
-        )
+    instance, dispatcher = engine.id("journey"), engine.services.dispatcher
+    own_id, send = message_id(instance, step["id"], 1), dispatcher.send
+    row = {
+        "id": own_id, "instance_id": instance, "step": step["id"], "visit": 1, "process_key": "journey",
+        "contact_id": (await contact(engine)).id, "channel": channel, "recipient": "somewhere",
+        "state": "claimed", "attempts": 1, "claimed_at": datetime.now(UTC) - ago,
+    }  # fmt: skip
+
+    async def claimed_first(effects: Effects) -> set[str]:
+        if any(start.instance == instance for start in effects.starts):
+            dispatcher.send = send  # type: ignore[method-assign]
+            async with engine.services.database.write() as connection:
+                await connection.execute(insert(rows.messages).values(row))
+        return await send(effects)
+
+    dispatcher.send = claimed_first  # type: ignore[method-assign]
     return own_id
 
 
