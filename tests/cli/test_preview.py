@@ -50,7 +50,6 @@ async def test_the_tree_shows_each_way_for_an_imagined_contact(
     ]
 
 
-@sqlite
 async def test_what_keeps_a_contact_out_comes_first_and_json_is_the_apis_own(
     onward: Onward, engine: Engine, tmp_path: Path
 ) -> None:

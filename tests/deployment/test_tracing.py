@@ -53,6 +53,8 @@ async def test_a_trace_leads_from_the_request_through_the_workflow_to_the_send(
             assert (await api.get("/health/live")).status_code == 200
         await engine.ended(engine.id("p"))
         assert len(smtp.messages) == 1
+        # The last task of the workflow, whose span is the workflow's, ends after what its activity has written.
+        await services.client.get_workflow_handle(engine.id("p")).result()
     await services.close()
     found = [span for span in spans.get_finished_spans() if span.context is not None]
     ours = {span.name: span for span in found if f"{span.context.trace_id:032x}" == CALLER.split("-")[1]}

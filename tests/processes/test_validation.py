@@ -45,7 +45,7 @@ def condition(rule: dict[str, Any]) -> dict[str, Any]:
         (steps({"id": "s", "type": "add_to_segment", "segment": "gone"}), "/steps/0/segment", "no segment «gone»"),
         (
             steps({"id": "s", "type": "remove_from_segment", "segment": "rich"}), "/steps/0/segment",
-            "segment «rich» has a rule: only one made by hand can be entered and left",
+            "segment «rich» has a rule: its members cannot be changed by hand",
         ),
         (steps({"id": "s", "type": "start_process", "process": "gone"}), "/steps/0/process", "no process «gone»"),
         (steps({"id": "s", "type": "stop_process", "process": "gone"}), "/steps/0/process", "no process «gone»"),

@@ -131,7 +131,7 @@ async def recipient(away: Services) -> AsyncIterator[Recipient]:
             )
         )  # fmt: skip
     transport = httpx.ASGITransport(create_app(away), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://onward.test") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
         recipient = Recipient(engine, http, person.id, now)
         away.tracking = Tracking(
             away.database, away.admission, away.changes, away.dispatcher, clock=lambda: recipient.now
