@@ -32,7 +32,9 @@ def lines_of_message(row: Any) -> Iterator[Line]:
     means = f" ({found.means})" if row.detail and found.means not in {row.detail, ""} else ""
     says = f"{what}{to} {_SAYS[row.state]}" + (f": {why}{means}" if why else "")
     tries = f", after {row.attempts} tries" if row.attempts > 1 else ""
-    yield Line(row.closed_at or row.claimed_at, "message", found.code, says + tries, **place)
+    yield Line(
+        row.closed_at or row.claimed_at, "message", found.code, says + tries, after=row.claimed_at, **place
+    )
     for at, code in ((row.opened_at, "opened"), (row.clicked_at, "clicked")):
         if at is not None:
             verb = "was opened" if code == "opened" else "was clicked in"

@@ -153,7 +153,7 @@ class _Story:
 
     def lines(self) -> list[Line]:
         """In the order of time; what happened at one moment in the order in which it was told."""
-        return sorted(self._lines, key=lambda line: line.at)
+        return sorted(self._lines, key=lambda line: (line.after or line.at, line.after is None))
 
     def headline(self, definition: ProcessDefinition | None, status: str) -> str:
         """The answer in a sentence."""
