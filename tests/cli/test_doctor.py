@@ -47,8 +47,13 @@ async def started(settings: Settings, folder: Path, *arguments: str) -> asyncio.
     }
     return await asyncio.create_subprocess_exec(
         sys.executable, CLI, "doctor", *arguments, cwd=folder, env={**os.environ, **environment},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, preexec_fn=_hear_ctrl_c,
     )  # fmt: skip
+
+
+def _hear_ctrl_c() -> None:
+    """Who is started in the background of a shell inherits that Ctrl-C is not heard."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 async def doctor(settings: Settings, folder: Path, *arguments: str) -> Said:
