@@ -15,11 +15,16 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
     "tag": ({"tag": "vip"}, r"ix_contact_tags_tag|contact_tags_pkey|autoindex_contact_tags_1"),
     "list": ({"list": "news"}, r"ix_subscriptions_list|subscriptions_pkey|autoindex_subscriptions_1"),
     "event": ({"happened": "paid", "within": "30d"}, r"ix_events_(contact|type)"),
-    "events": ({"happened": "paid", "at_least": 2}, r"ix_events_contact"),
-    "message": ({"message": {"state": "opened"}, "within": "30d"}, r"ix_messages_contact"),
-    "by hand": ({"segment": "hand"}, r"segment_members_pkey|autoindex_segment_members_1"),
+    "events": ({"happened": "paid", "at_least": 2}, r"ix_events_(contact|type)"),
+    "message": ({"message": {"state": "opened"}, "within": "30d"}, r"ix_messages_(contact|closed)"),
+    "by hand": (
+        {"segment": "hand"},
+        r"segment_members_pkey|autoindex_segment_members_1|ix_segment_members_contact_id",
+    ),
 }
-"""A rule of each kind that is about rows of a contact, and what they must be found by."""
+"""A rule of each kind that is about rows of a contact, and what they must be found by. On empty tables indexes cost the
+same, and PostgreSQL takes the one or the other.
+"""
 WHOLE = re.compile(r"SCAN (?!contacts\b)\w+(?! USING)(?: AS \w+)?$|Seq Scan on (?!contacts\b)", re.MULTILINE)
 ONCE = "hashed SubPlan"
 """PostgreSQL may read them once for all contacts, which is as good."""
