@@ -104,13 +104,17 @@ def weekday_number(weekday: int | str) -> int:
     )
 
 
+class OutsideCalendar(ValueError):
+    """What was asked for falls outside the years 1 to 9999."""
+
+
 @contextmanager
 def _in_calendar(*what: object) -> Iterator[None]:
-    """Turn an overflow of Python's calendar into a ValueError that names the inputs."""
+    """Turn an overflow of Python's calendar into an OutsideCalendar that names the inputs."""
     try:
         yield
     except OverflowError as error:
-        raise ValueError(f"{' '.join(map(str, what))} falls outside the years 1 to 9999") from error
+        raise OutsideCalendar(f"{' '.join(map(str, what))} falls outside the years 1 to 9999") from error
 
 
 def _aware(instant: datetime) -> datetime:
@@ -229,7 +233,7 @@ def anniversary_in_year(day: date, year: int, offset: SignedDuration, at: time, 
     29 February falls on 28 February in common years.
     """
     if not 1 <= year <= 9999:
-        raise ValueError(f"the year {year} falls outside the years 1 to 9999")
+        raise OutsideCalendar(f"the year {year} falls outside the years 1 to 9999")
     return _moment(date(year, day.month, min(day.day, monthrange(year, day.month)[1])), offset, at, zone)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from processes import planner
 from processes.acting import Acting, Gone, Later, Surroundings
-from processes.clock import describe
+from processes.clock import OutsideCalendar, describe
 from processes.definition import ProcessDefinition
 from processes.facts import Facts, Told
 from processes.foretelling import Held
@@ -28,6 +28,8 @@ from processes.steps.wait_for_rule import WaitForRule
 from processes.timeline import Asked, CannotRender, Ending, GoalWay, Moment, Recall, Timeline
 from processes.verdicts import Verdict, stays_true
 from processes.ways import (
+    LAST,
+    MOST_ANSWERS,
     MOST_LOOKS,
     MOST_MOMENTS,
     MOST_PARTINGS,
@@ -102,9 +104,7 @@ class _Walk:
     def _step(self, path: Path) -> Walking:
         """Carry out one instruction; returns the ways on which it goes on."""
         if self._moments >= MOST_MOMENTS:
-            return path.end(
-                Ending("cut", path.now, reason=f"more than {MOST_MOMENTS} steps: no more are shown")
-            )
+            return path.end(_too_much(path.now))
         match path.next:
             case Perform() as perform:
                 return (yield from self._perform(path, perform))
@@ -123,14 +123,18 @@ class _Walk:
         )
         return self._taken(path, [(one, one.outcome) for one in alternatives])
 
-    def _taken(self, path: Path, plans: Sequence[tuple[Alternative, Plan]]) -> list[Path]:
-        """The ways of these plans: the path itself where there is one only."""
+    def _taken(self, path: Path, plans: Sequence[tuple[Alternative, Plan | None]]) -> list[Path]:
+        """The ways of these plans: the path itself where there is one only. Without a plan it ends as it says."""
         following: list[Path] = []
         for alternative, plan in plans:
             way = path if len(plans) == 1 else alternative.parted(path)
             again = next((step for step, times in way.partings.items() if times > MOST_PARTINGS), None)
             if again is not None:
                 way.end(going_round(way, again))
+            elif plan is None:
+                way.timeline.ending = alternative.ending
+            elif self._moments >= MOST_MOMENTS:
+                way.end(_too_much(way.now))
             elif self._stands(way, alternative, plan):
                 following.append(way)
         return following
@@ -138,26 +142,43 @@ class _Walk:
     def _alternatives(
         self, path: Path, planning: Callable[[], Generator[Question, Any, Any]]
     ) -> Generator[Asked, Any, list[Alternative]]:
-        """Every answer that the planner may give. It is asked anew for each, with the answers that lead there."""
-        found: list[Alternative] = []
-        todo: deque[tuple[Answered, ...]] = deque([()])
+        """Every answer that the planner may give. It is asked anew for each, with the answers that lead there. Where
+        there are too many, those cut that take the most answers to come to.
+        """
+        found: dict[tuple[int, ...], Alternative] = {}
+        todo: deque[tuple[tuple[int, ...], tuple[Answered, ...]]] = deque([((), ())])
+        judged: dict[tuple[int, ...], Sequence[Verdict]] = {}
         while todo:
-            given = todo.popleft()
+            place, given = todo.popleft()
             asking = planning()
             try:
                 question = next(asking)
                 for answered in given:
                     question = asking.send(answered.answer)
+                while len(options := (yield from self._options(path, question, given, judged))) == 1:
+                    given = (*given, options[0])
+                    question = asking.send(options[0].answer)
             except StopIteration as finished:
-                found.append(Alternative(given, finished.value))
+                found[place] = Alternative(given, finished.value)
                 continue
-            options = yield from self._options(path, question, given)
-            todo.extendleft((*given, option) for option in reversed(options))
-        return found
+            except OutsideCalendar as error:
+                found[place] = Alternative(given, ending=Ending("held", path.now, reason=str(error)))
+                continue
+            if len(found) + len(todo) + len(options) > MOST_ANSWERS:
+                reason = f"more than {MOST_ANSWERS} ways part at this moment: no more are shown"
+                found[place] = Alternative(given, ending=Ending("cut", path.now, reason=reason))
+                continue
+            todo.extend(((*place, number), (*given, option)) for number, option in enumerate(options))
+        return [found[place] for place in sorted(found)]
 
     def _options(
-        self, path: Path, question: Question, given: Sequence[Answered]
+        self,
+        path: Path,
+        question: Question,
+        given: Sequence[Answered],
+        judged: dict[tuple[int, ...], Sequence[Verdict]],
     ) -> Generator[Asked, Any, list[Answered]]:
+        """The answers to a question. `judged` keeps what was said of rules: of this moment it is asked once."""
         if isinstance(question, Draw):
             return [
                 Answered(question.step, name, assumed=f"chance says {name}", share=share)
@@ -167,9 +188,11 @@ class _Walk:
             besides = {event for step, event in path.taken if step == question.step}
             asked = Recall(question, path.facts, path.now, frozenset(besides | {self._around.event.id}))
             return [Answered(question.step, (yield asked))]
-        verdicts: Sequence[Verdict] = yield self._acting.judge(path, tuple(question))
-        known = tuple(as_assumed(one, path, given) for one in verdicts)
-        step = self._askers.get(id(question[0]))
+        rules = tuple(id(rule) for rule in question)
+        if rules not in judged:
+            judged[rules] = yield self._acting.judge(path, tuple(question))
+        known = tuple(as_assumed(one, path, given) for one in judged[rules])
+        step = self._askers.get(rules[0])
         if step is None or isinstance(step, WaitForRule):
             # A goal, or a wait that goes on listening: what may still come is shown beside it, not here.
             return [Answered(None if step is None else step.id, [one.holds for one in known], known)]
@@ -263,6 +286,10 @@ class _Walk:
         """Time passes until the wait is over, or a rule that is looked at on the way holds."""
         while True:
             path.now = wait.until
+            if path.now > LAST:
+                return path.end(
+                    Ending("cut", path.now, reason=f"after the year {LAST.year}: no more is shown")
+                )
             gone = yield from self._gone_for_a_goal(path)
             if gone is not None:
                 return gone
@@ -292,13 +319,14 @@ class _Walk:
                 self._definition, wait.step, wait.visit, event, situation, path.loops, limit
             ),
         )
-        over, plan = alternatives[0].outcome
-        if over is None:
-            path.next = plan.next
-            return []
+        for one in alternatives:
+            if one.outcome is not None and one.outcome[0] is None:
+                path.next = one.outcome[1].next
+                return []
         if event is not None:
             path.taken |= {(wait.step, event)}
-        return self._taken(path, [(one, one.outcome[1]) for one in alternatives])
+        plans = [(one, None if one.outcome is None else one.outcome[1]) for one in alternatives]
+        return self._taken(path, plans)
 
     def _gone_for_a_goal(self, path: Path) -> Generator[Asked, Any, list[Path] | None]:
         """Where the goals lead that are met now; None where none is."""
@@ -308,7 +336,7 @@ class _Walk:
         alternatives = yield from self._alternatives(
             path, lambda: planner.jump(self._definition, situation, path.loops)
         )
-        if alternatives[0].outcome is None:
+        if all(one.outcome is None and one.ending is None for one in alternatives):
             return None
         return self._taken(path, [(one, one.outcome) for one in alternatives])
 
@@ -340,3 +368,7 @@ class _Walk:
         moment.does, moment.until = said, later.until
         path.held = (*path.held, {"by": later.by, "until": later.until.isoformat()})
         return planner.put_off(self._definition, perform.step, perform.visit, later.until, said)
+
+
+def _too_much(now: datetime) -> Ending:
+    return Ending("cut", now, reason=f"more than {MOST_MOMENTS} steps: no more are shown")

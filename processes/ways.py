@@ -5,7 +5,7 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from processes.facts import Facts
@@ -22,8 +22,14 @@ MOST_ROUNDS: Final = 100
 """So often one way comes to a step; beyond, the loop is taken as understood."""
 MOST_PARTINGS: Final = 3
 """So often one way parts at the same step: each round of a loop would double the ways."""
+MOST_ANSWERS: Final = 100
+"""So many ways part at one moment: steps that take no time may each double them. One question has 51 answers at the
+most.
+"""
 MOST_LOOKS: Final = 2_000
 """Looks of waits for rules, of all ways together."""
+LAST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+"""Nothing is shown beyond: the calendar of Python ends soon after."""
 
 
 @dataclass(slots=True)
@@ -82,10 +88,13 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One of the answers that the planner may give, and what was answered on the way to it."""
+    """One of the answers that the planner may give, and what was answered on the way to it. Where it ends here instead,
+    `ending` says how.
+    """
 
     answered: tuple[Answered, ...]
-    outcome: Any
+    outcome: Any = None
+    ending: Ending | None = None
 
     def at(self, step: str) -> Answered | None:
         return next((one for one in self.answered if one.step == step), None)

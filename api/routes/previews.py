@@ -22,13 +22,14 @@ from processes.rule_words import words
 from processes.timeline import Message, Moment, Timeline
 from processes.values import EventTypeKey, Json, Key, Tag
 from processes.verdicts import Verdict
+from processes.ways import LAST
 
 router = APIRouter(prefix="/v1/processes", tags=["processes"], route_class=JsonRoute)
 
 KeyPath = Annotated[Key, Path()]
 MOST_CONTENT = 4_000_000
 """Characters of all texts and HTML together; what is beyond is left out."""
-EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ImaginedContact(Body):
@@ -226,7 +227,7 @@ def _wanted(key: str, body: PreviewBody) -> PreviewWanted:
     at = body.at or datetime.now(UTC)
     if at.tzinfo is None:
         found.append(Problem(pointer="/at", message="must say its offset, such as …T09:00:00Z"))
-    elif not EARLIEST <= at <= LATEST:
+    elif not EARLIEST <= at <= LAST:
         found.append(Problem(pointer="/at", message="is outside the years that processes run in"))
     if found:
         raise DocumentInvalid(found)

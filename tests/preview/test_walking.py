@@ -6,63 +6,17 @@ from typing import Any
 import pytest
 
 from api.lifecycle import process_previews
-from intake.previews import Imagined, Preview, PreviewWanted
+from intake.previews import Imagined, PreviewWanted
 from intake.refusals import Missing
+from processes.definition import parse
 from processes.problems import DocumentInvalid
-from processes.timeline import Ending, Message, Moment, Timeline, Unsent
-from processes.ways import MOST_MOMENTS
+from processes.timeline import Ending, Message, Unsent
 from tests.preview.playing import all_ways
+from tests.preview.small import ANNA, DAY, MAIL, NOW, in_turn, only_way, preview, process, told
 from tests.support.engine import Engine
 from tests.support.people import add_tag, change_contact, meet
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
-"""A Monday, 09:00 in Prague."""
-ANNA = Imagined({"email": "anna@example.com", "time_zone": "Europe/Prague", "fields": {"name": "Anna"}})
-MAIL: dict[str, Any] = {"type": "send_email", "template": "hello"}
-DAY: dict[str, Any] = {"type": "wait", "for": "1 day"}
-
-
-def process(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {
-        "name": "P", "recurrence": "once", "triggers": [{"type": "event", "event": "go"}], "steps": list(steps), **more,
-    }  # fmt: skip
-
-
-def in_turn(*steps: dict[str, Any]) -> list[dict[str, Any]]:
-    """The steps, named a, b, c …, each followed by the next."""
-    names = [chr(ord("a") + number) for number in range(len(steps))]
-    following = [*names[1:], None]
-    return [
-        {"id": name, **step} | ({"next": then} if then and "next" not in step else {})
-        for name, step, then in zip(names, steps, following, strict=True)
-    ]
-
-
-async def preview(
-    engine: Engine, document: dict[str, Any], contact: str | Imagined = ANNA, at: datetime = NOW, **more: Any
-) -> Preview:
-    wanted = PreviewWanted(
-        process="p", contact=contact, at=at, document=document, event_type="go", **{"params": {}, **more}
-    )
-    return await process_previews(engine.services).preview(wanted)
-
-
-async def only_way(
-    engine: Engine, document: dict[str, Any], contact: str | Imagined = ANNA, **more: Any
-) -> tuple[list[Moment], Ending]:
-    """The moments and the ending of a preview that does not part."""
-    ((moments, ending, _),) = all_ways((await preview(engine, document, contact, **more)).foresight.timeline)
-    return moments, ending
-
-
-def told(timeline: Timeline) -> list[tuple[str, list[str], str | None]]:
-    """Each way: what decided, its steps, and its outcome."""
-    return [
-        (" / ".join(when), [moment.step for moment in moments], ending.outcome or ending.how)
-        for moments, ending, when in all_ways(timeline)
-    ]
 
 
 async def test_a_timeline_has_each_moment_in_the_contacts_zone(idle: Engine) -> None:
@@ -227,8 +181,6 @@ async def test_chance_is_known_of_a_contact_and_shown_in_shares_of_one_who_is_im
     assert [outcome for _, _, outcome in told(found)] == ["completed", "completed", "held_out"]
     person = await meet(idle)
     moments, _ = await only_way(idle, process(split), idle.contact)
-    from processes.definition import parse
-
     place = parse({"key": "p", **process(split)}).by_id["s"].place("p", person.id)  # type: ignore[attr-defined]
     assert moments[0].result["branch"] == ("x" if place < 2500 else "y" if place < 7500 else "hold_out")
 
@@ -319,33 +271,6 @@ async def test_what_a_person_must_mend_is_said_and_nothing_is_shown_beyond(
     assert ending.how == "held"
     assert ending.reason is not None
     assert reason in ending.reason
-
-
-async def test_a_loop_and_many_ways_are_cut_with_the_reason(idle: Engine) -> None:
-    turning = process(
-        {"id": "w", "type": "wait", "for": "1 day", "next": "t"},
-        {"id": "t", "type": "add_tag", "tag": "x", "next": "w"},
-    )
-    moments, ending = await only_way(idle, turning)
-    assert ending.how == "cut"
-    assert ending.reason == "it comes to step w again and again: no more rounds are shown"
-    assert len(moments) < MOST_MOMENTS
-    parting = process(
-        {"id": "w", "type": "wait_for_event", "event": "e", "within": "1 day", "next": "w2", "on_timeout": "w2"},
-        *({"id": f"w{n}", "type": "wait_for_event", "event": "e", "within": "1 day", "next": f"w{n + 1}",
-           "on_timeout": f"w{n + 1}"} for n in range(2, 14)),
-        {"id": "w14", "type": "end"},
-    )  # fmt: skip
-    found = (await preview(idle, parting)).foresight.timeline
-    ways = list(all_ways(found))
-    assert sum(len(way.timeline.moments) for way in _every(found)) <= MOST_MOMENTS + 1
-    assert {ending.reason for _, ending, _ in ways if ending.how == "cut"} == {
-        f"more than {MOST_MOMENTS} steps: no more are shown"
-    }
-
-
-def _every(timeline: Timeline) -> list[Any]:
-    return [way for one in timeline.ways for way in (one, *_every(one.timeline))]
 
 
 async def test_the_entrance_says_what_admission_would_say(idle: Engine) -> None:
