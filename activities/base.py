@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import metrics
 from activities.pulse import with_pulse
+from activities.recording import database_may_be_away
 from activities.scene import InstanceOver, InstanceUnknown, Scene, own_instance
 from activities.stage import Stage
 from channels.audiences import AudienceChange
@@ -123,16 +124,12 @@ async def guarded(
     What a person must mend holds the instance; so does, after some tries, what nobody foresaw. The rest is retried.
     """
     instance = own_instance()
-    with structlog.contextvars.bound_contextvars(instance=instance, step=call.step, visit=call.visit):
+    about = structlog.contextvars.bound_contextvars(instance=instance, step=call.step, visit=call.visit)
+    with about, database_may_be_away():
         try:
             return await work(instance, call)
         except (Held, TemplateFailed) as error:
             return await _hold(tools, instance, call, str(error))
-        except DatabaseUnavailable as error:
-            # The driver's long chain would push the message over Temporal's limit.
-            raise ApplicationError(
-                f"the database is not there: {error}", type="DatabaseUnavailable"
-            ) from None
         except InstanceOver:
             async with tools.database.write() as connection:
                 stands = await tools.stage.enter(connection, instance, call)
@@ -141,7 +138,7 @@ async def guarded(
             raise ApplicationError(
                 f"no row for instance {error}", type="InstanceUnknown", non_retryable=True
             ) from error
-        except ApplicationError:
+        except (ApplicationError, DatabaseUnavailable):
             raise
         except Exception as error:
             if activity.info().attempt < HOLD_AFTER_ATTEMPTS:

@@ -134,7 +134,8 @@ class DeliveryStep(StepActivity[S]):
 
     async def once_more(self, scene: Scene) -> None:
         """Send the message of a visit aside: by the same rules, but nothing is put off, and nobody is asked to mend
-        it. Where this returns, the ledger says what became of it.
+        it. Where this returns, the ledger says what became of it. What nobody foresaw is raised, to be tried again;
+        the last try writes it down.
         """
         step: Any = scene.step
         if await self._settled(scene, step) is not None:
@@ -151,6 +152,19 @@ class DeliveryStep(StepActivity[S]):
             await self._close(scene, REFUSED, str(error), refusal=error)
         except (Held, TemplateFailed, SenderRefused) as error:
             await self._close(scene, REFUSED, str(error))
+        except (ApplicationError, DatabaseUnavailable):
+            raise
+        except Exception as error:
+            if not _given_up(scene):
+                raise
+            log.exception("resend_failed")
+            await self._close(scene, await self._where_it_broke(scene), f"{type(error).__name__}: {error}")
+
+    async def _where_it_broke(self, scene: Scene) -> str:
+        """What a message is that this try could not send, or had under way already."""
+        async with self.tools.database.read() as connection:
+            found = await connection.execute(select(_m.state).where(_m.id == self._id(scene)))
+        return UNKNOWN if found.scalar() == CLAIMED else REFUSED
 
     async def _settled(self, scene: Scene, step: S) -> Instruction | None:
         """What follows where a try before this one has left the message so that it is not sent again."""

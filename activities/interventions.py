@@ -4,6 +4,7 @@ The workflow has checked what it knows; what needs the definition or rows is ref
 visit that is left, the plan and the audit log's entry are one transaction. A repeat answers what the first try did.
 """
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from activities.base import HOLD_AFTER_ATTEMPTS, Tools
 from activities.delivery import DeliveryStep
 from activities.goals import read_goals
 from activities.pulse import with_pulse
+from activities.recording import database_may_be_away
 from activities.scene import STOPPING, UNHINDERED, InstanceOver, InstanceUnknown, Scene, own_instance
 from activities.stage import read_instruction
 from intake import audit
@@ -68,7 +70,7 @@ class Interventions:
     async def intervene(self, call: Intervention) -> Intervened:
         """Do it, record it, and say what comes next. Fails with the type `Refused` where it makes no sense."""
         instance = own_instance()
-        with structlog.contextvars.bound_contextvars(instance=instance, step=call.step, visit=call.visit):
+        with _told_of(instance, call), database_may_be_away():
             try:
                 done = await retried(self._tools.database, lambda c: self._intervene(c, instance, call))
             except Refused as error:
@@ -77,10 +79,8 @@ class Interventions:
                 raise _refusal("there is no row for it") from None
             except InstanceOver:
                 raise _refusal("it has ended") from None
-            except DatabaseUnavailable as error:
-                raise ApplicationError(
-                    f"the database is not there: {error}", type="DatabaseUnavailable"
-                ) from None
+            except DatabaseUnavailable:
+                raise
             except Exception as error:
                 if activity.info().attempt < HOLD_AFTER_ATTEMPTS:
                     raise
@@ -92,7 +92,9 @@ class Interventions:
     @activity.defn(name=RESEND)
     async def resend(self, call: StepCall) -> Resent:
         """Send the message of a visit that stands beside the instance's path. The ledger says what became of it."""
-        return await with_pulse(self._resend, own_instance(), call)
+        instance = own_instance()
+        with _told_of(instance, call), database_may_be_away():
+            return await with_pulse(self._resend, instance, call)
 
     async def _resend(self, instance: str, call: StepCall) -> Resent:
         async with self._tools.database.read() as connection:
@@ -240,6 +242,11 @@ class Interventions:
             after=after,
             reason=call.reason,
         )
+
+
+def _told_of(instance: str, call: Intervention | StepCall) -> AbstractContextManager[None]:
+    """What the log says is about it."""
+    return structlog.contextvars.bound_contextvars(instance=instance, step=call.step, visit=call.visit)
 
 
 def _check_state(scene: Scene, call: Intervention) -> None:

@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import case, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from activities.base import Tools, guarded
 from activities.pulse import with_pulse
+from activities.recording import database_may_be_away
 from activities.resumption import resume
 from activities.scene import BEFORE_THE_FIRST_STEP, STOPPING, InstanceUnknown, Scene, own_instance
 from intake.changes import Origin
@@ -34,7 +34,6 @@ from processes.instructions import (
 )
 from processes.values import Json, Key
 from store import contacts, rows
-from store.database import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -68,15 +67,10 @@ class Lifecycle:
         A second run of the same row ends at once and does nothing.
         """
         instance = own_instance()
-        with structlog.contextvars.bound_contextvars(instance=instance):
-            try:
-                begun, effects = await retried(
-                    self._tools.database, lambda connection: self._begin(connection, instance, begin)
-                )
-            except DatabaseUnavailable as error:
-                raise ApplicationError(
-                    f"the database is not there: {error}", type="DatabaseUnavailable"
-                ) from None
+        with structlog.contextvars.bound_contextvars(instance=instance), database_may_be_away():
+            begun, effects = await retried(
+                self._tools.database, lambda connection: self._begin(connection, instance, begin)
+            )
             await self._tools.dispatcher.send(effects)
             return begun
 
@@ -94,7 +88,7 @@ class Lifecycle:
     async def close(self, close: Close) -> str:
         """Record that the instance was cancelled; returns its outcome. A stop has left its own reason already."""
         instance = own_instance()
-        try:
+        with database_may_be_away():
             async with self._tools.database.write() as connection:
                 await connection.execute(
                     update(rows.instances).where(_i.id == instance, _i.open).values(reason=_why(close.reason))
@@ -103,10 +97,6 @@ class Lifecycle:
                 outcome: str | None = (
                     await connection.execute(select(_i.outcome).where(_i.id == instance))
                 ).scalar()
-        except DatabaseUnavailable as error:
-            raise ApplicationError(
-                f"the database is not there: {error}", type="DatabaseUnavailable"
-            ) from None
         log.info("instance_stopped", instance=instance)
         return outcome or "stopped"
 

@@ -8,13 +8,12 @@ from typing import TypeVar
 
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from activities.base import Tools
 from activities.pulse import with_pulse
+from activities.recording import database_may_be_away
 from intake.operating import Going
 from processes.operating import CARRY_ON, FINISH, GATHER, Finished, Gathered, PageCall, PageDone
-from store.database import DatabaseUnavailable
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -43,14 +42,8 @@ class OperationActivities:
 
 
 async def _told(operation: str, work: Callable[[Q, Going], Awaitable[A]], asked: Q) -> A:
-    with structlog.contextvars.bound_contextvars(operation=operation):
-        try:
-            return await with_pulse(work, asked, _going)
-        except DatabaseUnavailable as error:
-            # The driver's long chain would push the message over Temporal's limit.
-            raise ApplicationError(
-                f"the database is not there: {error}", type="DatabaseUnavailable"
-            ) from None
+    with structlog.contextvars.bound_contextvars(operation=operation), database_may_be_away():
+        return await with_pulse(work, asked, _going)
 
 
 def _going() -> bool:

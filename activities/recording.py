@@ -1,12 +1,14 @@
-"""Writing down what an effect out in the world came to, however long the database is away."""
+"""What an activity does while the database is away: it says so to Temporal, or waits to write down an effect."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import structlog
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from store.database import DatabaseUnavailable
 
@@ -17,6 +19,17 @@ RECORD_MARGIN = timedelta(seconds=15)
 LONGEST_RECORD_PAUSE = 2.0
 
 T = TypeVar("T")
+
+
+@contextmanager
+def database_may_be_away() -> Iterator[None]:
+    """Tell Temporal in a line that the database was away, so that it tries again: the driver's long chain would push
+    the message over its limit.
+    """
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        raise ApplicationError(f"the database is not there: {error}", type="DatabaseUnavailable") from None
 
 
 async def as_soon_as_it_can(write: Callable[[], Awaitable[T]]) -> T:

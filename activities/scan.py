@@ -8,12 +8,11 @@ import asyncio
 
 import structlog
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from activities.base import Tools
 from activities.pulse import PULSE_SECONDS
+from activities.recording import database_may_be_away
 from processes.scanning import SCAN, ScanCall, ScanProgress
-from store.database import DatabaseUnavailable
 
 
 class Scan:
@@ -30,14 +29,8 @@ class Scan:
         if details:
             call = call.model_copy(update={"progress": ScanProgress.model_validate(details[0])})
         about = {"process": call.process} if call.segment is None else {"segment": call.segment}
-        with structlog.contextvars.bound_contextvars(**about):
-            try:
-                return await self._look(call)
-            except DatabaseUnavailable as error:
-                # The driver's long chain would push the message over Temporal's limit.
-                raise ApplicationError(
-                    f"the database is not there: {error}", type="DatabaseUnavailable"
-                ) from None
+        with structlog.contextvars.bound_contextvars(**about), database_may_be_away():
+            return await self._look(call)
 
     async def _look(self, call: ScanCall) -> ScanProgress:
         """With heartbeats that carry the progress, also while one page takes long."""

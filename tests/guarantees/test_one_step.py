@@ -11,6 +11,8 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities import delivery
+from activities.steps.send_email import SendEmailActivity
 from runtime import Services
 from store import rows
 from tests.guarantees.processes import (
@@ -156,6 +158,26 @@ async def test_a_message_that_its_receiver_refuses_the_second_time_keeps_nobody(
     done = await operate(engine, "resend")
     assert (done["state"], "not you again" in done["detail"]) == ("refused", True)
     assert (await engine.instance(instance)).state == "waiting"
+
+
+@pytest.mark.parametrize(("place", "state"), [("prepare", "refused"), ("after", "unknown")])
+async def test_a_message_that_a_defect_keeps_from_being_sent_again_keeps_nobody(
+    engine: Engine, smtp: RecordingSmtpServer, monkeypatch: pytest.MonkeyPatch, place: str, state: str
+) -> None:
+    """The person hears of it, and the instance goes on; what may have left is not said to be refused."""
+    instance = await at_the_pause(engine)
+
+    async def broken(*_: Any) -> Any:
+        raise ArithmeticError("a defect")
+
+    monkeypatch.setattr(delivery, "ASIDE_TRIES", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(SendEmailActivity, place, broken)
+        done = await operate(engine, "resend")
+    assert (done["state"], done["detail"]) == (state, "ArithmeticError: a defect")
+    assert len(smtp.messages) == (1 if place == "prepare" else 2)
+    await operate(engine, "skip_wait")
+    await waiting_at(engine, instance, "rest")
 
 
 SENSELESS: list[tuple[str, dict[str, Any], str]] = [
