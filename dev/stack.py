@@ -288,6 +288,7 @@ class Stack:
             "--sqlite-pragma", "journal_mode=wal",
             "--sqlite-pragma", "synchronous=1",
             "--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true",
+            "--dynamic-config-value", "matching.enableFairness=true",
             "--log-level", "error",
         ]  # fmt: skip
         for attribute in SEARCH_ATTRIBUTES:

@@ -236,6 +236,7 @@ class System:
             "--search-attribute", f"{SEARCH_PROCESS}=Keyword",
             "--search-attribute", f"{SEARCH_CONTACT}=Keyword",
             "--search-attribute", f"{SEARCH_VERSION}=Int",
+            "--dynamic-config-value", "matching.enableFairness=true",
         ]  # fmt: skip
 
     def _mail_arguments(self) -> list[str]:

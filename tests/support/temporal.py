@@ -48,6 +48,7 @@ class TemporalServer:
             "--search-attribute", f"{SEARCH_PROCESS}=Keyword",
             "--search-attribute", f"{SEARCH_CONTACT}=Keyword",
             "--search-attribute", f"{SEARCH_VERSION}=Int",
+            "--dynamic-config-value", "matching.enableFairness=true",
         ]  # fmt: skip
         for key, value in self.dynamic.items():
             arguments += ["--dynamic-config-value", f"{key}={value}"]
