@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import rows
+from store.reading import open_by_state, standing
 from store.where import OVERDUE
 
 LATELY = timedelta(minutes=1)
@@ -23,11 +24,12 @@ _e, _i, _m, _o, _p, _op = (
     rows.processes.c,
     rows.operations.c,
 )
+_IN_EARNEST = _i.test_cap.is_(None)
 
 
 @dataclass(frozen=True)
 class Overview:
-    """At one moment (UTC); «lately» is the minute before it. Test runs are not among the instances."""
+    """At one moment (UTC); «lately» is the minute before it. Test runs and their messages do not count."""
 
     at: datetime
     events: int
@@ -57,9 +59,8 @@ class Overview:
 async def overview(connection: AsyncConnection, now: datetime) -> Overview:
     """Everything, read in one transaction; `now` is aware."""
     events = await _count(connection, rows.events, _e.received_at > now - LATELY)
-    ended = await _count(connection, rows.instances, _i.state == "ended", _i.ended_at > now - LATELY)
-    states = await connection.execute(
-        select(_i.state, func.count()).where(_i.open, _i.test_cap.is_(None)).group_by(_i.state)
+    ended = await _count(
+        connection, rows.instances, _i.state == "ended", _i.ended_at > now - LATELY, _IN_EARNEST
     )
     late, oldest = await _late(connection, now)
     outbox, enqueued = (
@@ -69,7 +70,7 @@ async def overview(connection: AsyncConnection, now: datetime) -> Overview:
     return Overview(
         at=now,
         events=events,
-        instances={row[0]: row[1] for row in states},
+        instances=await open_by_state(connection, _IN_EARNEST),
         ended=ended,
         overdue=late,
         lag=None if oldest is None else now - oldest,
@@ -94,7 +95,7 @@ async def _late(connection: AsyncConnection, now: datetime) -> tuple[int, dateti
         _i.due_at.is_not(None),
         _i.open,
         _i.due_at < now - OVERDUE,
-        _i.test_cap.is_(None),
+        _IN_EARNEST,
     )
     number = select(func.count()).where(*due).correlate(rows.processes).scalar_subquery()
     first = (
@@ -103,7 +104,11 @@ async def _late(connection: AsyncConnection, now: datetime) -> tuple[int, dateti
         .correlate(rows.processes)
         .scalar_subquery()
     )
-    found = (await connection.execute(select(number.label("number"), first.label("first")))).all()
+    found = (
+        await connection.execute(
+            select(number.label("number"), first.label("first")).select_from(rows.processes)
+        )
+    ).all()
     firsts = [row.first for row in found if row.first is not None]
     return sum(row.number for row in found), min(firsts, default=None)
 
@@ -111,7 +116,8 @@ async def _late(connection: AsyncConnection, now: datetime) -> tuple[int, dateti
 async def _messages(connection: AsyncConnection, now: datetime) -> dict[str, dict[str, int]]:
     found = await connection.execute(
         select(_m.channel, _m.state, func.count().label("number"))
-        .where(_m.closed_at > now - LATELY)
+        .outerjoin(rows.instances, _i.id == _m.instance_id)
+        .where(_m.closed_at > now - LATELY, _IN_EARNEST)
         .group_by(_m.channel, _m.state)
         .order_by(_m.channel, _m.state)
     )
@@ -124,7 +130,7 @@ async def _messages(connection: AsyncConnection, now: datetime) -> dict[str, dic
 async def _held(connection: AsyncConnection) -> list[tuple[str, int]]:
     found = await connection.execute(
         select(_i.reason, func.count().label("number"))
-        .where(_i.state == "holding", _i.open, _i.reason.not_like("paused:%"))
+        .where(standing("holding"), _i.reason.not_like("paused:%"), _IN_EARNEST)
         .group_by(_i.reason)
         .order_by(func.count().desc(), _i.reason)
         .limit(MOST_REASONS)

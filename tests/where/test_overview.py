@@ -25,9 +25,9 @@ REASON = "failed: the template «hello» does not render"
 
 
 async def busy(engine: Engine, now: datetime) -> None:
-    """Five contacts that stand differently, and what they were sent; a test run, which does not count."""
+    """Five contacts that stand differently, and what they were sent; test runs that stand so too do not count."""
     await engine.publish(process(tag("a")))
-    for number in range(6):
+    for number in range(8):
         await engine.event("go", f"{engine.contact}-{number}")
     i, m = rows.instances, rows.messages
     ids = [row.id for row in await engine.rows(i)]
@@ -38,21 +38,24 @@ async def busy(engine: Engine, now: datetime) -> None:
         {"state": "holding", "reason": "paused: the process is paused"},
         {"state": "ended", "open": False, "ended_at": now - SECOND},
         {"state": "waiting", "due_at": now - MINUTE * 9, "test_cap": 300},
+        {"state": "holding", "reason": "failed: a test", "test_cap": 300},
+        {"state": "ended", "open": False, "ended_at": now - SECOND, "test_cap": 300},
     ]
     async with engine.services.database.write() as connection:
         for instance, columns in zip(ids, stands, strict=True):
             await connection.execute(update(i).where(i.c.id == instance).values(columns))
-        for number, (state, at) in enumerate(
+        for number, (instance, state, at) in enumerate(
             [
-                ("sent", now - SECOND),
-                ("sent", now - SECOND),
-                ("unknown", now - SECOND),
-                ("sent", now - 2 * MINUTE),
+                (ids[0], "sent", now - SECOND),
+                (ids[0], "sent", now - SECOND),
+                (ids[0], "unknown", now - SECOND),
+                (ids[0], "sent", now - 2 * MINUTE),
+                (ids[-1], "sent", now - SECOND),
             ]
         ):
             await connection.execute(
                 insert(m).values(
-                    id=f"m{number}", instance_id=ids[0], step="mail", visit=number, process_key="p", contact_id="c",
+                    id=f"m{number}", instance_id=instance, step="mail", visit=number, process_key="p", contact_id="c",
                     channel="email", recipient="a@example.com", state=state, attempts=1, claimed_at=at, closed_at=at,
                 )
             )  # fmt: skip
@@ -69,7 +72,7 @@ async def test_every_number_is_that_of_the_rows(idle: Engine) -> None:
     async with idle.services.database.read() as connection:
         found = await overview(connection, now)
         later = await overview(connection, now + 10 * MINUTE)
-    assert found.events == 6
+    assert found.events == 8
     assert found.instances == {"waiting": 2, "holding": 2}
     assert (found.ended, found.overdue, found.lag) == (1, 1, 5 * MINUTE)
     assert (found.outbox, found.outbox_age) == (1, 2 * MINUTE)
