@@ -267,7 +267,7 @@ async def resume_operation(operation: OperationId, parts: PartsDep, actor: Actor
     "/operations/{operation}/results",
     summary="What became of each",
     responses=problems(404),
-    dependencies=[needs("reports:read", operation="operation")],
+    dependencies=[needs("contacts:read", operation="operation")],
 )
 async def list_results(
     operation: OperationId,
@@ -288,7 +288,7 @@ async def list_results(
     summary="What became of each, as CSV",
     response_class=StreamingResponse,
     responses={200: {"content": {"text/csv": {}}}, **problems(404)},
-    dependencies=[needs("reports:read", operation="operation")],
+    dependencies=[needs("contacts:read", operation="operation")],
 )
 async def results_csv(
     operation: OperationId, parts: PartsDep, status: ResultStatus | None = None

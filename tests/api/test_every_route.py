@@ -42,6 +42,8 @@ NAMED = {
     "{address}": "a@example.com",
 }
 TOLD_OF_USE = "last_used_at"
+WHO = {"email", "phone", "external_id", "recipient"}
+"""Fields that say who somebody is."""
 
 
 @pytest.fixture
@@ -180,3 +182,32 @@ def test_every_route_that_names_a_process_or_a_list_holds_limited_keys_to_it(app
             assert demand.instance == "instance_id", route.path
         if "{operation}" in route.path:
             assert demand.operation == "operation", route.path
+
+
+def named_in(document: dict[str, Any], schema: Any, seen: set[str]) -> set[str]:
+    """The names of all fields that a schema has, those of what it refers to among them."""
+    if isinstance(schema, list):
+        return set().union(*(named_in(document, one, seen) for one in schema))
+    if not isinstance(schema, dict):
+        return set()
+    reference = schema.get("$ref", "").rpartition("/")[2]
+    if reference in seen:
+        return set()
+    if reference:
+        return named_in(document, document["components"]["schemas"][reference], seen | {reference})
+    inner = [value for name, value in schema.items() if name not in {"examples", "example", "default"}]
+    return set(schema.get("properties", ())).union(*(named_in(document, one, seen) for one in inner))
+
+
+def test_who_a_contact_is_is_told_to_those_alone_who_may_read_contacts(app: FastAPI) -> None:
+    document = app.openapi()
+    telling = set()
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            answers = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+            if WHO & named_in(document, [answer.get("content") for answer in answers], set()):
+                telling.add((method, path))
+    assert len(telling) > 10
+    for method, path, scope in operations(app):
+        if (method, path.removesuffix(".csv")) in telling or path == "/v1/contacts.csv":
+            assert scope in {"contacts:read", "contacts:write", "admin"}, f"{method} {path} needs {scope}"
