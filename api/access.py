@@ -7,6 +7,7 @@ alone is served, and who comes by a proxy, or from a page of somewhere else, cou
 calls, as the audit log names them.
 """
 
+import base64
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from sqlalchemy import Table, select
 
 from api.errors import Forbidden, TooMany, Unauthorized
 from intake.keys import LOCAL, SCOPES, Caller, KeyEnded, Scope
+from processes.definition import parse
+from processes.rules import references
 from runtime import Services
 from settings import is_loopback
 from store import rows
@@ -69,6 +72,18 @@ async def holder(services: Services, token: str, challenge: str) -> Caller | Non
     return caller
 
 
+def basic_credentials(header: str) -> tuple[str, str]:
+    """The user name and the password of an `Authorization` header; both empty where it has none that can be read."""
+    scheme, _, given = header.partition(" ")
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        user, _, password = base64.b64decode(given.strip(), validate=True).decode().partition(":")
+    except ValueError:  # no base64, no ASCII, no UTF-8
+        return "", ""
+    return user, password
+
+
 def pay(services: Services, caller: Caller, more: int) -> None:
     """Count what a request asks for beyond itself: the other events of a batch. Raises TooMany."""
     if caller.key_id is not None and more > 0:
@@ -111,6 +126,26 @@ def allow(caller: Caller, *, processes: Collection[str] = (), lists: Collection[
         raise Forbidden(f"the key is not for the {kept}")
 
 
+def allow_document(caller: Caller, key: str, document: Any) -> None:
+    """Check what a definition names: in its steps, its triggers, its goals, and the rules of each. `key` is the
+    process's, which a document may leave out. Raises Forbidden, and DocumentInvalid where it cannot be read.
+    """
+    if not caller.limited:
+        return
+    definition = parse({"key": key, **document} if isinstance(document, dict) else document)
+    needed = [step.needs() for step in definition.steps]
+    needed += [trigger.needs() for trigger in definition.triggers]
+    named = [references(rule) for _, rule in definition.rules()]
+    own_list = [] if definition.list_key is None else [definition.list_key]
+    allow(
+        caller,
+        processes={name for need in needed for _, name in need.processes}.union(
+            *(n.processes for n in named)
+        ),
+        lists={name for need in needed for _, name in need.lists}.union(own_list, *(n.lists for n in named)),
+    )
+
+
 def must(caller: Caller, scope: Scope) -> None:
     """Check a scope. Raises Forbidden."""
     if not caller.has(scope):
@@ -136,7 +171,7 @@ class Needs:
         """Let the request pass. Raises Unauthorized, Forbidden and TooMany."""
         caller = await authenticate(request)
         must(caller, self.scope)
-        if caller.processes is None and caller.lists is None:
+        if not caller.limited:
             return
         allow(caller, processes=_given(request, self.process), lists=_given(request, self.list))
         if caller.processes is not None:

@@ -100,6 +100,11 @@ class Caller:
     key_id: str | None = None
     rate: int = 0
 
+    @property
+    def limited(self) -> bool:
+        """Whether they may name some processes or lists only."""
+        return self.processes is not None or self.lists is not None
+
     def has(self, scope: Scope) -> bool:
         """Whether the scope is among theirs."""
         return scope in self.scopes or ADMIN in self.scopes

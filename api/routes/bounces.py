@@ -5,8 +5,6 @@ stored. What a report does is `intake/bounces.py`'s part.
 """
 
 import asyncio
-import base64
-import binascii
 import secrets
 from typing import Any, Literal
 
@@ -16,7 +14,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook, WebhookVerificationError
 
-from api.access import anyone
+from api.access import anyone, basic_credentials
 from api.bodies import JsonRoute
 from api.deps import ServicesDep
 from api.documentation import problems
@@ -151,12 +149,7 @@ async def _take(services: Services, returned: Returned | None, source: str) -> B
 
 def _credential(header: str) -> str:
     scheme, _, given = header.partition(" ")
-    if scheme.lower() != "basic":
-        return given.strip() if scheme.lower() == "bearer" else ""
-    try:
-        return base64.b64decode(given.strip()).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
+    return given.strip() if scheme.lower() == "bearer" else basic_credentials(header)[1]
 
 
 def _check_signature(request: Request, services: Services, body: bytes) -> None:

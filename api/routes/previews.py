@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
-from api.access import needs
+from api.access import CallerDep, allow_document, needs
 from api.bodies import JsonRoute
 from api.deps import PartsDep
 from api.documentation import problems
@@ -192,11 +192,13 @@ class PreviewAnswer(BaseModel):
     response_model_exclude_none=True,
     responses=problems(404, 415),
 )
-async def preview(key: KeyPath, body: PreviewBody, parts: PartsDep) -> PreviewAnswer:
+async def preview(key: KeyPath, body: PreviewBody, parts: PartsDep, caller: CallerDep) -> PreviewAnswer:
     """When it would do what, with each message rendered, each branch explained, and both ways where the future
     decides. Nothing is written, nothing is sent.
     """
     found = await parts.previews.preview(_wanted(key, body))
+    if body.document is not None:  # one that cannot be read was refused with its places
+        allow_document(caller, key, body.document)
     return _answer(found, _Room(body.content))
 
 

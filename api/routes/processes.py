@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 from sqlalchemy import select
 
-from api.access import ActorDep, Caller, CallerDep, Needs, allow, needs
+from api.access import ActorDep, CallerDep, Needs, allow_document, needs
 from api.bodies import JsonRoute, read_document
 from api.deps import SOURCE, PartsDep, ServicesDep
 from api.documentation import problems
@@ -16,10 +16,8 @@ from intake.events import Decision
 from intake.processes import ALLOWED, ProcessState
 from intake.refusals import Missing
 from intake.starts import param_problems
-from processes.definition import ProcessDefinition, parse
 from processes.differences import STAY, Inside
 from processes.problems import DocumentInvalid, Problem
-from processes.rules import references
 from processes.values import Json, Key
 from store import definitions, reading, rows
 
@@ -207,10 +205,7 @@ async def put_process(
 ) -> ProcessAnswer:
     """JSON, or YAML as `application/yaml`. Only a draft or a paused process can be edited."""
     document = await read_document(request)
-    if caller.processes is not None or caller.lists is not None:
-        _allow_what_it_names(
-            caller, parse({"key": key, **document} if isinstance(document, dict) else document)
-        )
+    allow_document(caller, key, document)
     state = await parts.lifecycle.put(key, document, caller.actor)
     if state.created:
         response.status_code = 201
@@ -344,18 +339,6 @@ async def start(
     if decision.decision == "pending":
         response.status_code = 202
     return decision
-
-
-def _allow_what_it_names(caller: Caller, definition: ProcessDefinition) -> None:
-    needed = [step.needs() for step in definition.steps]
-    needed += [trigger.needs() for trigger in definition.triggers]
-    lists = {name for need in needed for _, name in need.lists}
-    lists |= {name for _, rule in definition.rules() for name in references(rule).lists}
-    allow(
-        caller,
-        processes={name for need in needed for _, name in need.processes},
-        lists=lists if definition.list_key is None else {*lists, definition.list_key},
-    )
 
 
 def process_answer(state: ProcessState) -> ProcessAnswer:

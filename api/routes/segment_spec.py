@@ -4,8 +4,6 @@ A sender's write key is a key of the API that may send events, or one of `ONWARD
 wrong is a 400 that names the field; in a batch each has its own outcome, and the batch as a whole is taken.
 """
 
-import base64
-import binascii
 import hmac
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -15,7 +13,7 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from api.access import Caller, Scope, anyone, holder, must, pay
+from api.access import Caller, Scope, anyone, basic_credentials, holder, must, pay
 from api.bodies import check_storable, read_json
 from api.deps import Parts
 from api.documentation import problems
@@ -226,15 +224,11 @@ async def _sender(services: Services, given: str) -> Caller:
 
 def _given(request: Request) -> str | None:
     """The user name of basic authentication, or a bearer that is a key of ours; None where neither was sent."""
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    header = request.headers.get("authorization", "")
+    scheme, _, given = header.partition(" ")
     if scheme.lower() == "bearer" and given.startswith(PREFIX):
         return given.strip()
-    if scheme.lower() != "basic":
-        return None
-    try:
-        return base64.b64decode(given, validate=True).decode().partition(":")[0]
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
+    return basic_credentials(header)[0] if scheme.lower() == "basic" else None
 
 
 def _is_known(given: str, keys: Any) -> bool:

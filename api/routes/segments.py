@@ -105,7 +105,9 @@ async def put_segment(
 ) -> SegmentDetail:
     """A rule is checked with the segments and lists that it names."""
     rule = None if body.rule is None else _parsed(body.rule)
-    allow(caller, lists=() if rule is None else references(rule).lists)
+    if rule is not None:
+        named = references(rule)
+        allow(caller, processes=named.processes, lists=named.lists)
     async with services.database.write() as connection:
         if rule is not None:
             await _check(connection, key, rule, await services.catalog.view(connection))

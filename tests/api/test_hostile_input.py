@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import functools
 import gzip
 import json
 import re
@@ -19,7 +20,7 @@ from standardwebhooks.webhooks import Webhook
 from api.edge import Edge
 from api.metrics import Metrics
 from runtime import Services
-from tests.api.conftest import client_of, contact, process
+from tests.api.conftest import activate, client_of, contact, process
 
 
 def cursor(*values: Any) -> str:
@@ -49,16 +50,6 @@ FORGED = [
     base64.urlsafe_b64encode(b'["\\ud800", "x"]').decode(),
     base64.urlsafe_b64encode(b"\xff\xfe[]").decode(),
 ]
-LISTS = [
-    "/v1/contacts",
-    "/v1/contacts/22222/notes",
-    "/v1/contacts/22222/instances",
-    "/v1/events",
-    "/v1/instances",
-    "/v1/imports",
-    "/v1/suppressions",
-    "/v1/segments/hand/members",
-]
 
 
 @pytest.fixture
@@ -71,10 +62,22 @@ async def seeded(api: httpx.AsyncClient) -> httpx.AsyncClient:
     return api
 
 
-async def test_a_forged_cursor_is_refused_by_every_list(seeded: httpx.AsyncClient) -> None:
+async def test_a_forged_cursor_is_refused_by_every_list(app: FastAPI, seeded: httpx.AsyncClient) -> None:
+    await activate(seeded, process())
+    many = await seeded.post(
+        "/v1/processes/welcome/start-many", json={"contacts": ["22222"], "id": "operation"}
+    )
+    begun = (await seeded.post("/v1/imports", json={"name": "people.csv"})).json()["id"]
+    named = {"{ref}": "22222", "{key}": "hand", "{operation}": many.json()["id"], "{import}": begun}
+    lists = [
+        functools.reduce(lambda path, name: path.replace(name, named[name]), named, path)
+        for path, methods in app.openapi()["paths"].items()
+        if any(parameter["name"] == "cursor" for parameter in methods.get("get", {}).get("parameters", ()))
+    ]
+    assert len(lists) > 12
     found = {
         (path, forged): answer.status_code
-        for path in LISTS
+        for path in lists
         for forged in FORGED
         if (answer := await seeded.get(path, params={"cursor": forged})).status_code != 422
     }
@@ -92,6 +95,7 @@ async def test_a_forged_cursor_is_refused_by_every_list(seeded: httpx.AsyncClien
         ("/v1/events", {"until": "9999-12-31T23:59:59-14:00"}),
         ("/v1/events", {"since": "99999999999999999999999999"}),
         ("/v1/events", {"since": "-1e308"}),
+        ("/v1/audit", {"since": "0001-01-01T00:00:00+14:00"}),
         ("/v1/contacts", {"q": "%" * 100}),
         ("/v1/contacts", {"q": "_\\"}),
         ("/v1/contacts", {"email": "'; DROP TABLE contacts; --"}),
@@ -271,6 +275,37 @@ async def test_a_body_of_any_kind_is_bounded_on_every_route(app: FastAPI) -> Non
                 answer = await client.request(method, where, content=content, headers=headers)
                 assert answer.status_code < 500, (method, path, answer.text)
                 assert taken - before <= 3_000_000, (method, path)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_who_says_nonsense_of_who_they_are_is_not_known(away: Services, app: FastAPI) -> None:
+    away.settings.bounces_secret = SecretStr("é secret")
+    away.settings.segment_write_keys = (SecretStr("é key"),)
+    asked = [
+        (method, path)
+        for path, methods in app.openapi()["paths"].items()
+        for method, operation in methods.items()
+        if "security" not in operation and not path.startswith("/health/")
+    ]
+    assert len(asked) > 10
+    nonsense = [
+        "Basic é",
+        "Basic =",
+        "Basic " + base64.b64encode(b"\xff\xfe:\xff").decode(),
+        "Basic " + base64.b64encode("é:é".encode()).decode(),
+        "Bearer é",
+        "Bearer onw_000000000000_é",
+        "Digest x",
+    ]
+    async with client_of(app) as client:
+        for method, path in [*asked, ("get", "/v1/processes")]:
+            for said in nonsense:
+                answer = await client.request(
+                    method, path, json={}, headers=[(b"authorization", said.encode())]
+                )
+                # From this machine a scheme that is none of ours counts as no key at all.
+                known = path == "/v1/processes" and not said.startswith("Bearer")
+                assert answer.status_code == (200 if known else 401), (method, path, said, answer.text)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

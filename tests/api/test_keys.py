@@ -333,8 +333,11 @@ async def test_a_limited_key_is_held_to_its_processes_and_lists(
         assert {i["process"] for i in (await one.get(path)).json()["items"]} == {"welcome"}, path
 
 
-async def test_a_definition_may_name_only_the_keys_own_processes_and_lists(holding: Made) -> None:
-    one = await holding("processes:edit", processes=["welcome"], lists=["news"])
+async def test_a_definition_may_name_only_the_keys_own_processes_and_lists(
+    holding: Made, admin: httpx.AsyncClient
+) -> None:
+    await admin.put("/v1/processes/welcome", json=process())
+    one = await holding("processes:edit", "contacts:read", processes=["welcome"], lists=["news"])
     for step in (
         {"id": "s", "type": "subscribe", "list": "offers"},
         {"id": "s", "type": "start_process", "process": "order"},
@@ -343,7 +346,18 @@ async def test_a_definition_may_name_only_the_keys_own_processes_and_lists(holdi
         assert answer.status_code == 403, answer.text
     trigger = {"type": "list_subscribed", "list": "offers"}
     assert (await one.put("/v1/processes/welcome", json=process(triggers=[trigger]))).status_code == 403
-    assert (await one.put("/v1/processes/welcome", json=process())).status_code == 201
+    for rule in ({"list": "offers"}, {"not": {"message": {"process": "order"}}}):
+        event = {"type": "event", "event": "registered", "filter": rule}
+        document = process(triggers=[event])
+        answer = await one.put("/v1/processes/welcome", json=document)
+        assert answer.status_code == 403, answer.text
+        answer = await one.post("/v1/processes/welcome/preview", json={"imagine": {}, "document": document})
+        assert answer.status_code == 403, answer.text
+        answer = await one.put("/v1/segments/some", json={"name": "x", "rule": rule})
+        assert answer.status_code == 403, answer.text
+    assert (await one.put("/v1/processes/welcome", json=process())).status_code == 200
+    preview = await one.post("/v1/processes/welcome/preview", json={"imagine": {}, "document": process()})
+    assert preview.status_code == 200, preview.text
 
 
 async def test_who_may_edit_does_not_see_contacts_through_a_template(
