@@ -20,7 +20,7 @@ from intake.admission import Admission
 from intake.dispatch import Dispatcher
 from intake.effects import CANCEL, Effects, enqueue
 from intake.events import EventResult, IncomingEvent
-from intake.operation_progress import counted, pace, plain, words_of
+from intake.operation_progress import PACE, counted, pace, plain, words_of
 from intake.service import retried
 from processes.builtin_events import PROCESS_REQUESTED
 from processes.instructions import SIGNAL_RELEASE
@@ -57,6 +57,8 @@ log = structlog.get_logger(__name__)
 
 PAGE = 100
 LANES = 4
+PAGE_SECONDS = 5.0
+"""A page is no larger than what the rate lets through in such a time: who stops the worker waits no longer."""
 SMALL = 400
 """An operation for no more than these has one lane."""
 GATHERED_AT_ONCE = 5_000
@@ -176,12 +178,13 @@ class Operating:
         if found is None:
             return PageDone(lane=lane.model_copy(update={"done": True}))
         share = self._rate / call.lanes
+        page = max(1, min(self._page, int(share * PAGE_SECONDS)))
         while not lane.done and going() and time.monotonic() < deadline:
             if found.kind == START and not await self._has_room(found.process_key):
                 await asyncio.sleep(ROOM_SECONDS)
                 continue
             began = time.monotonic()
-            lane, done = await self._next_page(found, lane)
+            lane, done = await self._next_page(found, lane, page)
             await asyncio.sleep(max(0.0, done / share - (time.monotonic() - began)))
         async with self._database.read() as connection:
             found = await operations.find(connection, call.operation)
@@ -191,25 +194,27 @@ class Operating:
         async with self._database.read() as connection:
             return await operations.to_start(connection, process, self._in_flight) < self._in_flight
 
-    async def _next_page(self, found: Any, lane: Lane) -> tuple[Lane, int]:
+    async def _next_page(self, found: Any, lane: Lane, page: int) -> tuple[Lane, int]:
         """Do a page; returns where the lane is then, and the number of those done."""
         over = lane.model_copy(update={"done": True})
         try:
-            subjects = await self._do(found, lane, self._page)
+            subjects = await self._do(found, lane, page)
         except _Halted:
             return over, 0
         except _NotNow as because:
             await self._halt(found.id, str(because))
             return over, 0
-        if len(subjects) < self._page:
+        if len(subjects) < page:
             return over, len(subjects)
         return lane.model_copy(update={"after": subjects[-1]}), len(subjects)
 
     async def _do(self, found: Any, lane: Lane, limit: int) -> list[str]:
         """Do the next ones of a lane. One for whom that fails keeps nobody else from it."""
+        tried: list[str] = []
 
         async def work(connection: AsyncConnection) -> tuple[list[str], _Page]:
-            subjects = await operations.waiting(connection, found.id, lane.after, lane.last, limit)
+            nonlocal tried
+            subjects = tried = await operations.waiting(connection, found.id, lane.after, lane.last, limit)
             now = datetime.now(UTC)
             page = await _DO[found.kind](self, connection, found, subjects, now) if subjects else _Page([])
             await self._keep(connection, found.id, page.outcomes, now)
@@ -222,8 +227,11 @@ class Operating:
         except Exception as error:
             if limit > 1:
                 return await self._do_one_by_one(found, lane, limit)
-            log.exception("operation_subject_failed", operation=found.id, after=lane.after)
-            return await self._note_failure(found, lane, error)
+            if not tried:
+                raise
+            log.exception("operation_subject_failed", operation=found.id, subject=tried[0])
+            await self._note_failure(found, lane, tried[0], error)
+            return tried
         await self._dispatcher.send(page.effects)
         await self._see_them_arrive(found, page.outcomes)
         return subjects
@@ -238,15 +246,16 @@ class Operating:
             lane = lane.model_copy(update={"after": one[-1]})
         return done
 
-    async def _note_failure(self, found: Any, lane: Lane, error: Exception) -> list[str]:
-        async def work(connection: AsyncConnection) -> list[str]:
-            subjects = await operations.waiting(connection, found.id, lane.after, lane.last, 1)
-            reason = f"{type(error).__name__}: the worker's log says more"
-            failed = [Outcome(subject, FAILED, reason) for subject in subjects]
-            await self._keep(connection, found.id, failed, datetime.now(UTC))
-            return subjects
+    async def _note_failure(self, found: Any, lane: Lane, subject: str, error: Exception) -> None:
+        """Of this one, unless another worker has done what failed here."""
 
-        return await retried(self._database, work)
+        async def work(connection: AsyncConnection) -> None:
+            still = await operations.waiting(connection, found.id, lane.after, subject, 1)
+            reason = f"{type(error).__name__}: the worker's log says more"
+            failed = [Outcome(subject, FAILED, reason)] if still == [subject] else []
+            await self._keep(connection, found.id, failed, datetime.now(UTC))
+
+        await retried(self._database, work)
 
     async def _keep(
         self, connection: AsyncConnection, operation: str, outcomes: Sequence[Outcome], now: datetime
@@ -262,7 +271,7 @@ class Operating:
             raise _Halted
         if outcomes:
             counts = counted(found.counts, outcomes)
-            params = found.params | {"pace": pace(found.params.get("pace"), counts, now)}
+            params = found.params | {PACE: pace(found.params.get(PACE), counts, now)}
             await operations.change(connection, operation, now, counts=counts, params=params)
 
     async def _halt(self, operation: str, because: str) -> None:
@@ -364,7 +373,7 @@ class Operating:
             if found is not None:
                 counts = Counter(found.counts)
                 counts.update({STOPPING: -settled, STOPPED: settled})
-                params = found.params | {"pace": pace(found.params.get("pace"), counts, now)}
+                params = found.params | {PACE: pace(found.params.get(PACE), counts, now)}
                 await operations.change(connection, operation, now, counts=dict(counts), params=params)
 
         await retried(self._database, work)

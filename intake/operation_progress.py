@@ -15,6 +15,8 @@ PACE_SECONDS = 5.0
 MOST_REASONS = 20
 OTHER = "other"
 REASONS = "reasons"
+PACE = "pace"
+"""In an operation's params: how fast it goes, which nobody asked for."""
 
 
 def counted(counts: Mapping[str, Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def pace(before: Mapping[str, Any] | None, counts: Mapping[str, Any], now: datet
 
 def rate_of(row: Any, now: datetime) -> float | None:
     """How many a second are done, while it runs and where that can be told."""
-    measured = row.params.get("pace")
+    measured = row.params.get(PACE)
     if row.state != RUNNING or measured is None:
         return None
     since = now - datetime.fromisoformat(measured["at"])

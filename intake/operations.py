@@ -26,6 +26,7 @@ from temporalio.service import RPCError
 from intake.audit import record
 from intake.dispatch import PROCESS
 from intake.operating import Operating
+from intake.operation_progress import PACE
 from intake.refusals import Clash, Missing, WrongStatus
 from intake.service import retried
 from processes.operating import OPERATION_WORKFLOW, RELEASE, START, STOP, OperationRequest
@@ -96,10 +97,10 @@ class Operations:
         """Start a process for a segment, or for the contacts with these references; returns the operation's id.
 
         `operation` is an id of the caller's own: the same again makes no second one. Raises Missing, WrongStatus where
-        the process is not active, Clash where the id is another's, DocumentInvalid.
+        the process is not active, Clash where the id is that of something else, DocumentInvalid.
         """
-        subjects = list(dict.fromkeys(contacts)) if contacts is not None else None
-        if (segment is None) == (not subjects):
+        subjects = list(dict.fromkeys(contacts)) if contacts else None
+        if (segment is None) == (subjects is None):
             raise DocumentInvalid([Problem(pointer="", message="give either segment or contacts")])
         whom: dict[str, Any] = {"segment": segment} if subjects is None else {"contacts": len(subjects)}
         more: dict[str, Any] = {"key": key, "params": dict(params or {}), "force": force}
@@ -122,6 +123,8 @@ class Operations:
                     allowed=["activate"],
                 )
             made, new = await self._make(connection, START, process, asked, actor, None, operation, now)
+            if not new and subjects is not None:
+                await _check_same(connection, made, subjects)
             if new:
                 if subjects is not None:
                     await operations.add_subjects(connection, made, subjects, now)
@@ -234,8 +237,9 @@ class Operations:
                     status=status,
                     allowed=["activate"],
                 )
-            params = {name: value for name, value in found.params.items() if name != "pace"}
-            await operations.change(connection, operation, now, state=RUNNING, reason=None, params=params)
+            await operations.change(
+                connection, operation, now, state=RUNNING, reason=None, params=_asked(found)
+            )
             await record(connection, actor, "operation.resume", f"operation/{operation}", now)
 
         await retried(self._database, work)
@@ -245,8 +249,12 @@ class Operations:
         """Start the workflow of an operation that runs; where it runs already, nothing. Raises nothing: the keeper
         of a worker tries again.
         """
-        async with self._database.read() as connection:
-            found = await operations.find(connection, operation)
+        try:
+            async with self._database.read() as connection:
+                found = await operations.find(connection, operation)
+        except DatabaseUnavailable as error:
+            log.warning("operation_not_launched", operation=operation, error=str(error))
+            return
         if found is not None and found.state == RUNNING:
             await self._launch(found)
 
@@ -296,7 +304,9 @@ class Operations:
         wanted: str | None,
         now: datetime,
     ) -> tuple[str, bool]:
-        """The operation's id, and whether it is new. Raises Clash where the wanted id is another operation's."""
+        """The operation's id, and whether it is new. Raises Clash where the wanted id is that of something else: who
+        asks would take it for done.
+        """
         operation = wanted or f"{kind}-{process[:40]}-{secrets.token_hex(5)}"
         values = {
             "id": operation,
@@ -309,8 +319,8 @@ class Operations:
         if await operations.create(connection, values, now):
             return operation, True
         found = await operations.find(connection, operation)
-        if found is None or (found.kind, found.process_key) != (kind, process):
-            raise Clash(f"the id «{operation}» is another operation's")
+        if found is None or (found.kind, found.process_key, _asked(found)) != (kind, process, params):
+            raise _is_others(operation)
         return operation, False
 
     async def _locked(self, connection: AsyncConnection, operation: str) -> Any:
@@ -330,6 +340,20 @@ class Operations:
                 return found
             await asyncio.sleep(min(look, left))
             look = min(look * 2, LONGEST_LOOK)
+
+
+def _asked(found: Any) -> dict[str, Any]:
+    """What was asked for, without how fast it goes."""
+    return {name: value for name, value in found.params.items() if name != PACE}
+
+
+async def _check_same(connection: AsyncConnection, operation: str, subjects: Sequence[str]) -> None:
+    if await operations.subjects(connection, operation) != set(subjects):
+        raise _is_others(operation)
+
+
+def _is_others(operation: str) -> Clash:
+    return Clash(f"the id «{operation}» is that of another operation: give each its own")
 
 
 def _summary(found: Any) -> str:

@@ -133,6 +133,11 @@ async def add_subjects(
         )
 
 
+async def subjects(connection: AsyncConnection, operation: str) -> set[str]:
+    """Everyone whom an operation is for."""
+    return set((await connection.execute(select(_r.subject).where(_r.operation_id == operation))).scalars())
+
+
 async def last_subject(connection: AsyncConnection, operation: str) -> str:
     """The last that was gathered; empty before the first."""
     last = await connection.execute(select(func.max(_r.subject)).where(_r.operation_id == operation))

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import delete, insert, update
 
-from intake.operating import Operating
+from intake.operating import Going, Operating
 from processes.definition import parse
 from processes.operating import Gathered, Lane, PageCall
 from runtime import Services
@@ -24,6 +24,12 @@ _i, _r = rows.instances.c, rows.operation_results.c
 def going() -> bool:
     """The worker lives."""
     return True
+
+
+def times(number: int) -> Going:
+    """The worker lives for so many looks."""
+    looks = iter([True] * number)
+    return lambda: next(looks, False)
 
 
 @dataclass
@@ -95,7 +101,7 @@ class Crowd:
         """Ask for a start of many."""
         return await self.services.operations.start(process, actor="local", **whom)
 
-    def operating(self, page: int = 10, in_flight: int = 10_000) -> Operating:
+    def operating(self, page: int = 10, in_flight: int = 10_000, rate: float = 100_000) -> Operating:
         """With pages of a size."""
         parts = self.services
         return Operating(
@@ -103,7 +109,7 @@ class Crowd:
             parts.catalog,
             parts.admission,
             parts.dispatcher,
-            rate=100_000,
+            rate=rate,
             in_flight=in_flight,
             page=page,
         )
@@ -116,11 +122,8 @@ class Crowd:
 
     async def one_page(self, operation: str, page: int, after: str = "") -> str:
         """Do a page; returns the subject that it ended at."""
-        once = iter([True])
-        lane = Lane(after=after)
-        done = await self.operating(page).carry_on(
-            PageCall(operation=operation, lane=lane), lambda: next(once, False)
-        )
+        call = PageCall(operation=operation, lane=Lane(after=after))
+        done = await self.operating(page).carry_on(call, times(1))
         return done.lane.after
 
     async def run(self, operation: str, page: int = 10) -> Any:
@@ -131,8 +134,7 @@ class Crowd:
             while not here.done:
                 call = PageCall(operation=operation, lane=here)
                 here = (await operating.carry_on(call, going)).lane
-        once = iter([True])
-        await operating.finish(operation, lambda: next(once, False))
+        await operating.finish(operation, times(1))
         return await self.row(operation)
 
     async def row(self, operation: str) -> Any:

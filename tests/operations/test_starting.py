@@ -13,7 +13,7 @@ from intake.refusals import Clash, Missing, WrongStatus
 from processes.operating import Lane, PageCall
 from processes.problems import DocumentInvalid
 from store import rows
-from tests.operations.crowd import Crowd, going
+from tests.operations.crowd import Crowd, going, times
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -233,18 +233,43 @@ async def test_one_for_whom_it_fails_keeps_nobody_else_out(
     assert sorted(await crowd.in_it()) == [one for one in people if one != people[7]]
 
 
+async def test_one_that_another_worker_did_meanwhile_has_not_failed_nor_has_the_next(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await crowd.people(3, segment="vip")
+    await crowd.publish()
+    note = operating.Operating._note_failure
+
+    async def broken(*_: Any) -> Any:
+        raise ArithmeticError("a defect of this worker")
+
+    async def late(self: operating.Operating, *args: Any) -> None:
+        broken_here.undo()
+        await crowd.one_page(operation, 1)
+        await note(self, *args)
+
+    operation = await crowd.start(segment="vip")
+    await crowd.gather(operation)
+    monkeypatch.setattr(operating.log, "exception", lambda *_, **__: None)
+    monkeypatch.setattr(operating.Operating, "_note_failure", late)
+    with pytest.MonkeyPatch.context() as broken_here:
+        broken_here.setattr(Admission, "admit", broken)
+        await crowd.one_page(operation, 2)
+    assert (await crowd.run(operation)).counts == {"started": 3}
+
+
 async def test_it_waits_while_too_many_have_not_begun(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operating, "CALL_SECONDS", 0.3)
+    monkeypatch.setattr(operating, "ROOM_SECONDS", 0.01)
     await crowd.people(9, segment="vip")
     await crowd.publish()
     operation = await crowd.start(segment="vip")
     await crowd.gather(operation)
     narrow = crowd.operating(page=2, in_flight=3)
-    lane = (await narrow.carry_on(PageCall(operation=operation, lane=Lane()), going)).lane
+    lane = (await narrow.carry_on(PageCall(operation=operation, lane=Lane()), times(4))).lane
     assert not lane.done
     assert len(await crowd.in_it()) == 4
     await crowd.place(state="waiting")
-    lane = (await narrow.carry_on(PageCall(operation=operation, lane=lane), going)).lane
+    await narrow.carry_on(PageCall(operation=operation, lane=lane), times(4))
     assert len(await crowd.in_it()) == 8
 
 
@@ -265,14 +290,34 @@ async def test_it_goes_no_faster_than_its_rate(crowd: Crowd) -> None:
     assert len(await crowd.in_it()) == 6
 
 
+async def test_at_a_low_rate_a_page_is_small(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a worker that ends does not wait out a large one."""
+    monkeypatch.setattr(operating, "PAGE_SECONDS", 0.1)
+    await crowd.people(6, segment="vip")
+    await crowd.publish()
+    operation = await crowd.start(segment="vip")
+    await crowd.gather(operation)
+    for lanes, begun in ((2, 2), (1000, 3)):
+        slow = crowd.operating(page=5, rate=40 if lanes == 2 else 10_000)
+        await slow.carry_on(PageCall(operation=operation, lane=Lane(), lanes=lanes), times(1))
+        assert len(await crowd.in_it()) == begun
+
+
 async def test_the_same_id_twice_makes_one_operation(crowd: Crowd) -> None:
-    people = await crowd.people(3)
+    people = await crowd.people(4, segment="vip")
+    other = people.pop()
     await crowd.publish()
     await crowd.publish("q")
     assert [await crowd.start(contacts=people, operation="mine") for _ in range(2)] == ["mine", "mine"]
     assert (await crowd.run("mine")).counts == {"started": 3}
-    with pytest.raises(Clash):
-        await crowd.start("q", contacts=people, operation="mine")
+    for process, wanted in (
+        ("q", {"contacts": people}),
+        ("p", {"contacts": [*people[1:], other]}),
+        ("p", {"contacts": people, "force": True}),
+        ("p", {"segment": "vip"}),
+    ):
+        with pytest.raises(Clash):
+            await crowd.start(process, **wanted, operation="mine")
     audit = await crowd.rows(rows.audit)
     assert [(row.action, row.subject, row.after["operation"]) for row in audit] == [
         ("process.start-many", "process/p", "mine")

@@ -11,7 +11,8 @@ from intake import operating
 from intake import processes as process_module
 from intake.refusals import Clash, Missing
 from intake.sweeper import Sweeper
-from store import rows
+from store import operations, rows
+from store.database import DatabaseUnavailable
 from tests.operations.crowd import Crowd
 
 _i = rows.instances.c
@@ -102,6 +103,33 @@ async def test_a_stop_whose_request_was_cut_short_goes_on_to_mark_the_rest(
     await crowd.gather("mine")
     assert len(await crowd.rows(rows.instances, _i.state == "stopping")) == 10
     assert (await crowd.row("mine")).total == 10
+
+
+async def test_the_id_of_another_stop_is_refused_before_anybody_is_thought_to_be_stopped(
+    crowd: Crowd,
+) -> None:
+    await inside(crowd, 3)
+    stop = crowd.services.operations.stop_process
+    for _ in range(2):
+        assert (await stop("p", "x", contacts=["000"], actor="local", operation="mine")).stopping == 1
+    with pytest.raises(Clash):
+        await stop("p", "x", contacts=["001"], actor="local", operation="mine")
+    with pytest.raises(Clash):
+        await stop("p", "x", actor="local", operation="mine")
+
+
+async def test_what_is_asked_for_stands_where_the_database_goes_away_before_temporal_hears(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await crowd.people(1)
+    await crowd.publish()
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise DatabaseUnavailable("gone")
+
+    monkeypatch.setattr(operations, "find", away)
+    asked = await crowd.start(contacts=["000"])
+    assert [row.id for row in await crowd.rows(rows.operations)] == [asked]
 
 
 async def test_a_stop_is_not_taken_back(crowd: Crowd) -> None:
