@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,7 +30,9 @@ from processes.recurrence import Once, OncePer, WhenFinished
 from processes.validation import Surroundings, problems
 from store import definitions, rows
 from store.catalog import CatalogCache, CatalogView, TemplateView
-from store.database import Database
+from store.database import Database, DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
 
 DRAFT, ACTIVE, PAUSED, ARCHIVED = "draft", "active", "paused", "archived"
 
@@ -213,7 +216,8 @@ class ProcessLifecycle:
 
     async def resume_due(self, now: datetime) -> list[str]:
         """Let those processes go on whose pause was to last until an instant that is past (UTC); returns their keys.
-        A draft stays a draft: only a person publishes.
+        A draft stays a draft: only a person publishes. One for which that fails keeps no other from it, and is tried
+        again at the next call. Raises DatabaseUnavailable.
         """
         p = rows.processes.c
         async with self._database.read() as connection:
@@ -227,6 +231,15 @@ class ProcessLifecycle:
         return [key for key in due if await self._resume_one(key, now)]
 
     async def _resume_one(self, key: str, now: datetime) -> bool:
+        try:
+            return await self._resume_if_due(key, now)
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            log.exception("process_not_resumed", process=key)
+            return False
+
+    async def _resume_if_due(self, key: str, now: datetime) -> bool:
         async def work(connection: AsyncConnection) -> tuple[ProcessState, Effects, str | None] | None:
             row = await definitions.lock_process(connection, key)
             if row is None or row.status != PAUSED or row.paused_until is None or row.paused_until > now:

@@ -1,11 +1,14 @@
 """Edits of a live process with its parts running: workflows that wait are woken, people use the API and the CLI."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from api.app import create_app
 from api.lifecycle import process_lifecycle
+from intake import edits
 from processes.differences import Inside
 from store import rows
 from tests.api.conftest import client_of, places
@@ -51,6 +54,28 @@ async def test_a_pause_ends_by_itself_and_publishes_no_draft(idle: Engine) -> No
     assert (row.status, row.version, row.paused_until, row.draft is None) == ("active", 1, None, False)
     (entry,) = await idle.rows(rows.audit, rows.audit.c.actor == "clock")
     assert (entry.action, entry.subject) == ("process.activate", "process/p")
+
+
+@one_database
+async def test_a_process_that_cannot_go_on_keeps_no_other_from_it(
+    idle: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lifecycle, now = process_lifecycle(idle.services), datetime.now(UTC)
+    for key in ("p", "q"):
+        await idle.publish(process(tag("a"), key=key))
+        await lifecycle.pause(key, until=now + timedelta(hours=1))
+    tell, later = edits.tell, now + timedelta(hours=2)
+
+    async def broken(connection: Any, catalog: Any, key: str, at: datetime) -> list[int]:
+        if key == "p":
+            raise ArithmeticError("a definition that is read no more")
+        return await tell(connection, catalog, key, at)
+
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(edits, "tell", broken)
+        assert await lifecycle.resume_due(later) == ["q"]
+    assert [one["process"] for one in logs if one["event"] == "process_not_resumed"] == ["p"]
+    assert await lifecycle.resume_due(later) == ["p"]
 
 
 @one_database
