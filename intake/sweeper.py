@@ -18,11 +18,10 @@ from intake.effects import CANCEL, Effects, Start, enqueue, stop_instances
 from intake.service import mend_if_closed
 from processes import names
 from processes.instructions import SIGNAL_RELEASE, WORKFLOW
-from processes.operating import RELEASE, operation_of
-from store import rows
+from processes.operating import operation_of
+from store import forgotten, rows
 from store.catalog import CatalogCache
 from store.database import Database, DatabaseUnavailable
-from store.operations import RUNNING
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +30,10 @@ BATCH = 100
 LOOK_BACK = timedelta(minutes=15)
 FIRST_LOOK_BACK = timedelta(days=7)
 """A worker that starts looks this far back for workflows that were ended while no worker ran."""
+HOLD_PATIENCE = timedelta(seconds=10)
 STOP_PATIENCE = timedelta(minutes=2)
 
-_i, _o, _p, _c = rows.instances.c, rows.outbox.c, rows.processes.c, rows.contacts.c
+_i, _o, _c = rows.instances.c, rows.outbox.c, rows.contacts.c
 
 
 class Sweeper:
@@ -143,24 +143,8 @@ class Sweeper:
         """Instances that began to hold in the very moment in which their process was resumed. Where an operation
         releases them, at its pace, they are left to it.
         """
-        releasing = select(rows.operations.c.process_key).where(
-            rows.operations.c.kind == RELEASE, rows.operations.c.state == RUNNING
-        )
-        forgotten = (
-            select(_i.id)
-            .join(rows.processes, _p.key == _i.process_key)
-            .where(
-                _i.state == "holding",
-                _i.reason.like("paused:%"),
-                _p.status == "active",
-                _i.process_key.not_in(releasing),
-                _i.id.not_in(select(_o.instance_id).where(_o.kind == SIGNAL_RELEASE)),
-                _i.updated_at < now - timedelta(seconds=10),
-            )
-            .limit(BATCH)
-        )
         async with self._database.read() as connection:
-            ids = list((await connection.execute(forgotten)).scalars())
+            ids = await forgotten.held(connection, now - HOLD_PATIENCE, BATCH)
         if not ids:
             return
         async with self._database.write() as connection:
@@ -171,15 +155,7 @@ class Sweeper:
     async def _stop_archived(self, now: datetime) -> None:
         """Instances that were admitted in the very moment in which their process was archived."""
         async with self._database.read() as connection:
-            forgotten = (
-                await connection.execute(
-                    select(_i.id)
-                    .join(rows.processes, _p.key == _i.process_key)
-                    .where(_i.open, _i.state != "stopping", _p.status == "archived")
-                    .limit(BATCH)
-                )
-            ).scalars()
-            ids = list(forgotten)
+            ids = await forgotten.archived(connection, BATCH)
         if not ids:
             return
         async with self._database.write() as connection:
@@ -188,15 +164,8 @@ class Sweeper:
 
     async def _close_stopped(self, now: datetime) -> None:
         """Rows that say stopping for long: their workflow may be over without having said so, or has not heard."""
-        told = select(_o.instance_id).where(_o.kind == CANCEL)
         async with self._database.read() as connection:
-            slow = (
-                await connection.execute(
-                    select(_i.id, _i.reason, _i.id.in_(told).label("told"))
-                    .where(_i.state == "stopping", _i.updated_at < now - STOP_PATIENCE)
-                    .limit(BATCH)
-                )
-            ).all()
+            slow = await forgotten.stopping(connection, now - STOP_PATIENCE, BATCH, cancel=CANCEL)
         for row in slow:
             if not await mend_if_closed(self._database, self._client, row.id) and not row.told:
                 await self._tell_again(row.id, row.reason, now)

@@ -12,8 +12,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from processes.definition import ProcessDefinition
-from store import rows
-from store.reading import INSTANCE, in_order
+from store import reading, rows
+from store.reading import InstanceFilter, in_order
 
 EVENTS: Final = 300
 INSTANCES: Final = 50
@@ -21,7 +21,7 @@ VISITS: Final = 300
 """Of one instance."""
 CHANGES: Final = 300
 
-_e, _i, _v, _m, _a = rows.events.c, rows.instances.c, rows.visits.c, rows.messages.c, rows.audit.c
+_e, _v, _m, _a = rows.events.c, rows.visits.c, rows.messages.c, rows.audit.c
 
 
 async def events(connection: AsyncConnection, contact_id: str, process: str) -> list[Any]:
@@ -46,12 +46,9 @@ def _decided(dialect: str, process: str) -> ColumnElement[bool]:
 
 async def instances(connection: AsyncConnection, contact_id: str, process: str) -> list[Any]:
     """The contact's runs of the process."""
-    found = await connection.execute(
-        INSTANCE.where(_i.contact_id == contact_id, _i.process_key == process)
-        .order_by(_i.created_at.desc(), _i.id.desc())
-        .limit(INSTANCES)
-    )
-    return list(reversed(found.all()))
+    wanted = InstanceFilter(process=process, contact_id=contact_id)
+    found = await reading.instances(connection, wanted, limit=INSTANCES, cursor=None)
+    return list(reversed(found.items))
 
 
 async def visits(connection: AsyncConnection, instance: str, definition: ProcessDefinition) -> list[Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import CTE, MetaData, Select, Table, literal, null, select, true, union_all
+from sqlalchemy import CTE, MetaData, Select, Table, literal, null, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from processes.builtin_events import by_machine
@@ -331,7 +331,7 @@ def _in_place_of(table: Table, values: Sequence[Mapping[str, Any]], facts: Facts
     if not values:
         nothing = dict.fromkeys(_NAMES[table.name])
         return _row(table, {**whose, **nothing}).where(literal(1) == 0).cte(table.name)
-    made: CTE = _union([_row(table, {**whose, **one}) for one in values]).cte(table.name)
+    made: CTE = rows.together([_row(table, {**whose, **one}) for one in values]).cte(table.name)
     return made
 
 
@@ -349,7 +349,7 @@ _MESSAGE = (
 def _events(facts: Facts, dialect: str) -> CTE:
     kept = _SQLITES_EVENTS if dialect == "sqlite" else rows.events
     of_the_way = [_row(rows.events, _event(told, facts)) for told in facts.told]
-    made: CTE = _union([_own(kept, _EVENT, facts), *of_the_way]).cte("events")
+    made: CTE = rows.together([_own(kept, _EVENT, facts), *of_the_way]).cte("events")
     return made
 
 
@@ -382,7 +382,7 @@ def _messages(facts: Facts, dialect: str) -> CTE:
         )
         for one in facts.letters
     ]
-    made: CTE = _union([_own(kept, _MESSAGE, facts), *of_the_way]).cte("messages")
+    made: CTE = rows.together([_own(kept, _MESSAGE, facts), *of_the_way]).cte("messages")
     return made
 
 
@@ -394,10 +394,6 @@ def _own(table: Table, names: Sequence[str], facts: Facts) -> Select[Any]:
 def _row(table: Table, values: Mapping[str, Any]) -> Select[Any]:
     """One row that is in no table, with the columns' own types."""
     return select(*(literal(value, table.c[name].type).label(name) for name, value in values.items()))
-
-
-def _union(parts: Sequence[Select[Any]]) -> Any:
-    return parts[0] if len(parts) == 1 else union_all(*parts)
 
 
 async def resolve(connection: AsyncConnection, reference: str) -> Facts | None:

@@ -9,7 +9,7 @@ import binascii
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import ColumnElement, Integer, Select, and_, func, or_, select
@@ -269,6 +269,44 @@ async def event(connection: AsyncConnection, event_id: str) -> Any | None:
 
 # Processes and instances
 
+OPEN_STATES: Final = ("pending", "running", "waiting", "holding", "stopping")
+"""Of an instance that has not ended."""
+
+
+def standing(*states: str, processes: Select[Any] | None = None) -> ColumnElement[bool]:
+    """Instances in one of these states, of the processes whose keys a query gives (None: of all).
+
+    An index has the process first and then the state: so they are found without a look at those that have ended.
+    """
+    keys = select(_p.key) if processes is None else processes
+    return and_(_i.process_key.in_(keys), _i.state.in_(states))
+
+
+async def open_by_state(connection: AsyncConnection, *where: ColumnElement[bool]) -> dict[str, int]:
+    """How many instances that have not ended are in each state."""
+    found = await connection.execute(
+        select(_i.state, func.count().label("number"))
+        .where(standing(*OPEN_STATES), *where)
+        .group_by(_i.state)
+    )
+    return {row.state: row.number for row in found}
+
+
+def first_of_each(
+    processes: Sequence[str],
+    where: Sequence[ColumnElement[bool]],
+    by: Sequence[ColumnElement[Any]],
+    limit: int,
+) -> Any:
+    """The ids of the first instances of each process, in the order `by`: each is a walk along an index. There must be
+    a process.
+    """
+    firsts = (
+        select(_i.id).where(_i.process_key == process, *where).order_by(*by).limit(limit).subquery()
+        for process in processes
+    )
+    return rows.together([select(first.c.id) for first in firsts])
+
 
 async def state_counts(connection: AsyncConnection, process: str) -> dict[str, int]:
     """How many instances of a process are in each state, test runs left out."""
@@ -301,21 +339,38 @@ async def instances(
     connection: AsyncConnection, wanted: InstanceFilter, *, limit: int, cursor: str | None
 ) -> Rows:
     """Instances, the newest first."""
-    statement = INSTANCE
-    for column, value in (
-        (_i.process_key, wanted.process),
-        (_i.contact_id, wanted.contact_id),
-        (_i.state, wanted.state),
-        (_i.step, wanted.step),
-        (_i.outcome, wanted.outcome),
-    ):
-        if value is not None:
-            statement = statement.where(column == value)
-    if wanted.processes is not None:
-        statement = statement.where(_i.process_key.in_(wanted.processes))
-    return await page(
-        connection, statement, [_i.created_at, _i.id], limit=limit, cursor=cursor, newest_first=True
-    )
+    by: list[ColumnElement[Any]] = [_i.created_at, _i.id]
+    where = [
+        column == value
+        for column, value in (
+            (_i.contact_id, wanted.contact_id),
+            (_i.state, wanted.state),
+            (_i.step, wanted.step),
+            (_i.outcome, wanted.outcome),
+        )
+        if value is not None
+    ]
+    if cursor is not None:
+        where.append(further(by, cursor, newest_first=True))
+    if wanted.contact_id is not None:
+        # The contact's instances are few. Joined with something, the key is in no index: SQLite would take that of the
+        # process, which has the order, and walk through all of its instances.
+        key = _i.process_key.concat("")
+        where += [key == wanted.process] if wanted.process is not None else []
+        where += [key.in_(wanted.processes)] if wanted.processes is not None else []
+    else:
+        processes = [wanted.process] if wanted.process is not None else await _all_processes(connection)
+        if wanted.processes is not None:
+            processes = [process for process in processes if process in wanted.processes]
+        if not processes:
+            return Rows([], None)
+        newest = [column.desc() for column in by]
+        where = [_i.id.in_(first_of_each(processes, where, newest, limit + 1))]
+    return await page(connection, INSTANCE.where(*where), by, limit=limit, cursor=None, newest_first=True)
+
+
+async def _all_processes(connection: AsyncConnection) -> list[str]:
+    return list((await connection.execute(select(_p.key).order_by(_p.key))).scalars())
 
 
 async def instance(connection: AsyncConnection, instance_id: str) -> Any | None:
@@ -372,8 +427,5 @@ def in_order(found: list[Any], definition: ProcessDefinition) -> list[Any]:
 async def backlog(connection: AsyncConnection) -> tuple[int, int, dict[str, int]]:
     """Rows in the outbox, admitted instances whose workflow has not begun, and open instances by state."""
     waiting = (await connection.execute(select(func.count()).select_from(rows.outbox))).scalar_one()
-    found = await connection.execute(
-        select(_i.state, func.count().label("number")).where(_i.open).group_by(_i.state)
-    )
-    states = {row.state: row.number for row in found}
+    states = await open_by_state(connection)
     return int(waiting), states.get("pending", 0), states

@@ -4,14 +4,17 @@ Core, not ORM: the hot paths count their statements. Nothing here decides anythi
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from sqlalchemy import Table
+from sqlalchemy import CompoundSelect, Select, Table, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
 from store import tables
+
+MOST_PARTS: Final = 500
+"""SQLite takes so many SELECTs in one UNION."""
 
 
 def _table(model: type[SQLModel]) -> Table:
@@ -67,3 +70,13 @@ async def insert_new(
         await connection.execute(statement, list(rows))
         return []
     return list((await connection.execute(statement.returning(*returning), list(rows))).all())
+
+
+def together(parts: Sequence[Select[Any]]) -> Select[Any] | CompoundSelect[Any]:
+    """The rows of all of them, one after another; there must be one. Many are put together in unions of unions."""
+    while len(parts) > MOST_PARTS:
+        parts = [
+            select(union_all(*parts[first : first + MOST_PARTS]).subquery())
+            for first in range(0, len(parts), MOST_PARTS)
+        ]
+    return parts[0] if len(parts) == 1 else union_all(*parts)

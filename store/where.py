@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, func, select, union_all
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import rows
-from store.reading import INSTANCE, Rows, further, page
+from store.reading import INSTANCE, Rows, first_of_each, further, page
 
 OVERDUE: Final = timedelta(minutes=1)
 """What is due for longer is overdue: a wait that ends with thousands of others takes some seconds."""
@@ -83,24 +83,8 @@ async def due(
         return Rows([], None)
     return await page(
         connection,
-        INSTANCE.where(_i.id.in_(_first(processes, where, limit + 1))),
+        INSTANCE.where(_i.id.in_(first_of_each(processes, where, by, limit + 1))),
         by,
         limit=limit,
         cursor=None,
     )
-
-
-def _first(processes: Sequence[str], where: Sequence[ColumnElement[bool]], limit: int) -> Any:
-    """The ids of the first of each process: each is a walk along the index."""
-    firsts = [
-        select(
-            select(_i.id)
-            .where(_i.process_key == process, *where)
-            .order_by(_i.due_at, _i.id)
-            .limit(limit)
-            .subquery()
-            .c.id
-        )
-        for process in processes
-    ]
-    return firsts[0] if len(firsts) == 1 else union_all(*firsts)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from processes.facts import Facts, Letter, Told
 from processes.planning import LookBack
 from processes.rules import Rule, parse_rule
+from store import rows
 from store.database import Database
 from store.imagined import event_before, facts_of, judge, latest_event
 from tests.rules.people import NOW, Person, store
@@ -68,6 +69,23 @@ def as_facts(person: Person) -> Facts:
         ),
         **person.columns,
     )
+
+
+async def test_a_contact_may_have_more_of_everything_than_a_union_has_parts(database: Database) -> None:
+    many = range(rows.MOST_PARTS + 100)
+    facts = Facts(
+        tags=frozenset(f"t{number}" for number in many),
+        told=tuple(Told(f"e{number}", "go", {}, NOW) for number in many),
+        letters=tuple(Letter("p", "s", "email", "sent", NOW) for _ in many),
+    )
+    last = len(many) - 1
+    rules: list[dict[str, Any]] = [
+        {"tag": f"t{last}"},
+        {"happened": "go", "at_least": len(many)},
+        {"happened": "go", "at_least": len(many) + 1},
+        {"message": {"process": "p"}, "at_least": len(many)},
+    ]
+    assert await answers(database, facts, rules, None) == [True, True, False, True]
 
 
 @given(rules=RULES, seed=EVENT)

@@ -50,6 +50,18 @@ async def publish(database: Database, document: Mapping[str, Any] = WELCOME, ver
         await bump(connection)
 
 
+async def known(database: Database, *keys: str, status: str = "active") -> None:
+    """Processes of which nothing is asked but that they are there."""
+    async with database.write() as connection:
+        await connection.execute(
+            insert(rows.processes),
+            [
+                {"key": key, "name": key, "status": status, "created_at": NOW, "updated_at": NOW}
+                for key in keys
+            ],
+        )
+
+
 async def people(database: Database, *names: str) -> None:
     """Contacts, by their ids."""
     async with database.write() as connection:

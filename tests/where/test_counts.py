@@ -2,36 +2,15 @@
 
 import re
 from datetime import timedelta
-from typing import Any
 
-from sqlalchemy import event, text
+import pytest
+from sqlalchemy import text
 
 from store import reading, where
 from store.database import Database
 from store.where import Count
-from tests.where.rows_made import DAY, NOW, made, people, publish
-
-
-async def statement_of(database: Database, ask: Any) -> str:
-    """The plan of the last statement that `ask(connection)` sends, as one text."""
-    said: list[tuple[str, Any]] = []
-
-    def note(_: Any, __: Any, statement: str, parameters: Any, *more: Any) -> None:
-        said.append((statement, parameters))
-
-    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-    async with database.read() as connection:
-        await ask(connection)
-    event.remove(database.engine.sync_engine, "before_cursor_execute", note)
-    statement, parameters = said[-1]
-    async with database.read() as connection:
-        if connection.dialect.name == "sqlite":
-            found = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        else:
-            await connection.execute(text("SET LOCAL enable_seqscan = off"))
-            await connection.execute(text("SET LOCAL enable_bitmapscan = off"))
-            found = await connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
-        return "\n".join(str(row[-1]) for row in found)
+from tests.support.plans import plan_of
+from tests.where.rows_made import DAY, NOW, known, made, people, publish
 
 
 async def looked_over(database: Database) -> None:
@@ -112,19 +91,40 @@ async def test_what_is_due_comes_in_pages_the_soonest_first_across_processes(dat
     assert (list(nothing.items), nothing.next_cursor) == ([], None)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_what_is_due_and_the_newest_are_found_of_as_many_processes_as_there_are(
+    database: Database,
+) -> None:
+    await people(database, "ann")
+    keys = [f"p{number:04}" for number in range(1_200)]
+    await known(database, *keys)
+    await made(
+        database,
+        {"id": "first", "process_key": keys[0]},
+        {"id": "last", "process_key": keys[-1], "created_at": NOW},
+    )
+    async with database.read() as connection:
+        due = await where.due(connection, keys, before=None, limit=50, cursor=None)
+        newest = await reading.instances(connection, reading.InstanceFilter(), limit=50, cursor=None)
+    assert [row.id for row in due.items] == ["first", "last"]
+    assert [row.id for row in newest.items] == ["last", "first"]
+
+
 async def test_counts_and_what_is_due_are_read_from_their_indexes(database: Database) -> None:
     await people(database, "ann")
     await made(database, *({"id": f"w{n}"} for n in range(50)))
     await looked_over(database)
-    counted = await statement_of(database, lambda c: where.counts(c, "welcome"))
+    counted = await plan_of(database, lambda c: where.counts(c, "welcome"), no_scans=True)
     assert re.search(
         r"COVERING INDEX ix_instances_process|Index Only Scan using ix_instances_process", counted
     )
     for processes in (["welcome"], ["welcome", "other"]):
-        due = await statement_of(
-            database, lambda c, p=processes: where.due(c, p, before=None, limit=5, cursor=None)
+        due = await plan_of(
+            database,
+            lambda c, p=processes: where.due(c, p, before=None, limit=5, cursor=None),  # type: ignore[misc]
+            no_scans=True,
         )
         assert due.count("ix_instances_due") == len(processes), due
         assert "SCAN instances" not in due
-    overdue = await statement_of(database, lambda c: where.overdue_by_step(c, "welcome", NOW))
+    overdue = await plan_of(database, lambda c: where.overdue_by_step(c, "welcome", NOW), no_scans=True)
     assert "ix_instances_due" in overdue

@@ -1,0 +1,66 @@
+"""What is asked again and again, by people and by the engine itself, never walks through all instances there are.
+
+On SQLite without statistics, which nobody makes there; on PostgreSQL with them.
+"""
+
+import re
+
+import pytest
+from sqlalchemy import text
+
+from store import forgotten, history, reading
+from store.database import Database
+from store.overview import overview
+from store.reading import InstanceFilter
+from tests.support.plans import Ask, plans_of
+from tests.where.rows_made import DAY, NOW, known, made, people
+
+ASKED: dict[str, Ask] = {
+    "overview": lambda c: overview(c, NOW),
+    "metrics": reading.backlog,
+    "sweeper: held": lambda c: forgotten.held(c, NOW, 200),
+    "sweeper: archived": lambda c: forgotten.archived(c, 200),
+    "sweeper: stopping": lambda c: forgotten.stopping(c, NOW, 200, cancel="cancel"),
+    "newest": lambda c: reading.instances(c, InstanceFilter(), limit=50, cursor=None),
+    "newest of some": lambda c: reading.instances(
+        c, InstanceFilter(processes=["p1", "p2"]), limit=50, cursor=None
+    ),
+    "why": lambda c: history.instances(c, "ann", "p1"),
+    "a contact's": lambda c: reading.instances(
+        c, InstanceFilter(process="p1", contact_id="ann"), limit=50, cursor=None
+    ),
+    "a contact's of some": lambda c: reading.instances(
+        c, InstanceFilter(processes=["p1"], contact_id="ann"), limit=50, cursor=None
+    ),
+}
+ALL = re.compile(r"SCAN (instances|contacts)|Seq Scan on (instances|contacts)")
+OF_A_CONTACT = re.compile(r"ix_instances_contact")
+
+
+@pytest.mark.parametrize("asked", ASKED)
+async def test_no_question_reads_all_instances(database: Database, asked: str) -> None:
+    await people(database, "ann", *(f"c{number}" for number in range(50)))
+    await known(database, "p1", "p2")
+    await made(
+        database,
+        *(
+            {
+                "id": f"e{number}",
+                "process_key": f"p{1 + number % 2}",
+                "state": "ended",
+                "contact_id": f"c{number % 50}",
+                "event_id": f"{number}",
+                "created_at": NOW - number * DAY,
+            }
+            for number in range(400)
+        ),
+    )
+    if not database.is_sqlite:
+        async with database.engine.connect() as connection:
+            alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await alone.execute(text("VACUUM ANALYZE instances"))
+    plans = await plans_of(database, ASKED[asked], no_scans=True)
+    for plan in plans:
+        assert not ALL.search(plan), plan
+    if asked in {"why", "a contact's", "a contact's of some"}:
+        assert OF_A_CONTACT.search(plans[-1]), plans[-1]
