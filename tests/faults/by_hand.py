@@ -31,8 +31,8 @@ BATCH = 500
 FORMER_SHARE = 20
 """One of so many has entered before, and is refused."""
 ALIVE_SECONDS = 120.0
-STARTS_A_SECOND = 25
-"""The mails of the mass stop are due when so many could have been started."""
+STARTS_A_SECOND = 8
+"""The mails of the mass stop are due when so many could have been started, on a busy machine too."""
 STOP_SECONDS_BEFORE = 2.0
 """The stop comes so long before the instances' mails are due."""
 AFTER_SECONDS = 8.0
