@@ -7,11 +7,11 @@ from activities.base import require
 from activities.delivery import Claim, Outgoing, Skip, message_id
 from activities.messages import MessageStep
 from activities.scene import Scene
-from channels.audiences import AudienceChange, Person, payload_of
+from channels import contents
+from channels.audiences import AudienceChange, payload_of
 from channels.protocol import Channel
 from processes.steps.add_to_audience import AddToAudience
 from processes.steps.remove_from_audience import RemoveFromAudience
-from processes.values import Json
 
 A = TypeVar("A", AddToAudience, RemoveFromAudience)
 
@@ -40,7 +40,8 @@ class AudienceStep(MessageStep[A]):
         reason = await self.obstacle(scene)
         if reason is not None:
             return Skip(reason, step.audience)
-        payload = payload_of(person(scene))
+        row = scene.row
+        payload = payload_of(contents.person(row.contact_email, row.contact_phone, scene.fields))
         if payload is None:
             return Skip("the contact has neither an e-mail address nor a phone number", step.audience)
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
@@ -50,24 +51,3 @@ class AudienceStep(MessageStep[A]):
         """Meta's."""
         change = AudienceChange(outgoing.recipient, self.does, outgoing.content)
         return await require(self.tools, self.channel, self.way_out()).deliver(change, claim)
-
-
-def person(scene: Scene) -> Person:
-    """What is known of the contact that Meta has a key for."""
-    fields = scene.fields
-    return Person(
-        email=scene.row.contact_email,
-        phone=scene.row.contact_phone,
-        first_name=text(fields.get("first_name")),
-        last_name=text(fields.get("last_name")),
-        city=text(fields.get("city")),
-        postal_code=text(fields.get("postal_code")),
-        country=text(fields.get("country")),
-    )
-
-
-def text(value: Json) -> str | None:
-    """A field that people write as text or as a number (a postal code, say); None where it is neither."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    return str(value).strip() or None

@@ -20,7 +20,7 @@ from activities.recording import database_may_be_away
 from activities.scene import InstanceOver, InstanceUnknown, Scene, own_instance
 from activities.stage import Stage
 from channels.audiences import AudienceChange
-from channels.errors import TemplateFailed
+from channels.errors import ContentFailed
 from channels.letters import PrintedLetter
 from channels.links import LinkSigner
 from channels.mail import MailChannel
@@ -128,7 +128,7 @@ async def guarded(
     with about, database_may_be_away():
         try:
             return await work(instance, call)
-        except (Held, TemplateFailed) as error:
+        except (Held, ContentFailed) as error:
             return await _hold(tools, instance, call, str(error))
         except InstanceOver:
             async with tools.database.write() as connection:

@@ -35,11 +35,11 @@ from activities.recording import as_soon_as_it_can
 from activities.scene import InstanceOver, NeedsLock, Scene
 from channels.errors import (
     AddressNotAllowed,
+    ContentFailed,
     MessageRefused,
     OutcomeUnknown,
     RecipientRefused,
     SenderRefused,
-    TemplateFailed,
     TryLater,
     Withdrawn,
 )
@@ -150,7 +150,7 @@ class DeliveryStep(StepActivity[S]):
                 await self._deliver(scene, step, prepared)
         except RecipientRefused as error:
             await self._close(scene, REFUSED, str(error), refusal=error)
-        except (Held, TemplateFailed, SenderRefused) as error:
+        except (Held, ContentFailed, SenderRefused) as error:
             await self._close(scene, REFUSED, str(error))
         except (ApplicationError, DatabaseUnavailable):
             raise
@@ -179,7 +179,7 @@ class DeliveryStep(StepActivity[S]):
 
     @abstractmethod
     async def prepare(self, step: S, scene: Scene) -> Outgoing | Skip:
-        """What is to be sent. Raises TemplateFailed or Held where a person must mend something."""
+        """What is to be sent. Raises ContentFailed or Held where a person must mend something."""
 
     @abstractmethod
     async def hand_over(self, step: S, outgoing: Outgoing, claim: Claim) -> dict[str, Any]:

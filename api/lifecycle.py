@@ -37,6 +37,7 @@ def process_previews(services: Services) -> Previews:
             templates=templates,
             unconfigured=settings.unconfigured,
             sender=settings.mail_from,
+            letter_sender=settings.letter_sender or "",
             country=settings.letter_country,
         )
 

@@ -4,7 +4,8 @@
     ├── RecipientRefused     theirs: record it, mark the contact where the mailbox is bad, go on
     ├── MessageRefused       this message: the receiver read it and said no; record it, go on
     ├── SenderRefused        ours: credentials, sender address, relay or webhook settings; a person mends it
-    ├── TemplateFailed       ours: the template does not render; hold, show it, resume after the fix
+    ├── ContentFailed        ours: there is no message to send; hold, show it, resume after the fix
+    │   └── TemplateFailed       the template does not render
     ├── AddressNotAllowed    ours: a webhook that points at a private address
     ├── TryLater             the network's or the provider's: nothing was taken, retry with back-off
     ├── OutcomeUnknown       the line went silent after the message left: it may have been taken, or not
@@ -108,7 +109,11 @@ class OutcomeUnknown(DeliveryError):
         self.final = final
 
 
-class TemplateFailed(DeliveryError):
+class ContentFailed(DeliveryError):
+    """A message cannot be made from what a person wrote."""
+
+
+class TemplateFailed(ContentFailed):
     """A part of a template does not parse, render or compile.
 
     Attributes:

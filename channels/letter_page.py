@@ -84,6 +84,19 @@ def letter_pdf(letter: Letter) -> bytes:
         TemplateFailed: there is nothing to read, it is too long, or it can't be set.
         Unprintable: the font lacks characters.
     """
+    head, blocks = _readable(letter)
+    try:
+        return _set(head[0], head[1], head[2], head[3:], blocks)
+    except FPDFException as error:
+        raise TemplateFailed("html", f"the letter can't be set: {error}") from error
+
+
+def check_letter(letter: Letter) -> None:
+    """Raises what `letter_pdf` raises, as far as it is known before the letter is set."""
+    _readable(letter)
+
+
+def _readable(letter: Letter) -> tuple[list[str], list[Block]]:
     head = [_clean(line) for line in (letter.sender, letter.date, letter.subject, *letter.recipient)]
     blocks = blocks_of(_clean(letter.html))
     text = "".join(map(_text, blocks))
@@ -94,10 +107,7 @@ def letter_pdf(letter: Letter) -> bytes:
             "html", f"the letter has {len(text):,} characters; at most {LONGEST:,} are printed"
         )
     _check("".join([text, *head]))
-    try:
-        return _set(head[0], head[1], head[2], head[3:], blocks)
-    except FPDFException as error:
-        raise TemplateFailed("html", f"the letter can't be set: {error}") from error
+    return head, blocks
 
 
 class _Paper(FPDF):

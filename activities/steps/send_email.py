@@ -5,14 +5,14 @@ from typing import Any, ClassVar
 
 from sqlalchemy import select
 
-from activities.base import Held, require
+from activities.base import require
 from activities.delivery import Claim, DeliveryStep, Outgoing, Skip, message_id
 from activities.limits import tried_at
 from activities.scene import Scene
+from channels import contents
 from channels.links import Sent
 from channels.mail import Draft, Mail
 from channels.message_links import MessageLinks
-from channels.templates import TemplateSource, partials_of, render
 from processes.obstacles import TRANSACTIONAL, no_mail
 from processes.steps.send_email import SendEmail
 from store import rows
@@ -39,9 +39,6 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
         reason = await self._obstacle(scene)
         if reason is not None or recipient is None:
             return Skip(reason or "the contact has no e-mail address", recipient or "")
-        template = scene.view.templates.get(step.template)
-        if template is None:
-            raise Held(f"there is no template «{step.template}»")
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
         mail = self.tools.mail
         links = MessageLinks(self.tools.links, mail.public_url, Sent(own_id, scene.contact_id, step.template))
@@ -52,17 +49,13 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
             "unsubscribe_url": unsubscribe,
             "preferences_url": links.preferences(),
         }
-        rendered = links.tracked(
-            render(TemplateSource.of(template), context, partials_of(scene.view.templates)),
-            opens=step.track.opens,
-            clicks=step.track.clicks,
-        )
-        sender = step.sender or template.sender or mail.sender
+        said = contents.mail(step, scene.view.templates, context, mail.sender)
+        rendered = links.tracked(said.rendered, opens=step.track.opens, clicks=step.track.clicks)
         draft = Draft(
             message_id=f"{own_id}@{mail.domain}",
-            sender=sender,
+            sender=said.sender,
             recipient=recipient,
-            reply_to=step.reply_to or template.reply_to,
+            reply_to=said.reply_to,
             rendered=rendered,
             unsubscribe_url=unsubscribe,
             unsubscribe_mailto=None,
@@ -70,7 +63,7 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
             headers={},
         )
         content = self.tools.mailer.compose(draft)
-        return Outgoing(own_id, recipient, rendered.subject, content, sender)
+        return Outgoing(own_id, recipient, rendered.subject, content, said.sender)
 
     async def hand_over(self, step: SendEmail, outgoing: Outgoing, claim: Claim) -> dict[str, Any]:
         """The mail channel's; with SMTP the claim falls between RCPT TO and DATA."""

@@ -4,16 +4,15 @@ import asyncio
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
-from activities.audiences import text
-from activities.base import Held, require
+from activities.base import require
 from activities.delivery import Claim, Outgoing, Skip, message_id
 from activities.messages import MessageStep
 from activities.scene import Scene
-from channels.letter_page import Letter, Unprintable, html_of, letter_pdf
+from channels import contents
+from channels.letter_page import Letter, Unprintable, letter_pdf
 from channels.letters import PrintedLetter
 from channels.post_address import NoAddress, address_lines
 from channels.protocol import Channel
-from channels.templates import TemplateSource, partials_of, render, render_text
 from processes.steps.send_letter import SendLetter
 
 
@@ -37,36 +36,24 @@ class SendLetterActivity(MessageStep[SendLetter]):
         reason = await self.unwanted(scene)
         if reason is not None:
             return Skip(reason)
-        fields = {name: text(value) for name, value in scene.fields.items()}
+        fields = {name: contents.text_of_field(value) for name, value in scene.fields.items()}
         try:
             recipient = address_lines(fields, self.tools.letter.country)
         except NoAddress as error:
             return Skip(str(error))
-        subject, html = self._page(step, scene)
-        letter = Letter(self.tools.letter.sender, recipient, _date(scene), subject, html)
+        said = contents.letter(step, scene.view.templates, scene.context())
+        letter = Letter(self.tools.letter.sender, recipient, _date(scene), said.subject, said.html)
         try:
             pdf = await asyncio.to_thread(letter_pdf, letter)
         except Unprintable as error:
             return Skip(str(error), ", ".join(recipient))
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
-        return Outgoing(own_id, ", ".join(recipient), subject or None, pdf)
+        return Outgoing(own_id, ", ".join(recipient), said.subject or None, pdf)
 
     async def hand_over(self, step: SendLetter, outgoing: Outgoing, claim: Claim) -> dict[str, Any]:
         """The folder's, or the provider's."""
         letter = PrintedLetter(outgoing.id, outgoing.content)
         return await require(self.tools, self.channel, self.way_out()).deliver(letter, claim)
-
-    def _page(self, step: SendLetter, scene: Scene) -> tuple[str, str]:
-        """Subject and HTML. Raises TemplateFailed, and Held where the template is gone."""
-        if step.text is not None:
-            return "", html_of(render_text(step.text, scene.context()))
-        template = scene.view.templates.get(step.template or "")
-        if template is None:
-            raise Held(f"there is no template «{step.template}»")
-        rendered = render(TemplateSource.of(template), scene.context(), partials_of(scene.view.templates))
-        if template.mjml is not None or rendered.html is None:
-            return rendered.subject, html_of(rendered.text)
-        return rendered.subject, rendered.html
 
 
 def _date(scene: Scene) -> str:

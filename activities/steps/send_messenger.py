@@ -2,14 +2,14 @@
 
 from typing import Any, ClassVar
 
-from activities.base import Held, require
+from activities.base import require
 from activities.delivery import Claim, Outgoing, Skip, message_id
 from activities.messages import SHOWN_TEXT, MessageStep
 from activities.scene import Scene
+from channels import contents
 from channels.errors import RecipientRefused
-from channels.messenger import LONGEST_TEXT, MessengerMessage
+from channels.messenger import MessengerMessage
 from channels.protocol import Channel
-from channels.templates import render_text
 from processes.steps.send_messenger import SendMessenger
 from store import endpoints
 
@@ -29,7 +29,7 @@ class SendMessengerActivity(MessageStep[SendMessenger]):
         return step.if_unknown == "resend"
 
     async def prepare(self, step: SendMessenger, scene: Scene) -> Outgoing | Skip:
-        """Why it must not go, or the text, to the endpoint that was put last. Raises Held for a text too long."""
+        """Why it must not go, or the text, to the endpoint that was put last."""
         require(self.tools, self.channel, self.way_out())
         async with self.tools.database.read() as connection:
             reachable = await endpoints.of_contact(connection, scene.contact_id, self.channel, endpoints.OK)
@@ -39,11 +39,10 @@ class SendMessengerActivity(MessageStep[SendMessenger]):
         reason = await self.unwanted(scene)
         if reason is not None:
             return Skip(reason, address)
-        text = render_text(step.text, scene.context()).strip()
-        if not text:
-            return Skip("the text is empty for this contact", address)
-        if len(text) > LONGEST_TEXT:
-            raise Held(f"the text has {len(text)} characters; Messenger takes {LONGEST_TEXT}")
+        try:
+            text = contents.messenger_text(step, scene.context())
+        except contents.NothingToSend as nothing:
+            return Skip(str(nothing), address)
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
         return Outgoing(own_id, address, text[:SHOWN_TEXT], text.encode())
 

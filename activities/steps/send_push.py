@@ -16,21 +16,19 @@ from activities.limits import tried_at
 from activities.messages import SHOWN_TEXT, MessageStep
 from activities.recording import as_soon_as_it_can
 from activities.scene import Scene
+from channels import contents
 from channels.errors import (
     DeliveryError,
     MessageRefused,
     RecipientRefused,
     SenderRefused,
-    TemplateFailed,
     TryLater,
     Withdrawn,
 )
 from channels.protocol import Channel
 from channels.push import Browser, Notification
-from channels.templates import render_text
 from processes.clock import add
 from processes.steps.send_push import SendPush
-from processes.values import Json
 from store import endpoints
 
 SENT, GONE, REFUSED, LATE, UNWANTED = "sent", "gone", "refused", "late", "unwanted"
@@ -108,15 +106,15 @@ class SendPushActivity(MessageStep[SendPush]):
         if reason is not None:
             so_far |= {_mark(browser.endpoint): UNWANTED for browser in browsers}
             browsers = []
-        context = scene.context()
-        title = render_text(step.title, context).strip()
-        if not title:
-            return Skip("the title is empty for this contact")
+        try:
+            said = contents.push(step, scene.context())
+        except contents.NothingToSend as nothing:
+            return Skip(str(nothing))
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
         content = {
-            "title": title,
-            "body": render_text(step.body, context).strip(),
-            "url": _address(step, context),
+            "title": said.title,
+            "body": said.body,
+            "url": said.url,
             "icon": None if step.icon is None else str(step.icon),
             "tag": own_id,
         }
@@ -125,7 +123,7 @@ class SendPushActivity(MessageStep[SendPush]):
         return Push(
             id=own_id,
             recipient=f"{len(browsers) + len(so_far)} browsers",
-            subject=title[:SHOWN_TEXT],
+            subject=said.title[:SHOWN_TEXT],
             content=payload,
             scene=scene,
             ttl=int((until - tried_at(scene)).total_seconds()),
@@ -202,16 +200,6 @@ def _browser(row: Any) -> Browser:
 def _mark(address: str) -> str:
     """What stands for a browser in a visit's result: whoever has its address can send to it."""
     return hashlib.sha256(address.encode()).hexdigest()[:16]
-
-
-def _address(step: SendPush, context: dict[str, Json]) -> str | None:
-    """What a click opens. Raises TemplateFailed where it is no web address: a browser would run a script."""
-    if step.url is None:
-        return None
-    url = render_text(step.url, context).strip()
-    if url and not url.startswith(("https://", "http://")):
-        raise TemplateFailed("url", f"{url[:100]!r} is neither http nor https")
-    return url or None
 
 
 def _try_later(told: Sequence[Told], ttl: int) -> TryLater:

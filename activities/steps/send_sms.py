@@ -6,9 +6,9 @@ from activities.base import require
 from activities.delivery import Claim, Outgoing, Skip, message_id
 from activities.messages import SHOWN_TEXT, MessageStep
 from activities.scene import Scene
+from channels import contents
 from channels.protocol import Channel
 from channels.sms import Sms, measure
-from channels.templates import render_text
 from processes.steps.send_sms import SendSms
 from store.suppressions import SMS
 
@@ -36,9 +36,10 @@ class SendSmsActivity(MessageStep[SendSms]):
         reason = await self.unwanted(scene)
         if reason is not None:
             return Skip(reason, phone)
-        text = render_text(step.text, scene.context()).strip()
-        if not text:
-            return Skip("the text is empty for this contact", phone)
+        try:
+            text = contents.text(step.text, scene.context())
+        except contents.NothingToSend as nothing:
+            return Skip(str(nothing), phone)
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
         return Outgoing(own_id, phone, text[:SHOWN_TEXT], text.encode(), step.sender or "")
 

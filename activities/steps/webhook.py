@@ -9,8 +9,8 @@ import orjson
 from activities.base import Held
 from activities.delivery import Claim, DeliveryStep, Outgoing, Skip, message_id
 from activities.scene import Scene
+from channels import contents
 from channels.errors import Withdrawn
-from channels.templates import render_text
 from intake.events import check_json
 from intake.refusals import Missing
 from processes.steps.webhook import Webhook
@@ -32,16 +32,12 @@ class WebhookActivity(DeliveryStep[Webhook]):
     async def prepare(self, step: Webhook, scene: Scene) -> Outgoing | Skip:
         """The body."""
         context = scene.context()
-        data: dict[str, Json] = {
-            name: render_text(value, context) if isinstance(value, str) else value
-            for name, value in step.data.items()
-        }
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)
         body = {
             "type": "process.step",
             "timestamp": scene.now.isoformat(),
             "data": {
-                **data,
+                **contents.webhook_data(step, context),
                 "contact": context["contact"],
                 "event": context["event"],
                 "process": context["process"],
