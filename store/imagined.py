@@ -58,9 +58,11 @@ _SQLITES_MESSAGES = rows.messages.to_metadata(_SHADOWED, schema="main")
 """SQLite takes a table for the expression of its own name that it stands in; by its schema it is the table."""
 
 
-async def facts_of(connection: AsyncConnection, contact_id: str) -> Facts:
-    """What is known of a contact now."""
-    row = (await connection.execute(select(rows.contacts).where(_c.id == contact_id))).one()
+async def facts_of(connection: AsyncConnection, contact_id: str) -> Facts | None:
+    """What is known of a contact now; None where there is none."""
+    row = (await connection.execute(select(rows.contacts).where(_c.id == contact_id))).one_or_none()
+    if row is None:
+        return None
     tags = await connection.execute(select(_t.tag).where(_t.contact_id == contact_id))
     lists = await connection.execute(select(_s.list_key, _s.status).where(_s.contact_id == contact_id))
     segments = await connection.execute(select(_g.segment_key).where(_g.contact_id == contact_id))

@@ -21,9 +21,10 @@ from intake.service import retried
 from processes.problems import DocumentInvalid, Problem, problems_of
 from processes.rules import InSegment, Rule, dump_rule, parse_rule, references
 from processes.values import Json, Key
+from processes.verdicts import Verdict
 from store import definitions, reading, rows
 from store.catalog import CatalogView
-from store.explanations import Part, explain
+from store.explanations import explain
 from store.rules import RuleError, count_members
 
 router = APIRouter(prefix="/v1/segments", tags=["segments"], route_class=JsonRoute)
@@ -164,7 +165,7 @@ async def explain_member(key: KeyPath, contact_id: ContactDep, services: Service
     return explained(found)
 
 
-def explained(part: Part) -> Explained:
+def explained(part: Verdict) -> Explained:
     """As the API says it."""
     return Explained(
         rule=part.rule.model_dump(mode="json"),

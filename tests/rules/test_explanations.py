@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from processes.rules import Rule, parse_rule
+from processes.verdicts import Verdict
 from store.database import Database
-from store.explanations import PARTS_A_QUERY, Part, explain
+from store.explanations import explain
+from store.imagined import PARTS_A_QUERY
 from store.rules import RecursiveSegment, UnknownSegment
 from tests.rules.people import NOW, Person, store
 
@@ -20,7 +22,7 @@ async def why(
     segments: Segments | None = None,
     event: dict[str, Any] | None = None,
     contact: str = "ann",
-) -> Part:
+) -> Verdict:
     known: dict[str, Rule | None] = {
         key: None if one is None else parse_rule(one) for key, one in (segments or {}).items()
     }
@@ -30,7 +32,7 @@ async def why(
         )
 
 
-def flat(part: Part, depth: int = 0) -> list[tuple[int, dict[str, Any], bool, Any]]:
+def flat(part: Verdict, depth: int = 0) -> list[tuple[int, dict[str, Any], bool, Any]]:
     """The tree from the outside in."""
     own = (depth, part.rule.model_dump(mode="json"), part.holds, part.value)
     return [own, *(line for inner in part.parts for line in flat(inner, depth + 1))]

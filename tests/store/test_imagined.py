@@ -97,6 +97,7 @@ async def test_of_a_contact_on_record_the_answers_are_those_of_its_rows(
     for person in random_people()[:3]:
         async with crowd.read() as connection:
             facts = await facts_of(connection, person.id)
+            assert facts is not None
         assert await answers(crowd, facts, rules, event) == [plain(rule, person, event) for rule in rules]
 
 
@@ -123,6 +124,7 @@ async def test_what_steps_did_on_the_way_stands_beside_what_is_on_record(databas
     )
     async with database.read() as connection:
         facts = await facts_of(connection, "ann")
+        assert facts is not None
     facts, _ = facts.with_tag("new")
     facts, _ = facts.without_tag("old")
     facts, _ = facts.edited({"city": "Praha"}, {"language": "cs"})
@@ -180,6 +182,7 @@ async def test_an_event_of_the_way_is_found_by_a_look_back_and_as_the_latest(dat
     asked = LookBack("w", "e", NOW - timedelta(days=1), None)
     async with database.read() as connection:
         facts = await facts_of(connection, "ann")
+        assert facts is not None
         told = Told("x", "e", {"n": 2}, NOW, "K")
         facts = Facts(id="ann", created_at=facts.created_at, told=(told,))
 
