@@ -182,7 +182,7 @@ class Changes:
         await contacts.set_subscription(
             connection, contact_id, list_key, before=before, after=status, now=now, source=origin.source
         )
-        was, now_is = {list_key: before}, {list_key: status}
+        was, now_is = {"status": before}, {"list": list_key, "status": status}
         await _record(connection, "contact.set_status", contact_id, now, origin, before=was, after=now_is)
         if status == SUBSCRIBED:
             return before, await self._tell(

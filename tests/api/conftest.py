@@ -2,17 +2,21 @@
 what the API does while Temporal is away. `test_with_temporal.py` has the real one.
 """
 
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlmodel import SQLModel
 
 from api.app import create_app
 from runtime import Services, connect_services
 from settings import Settings
 from tests.support.temporal import free_port
+
+TOLD_OF_USE = "last_used_at"
 
 
 @pytest.fixture
@@ -84,3 +88,14 @@ async def contact(api: httpx.AsyncClient, reference: str = "22222", **more: Any)
     assert answer.status_code == 201, answer.text
     contact_id: str = answer.json()["id"]
     return contact_id
+
+
+async def digest(services: Services) -> str:
+    """All that the database holds, but when a key was last used."""
+    found = hashlib.sha256()
+    async with services.database.read() as connection:
+        for table in SQLModel.metadata.sorted_tables:
+            columns = [column for column in table.c if column.name != TOLD_OF_USE]
+            rows = (await connection.execute(table.select().with_only_columns(*columns))).all()
+            found.update(f"{table.name} {sorted(map(repr, rows))}".encode())
+    return found.hexdigest()

@@ -3,7 +3,6 @@
 Made from the document: a new route is tested by being there, and one that says nothing of who may call it fails.
 """
 
-import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,13 +13,12 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
-from sqlmodel import SQLModel
 
 from api import access
 from api.app import ROUTERS, create_app
 from intake.keys import SCOPES, KeyWanted
 from runtime import Services
-from tests.api.conftest import activate, client_of, contact, process
+from tests.api.conftest import activate, client_of, contact, digest, process
 
 OPEN = {
     ("get", "/health/live"),
@@ -41,7 +39,6 @@ NAMED = {
     "{channel}": "email",
     "{address}": "a@example.com",
 }
-TOLD_OF_USE = "last_used_at"
 WHO = {"email", "phone", "external_id", "recipient"}
 """Fields that say who somebody is."""
 
@@ -76,17 +73,6 @@ def address(path: str) -> str:
     for place, value in NAMED.items():
         path = path.replace(place, value)
     return re.sub(r"{\w+}", "some", path)
-
-
-async def digest(services: Services) -> str:
-    """All that the database holds, but when a key was last used."""
-    found = hashlib.sha256()
-    async with services.database.read() as connection:
-        for table in SQLModel.metadata.sorted_tables:
-            columns = [column for column in table.c if column.name != TOLD_OF_USE]
-            rows = (await connection.execute(table.select().with_only_columns(*columns))).all()
-            found.update(f"{table.name} {sorted(map(repr, rows))}".encode())
-    return found.hexdigest()
 
 
 async def tokens(services: Services) -> dict[str, str]:
