@@ -125,7 +125,8 @@ class InstanceUnknown(Exception):
 class Scene:
     """A step's surroundings. What the step changes in `data` and `effects` is kept and sent by `finish`.
 
-    `aside` marks a visit that stands beside the instance's path: a person has something sent again.
+    `new_zone` is the zone that counts after a step which set or unset the contact's. `aside` marks a visit that stands
+    beside the instance's path: a person has something sent again.
     """
 
     connection: AsyncConnection

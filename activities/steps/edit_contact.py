@@ -29,7 +29,8 @@ class EditContactActivity(TransactionalStep[EditContact]):
             except ValueError as error:
                 raise Held(str(error)) from error
         own = {name: value for name, value in values.items() if name not in OWN_COLUMNS}
-        scene.new_zone = str(values["time_zone"]) if values.get("time_zone") is not None else None
+        if "time_zone" in values:
+            scene.new_zone = str(values["time_zone"] or scene.definition.time_zone)
         scene.new_fields, effects = await self.tools.changes.edit(
             scene.connection,
             scene.contact_id,

@@ -50,6 +50,20 @@ async def test_the_wait_that_follows_counts_in_the_new_zone_and_on_the_new_date(
     assert (row.step, row.due_at.isoformat()) == ("day", "2090-06-01T00:00:00+00:00")
 
 
+async def test_the_wait_that_follows_a_zone_that_was_unset_counts_in_the_processs_zone(
+    engine: Engine,
+) -> None:
+    instance = await send_through(
+        engine,
+        {"id": "edit", "type": "edit_contact", "unset": ["time_zone"]},
+        {"id": "day", "type": "wait", "until": "2090-06-01T09:00"},
+        contact_extra={"time_zone": "Asia/Tokyo"},
+        time_zone="Europe/Prague",
+    )
+    row = await engine.in_state(instance, "waiting")
+    assert (row.step, row.due_at.isoformat()) == ("day", "2090-06-01T07:00:00+00:00")
+
+
 async def test_a_time_zone_that_is_none_holds_the_instance_until_it_is_mended(engine: Engine) -> None:
     instance = await send_through(
         engine,
