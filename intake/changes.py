@@ -15,7 +15,6 @@ from intake import audit
 from intake.admission import Admission
 from intake.effects import Effects, stop_instances
 from intake.events import Decision, IncomingEvent
-from intake.fields import differences, values_of
 from intake.refusals import Missing
 from processes.builtin_events import (
     CONTACT_CHANGED,
@@ -28,6 +27,7 @@ from processes.builtin_events import (
     TAG_ADDED,
     TAG_REMOVED,
 )
+from processes.changed_fields import differences, values_of
 from processes.values import Json
 from store import consents, contacts, definitions, presences, rows
 from store.catalog import CatalogCache

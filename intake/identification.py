@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.fields import COLUMNS, difference, differences, values_of
 from intake.items import Item
 from processes.builtin_events import CONTACT_CHANGED
+from processes.changed_fields import COLUMNS, difference, differences, values_of
 from processes.problems import Problem
 from store import contacts
 from store.catalog import CatalogView

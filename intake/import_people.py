@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.fields import values_of
 from intake.import_columns import EMAIL_STATES, Row
+from processes.changed_fields import values_of
 from processes.values import Json, same
 from store import contacts, imports
 

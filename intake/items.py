@@ -17,7 +17,7 @@ from store.rule_parts import Answer
 class Item:
     """An event on its way through a transaction, and what became of it.
 
-    `changed` are the differences (`intake/fields.py`) that the event itself made in its contact.
+    `changed` are the differences (`processes/changed_fields.py`) that the event itself made in its contact.
     `asked` are, by process, the conditions of the filter that its trigger has, each with its answer.
     """
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from intake.fields import differences, values_of
+from processes.changed_fields import differences, values_of
 from processes.values import same
 
 
