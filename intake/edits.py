@@ -18,6 +18,7 @@ from processes.differences import Difference, Inside, becomes, difference, stand
 from processes.instructions import SIGNAL_EDITED
 from store import rows
 from store.catalog import CatalogCache, parse_stored
+from store.reading import OPEN_STATES, standing
 
 TOLD_AT_ONCE = 200
 TOLD_A_SECOND = 200
@@ -60,22 +61,20 @@ async def preview(
 ) -> EditPreview:
     """What an edit changes, and how many contacts are at each step. Test runs do not count."""
     before, version = current
-    standing = []
+    inside_now = []
     for row in await _standing(connection, draft.key, _i.test_cap.is_(None)):
         definition = await catalog.definition(connection, draft.key, row.version)
         step = row.step if row.step in definition.by_id else None
         to, words = becomes(inside, definition, step, draft)
-        standing.append(Standing(row.version, step, row.state, row.number, to, words))
-    return EditPreview(version, difference(before, draft), inside, standing)
+        inside_now.append(Standing(row.version, step, row.state, row.number, to, words))
+    return EditPreview(version, difference(before, draft), inside, inside_now)
 
 
 async def versions_inside(
     connection: AsyncConnection, catalog: CatalogCache, key: str
 ) -> list[ProcessDefinition]:
     """The definitions by which open instances of a process run."""
-    found = await connection.execute(
-        select(_i.version).where(_i.process_key == key, _i.open).distinct().order_by(_i.version)
-    )
+    found = await connection.execute(select(_i.version).where(_inside(key)).distinct().order_by(_i.version))
     return [await catalog.definition(connection, key, number) for number in found.scalars()]
 
 
@@ -107,7 +106,8 @@ async def tell(
     found = await connection.execute(
         select(_i.id)
         .where(
-            _i.process_key == key, _i.open, or_(on_the_way, *((_i.state == "waiting") & one for one in at))
+            standing("running", "waiting", processes=[key]),
+            or_(on_the_way, *((_i.state == "waiting") & one for one in at)),
         )
         .order_by(_i.id)
     )
@@ -142,8 +142,12 @@ async def _standing(connection: AsyncConnection, key: str, *where: ColumnElement
     return (
         await connection.execute(
             select(_i.version, _i.step, _i.state, func.count().label("number"))
-            .where(_i.process_key == key, _i.open, *where)
+            .where(_inside(key), *where)
             .group_by(_i.version, _i.step, _i.state)
             .order_by(_i.version, _i.step, _i.state)
         )
     ).all()
+
+
+def _inside(key: str) -> ColumnElement[bool]:
+    return standing(*OPEN_STATES, processes=[key])

@@ -4,7 +4,7 @@ A goal that is met is kept with its instance at once, wherever that is; one that
 the planner's answer, at the instance's next step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,26 @@ from store.catalog import CatalogCache, CatalogView
 GOAL_FILTER = "the goal's filter does not hold"
 
 _i, _w = rows.instances.c, rows.waits.c
+
+
+async def inside(
+    connection: AsyncConnection, contacts: Collection[str], processes: Collection[str]
+) -> Sequence[Any]:
+    """The instances of contacts in processes that go on, locked until the transaction ends."""
+    found = await connection.execute(
+        select(
+            _i.id, _i.process_key, _i.version, _i.key, _i.contact_id, _i.event_at, _i.state, _i.step, _i.visit
+        )
+        .where(
+            _i.contact_id.in_(contacts),
+            rows.without_index(_i.process_key).in_(processes),
+            _i.open,
+            _i.state != "stopping",
+        )
+        .order_by(_i.id)
+        .with_for_update()
+    )  # fmt: skip
+    return found.all()
 
 
 class Goals:
@@ -51,22 +71,7 @@ class Goals:
         if not watched:
             return []
         processes = {key for item in watched for key in self._view.goals[item.event.type]}
-        found = (
-            await self._connection.execute(
-                select(
-                    _i.id, _i.process_key, _i.version, _i.key, _i.contact_id, _i.event_at, _i.state,
-                    _i.step, _i.visit,
-                )
-                .where(
-                    _i.contact_id.in_({item.contact.id for item in watched}),
-                    _i.process_key.in_(processes),
-                    _i.open,
-                    _i.state != "stopping",
-                )
-                .order_by(_i.id)
-                .with_for_update()
-            )
-        ).all()  # fmt: skip
+        found = await inside(self._connection, {item.contact.id for item in watched}, processes)
         outbox: list[int] = []
         for item in watched:
             for row in found:

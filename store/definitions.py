@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import operations, rows
+from store import operations, reading, rows
 from store.catalog import bump
 
 CHUNK = 500
@@ -142,7 +142,9 @@ async def open_instances(connection: AsyncConnection, process: str) -> int:
     """How many instances of the process have not ended."""
     count: int = (
         await connection.execute(
-            select(func.count()).select_from(rows.instances).where(_i.process_key == process, _i.open)
+            select(func.count())
+            .select_from(rows.instances)
+            .where(reading.standing(*reading.OPEN_STATES, processes=[process]))
         )
     ).scalar_one()
     return count

@@ -13,7 +13,7 @@ from processes.instructions import SIGNAL_RELEASE
 from processes.operating import RELEASE
 from store import rows
 from store.operations import RUNNING
-from store.reading import OPEN_STATES, standing
+from store.reading import GOING_ON, standing
 
 _i, _o, _p, _op = rows.instances.c, rows.outbox.c, rows.processes.c, rows.operations.c
 
@@ -40,7 +40,7 @@ async def held(connection: AsyncConnection, before: datetime, limit: int) -> lis
 async def archived(connection: AsyncConnection, limit: int) -> list[str]:
     """Instances that go on, though their process is archived."""
     over = select(_p.key).where(_p.status == "archived")
-    going_on = standing(*(state for state in OPEN_STATES if state != "stopping"), processes=over)
+    going_on = standing(*GOING_ON, processes=over)
     return list((await connection.execute(select(_i.id).where(going_on).limit(limit))).scalars())
 
 

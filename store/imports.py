@@ -200,7 +200,7 @@ async def statuses(
         return {}
     found = await connection.execute(
         select(_s.contact_id, _s.list_key, _s.status)
-        .where(_s.contact_id.in_(contact_ids), _s.list_key.in_(lists))
+        .where(_s.contact_id.in_(contact_ids), rows.without_index(_s.list_key).in_(lists))
         .order_by(_s.contact_id, _s.list_key)
         .with_for_update()
     )

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from processes.rules import InSegment, Rule
 from store import rows
-from store.reading import Rows, page
+from store.reading import GOING_ON, Rows, page, standing
 from store.rules import RuleScope, compile_rule
 
 RUNNING, HALTED, DONE = "running", "stopped", "done"
@@ -193,12 +193,14 @@ async def _insert(connection: AsyncConnection, chosen: Select[Any]) -> int:
 
 def open_instances(params: Mapping[str, Any], process: str) -> list[ColumnElement[bool]]:
     """The instances that a stop means: a process's, or those of chosen contacts, or chosen ones."""
-    where: list[ColumnElement[bool]] = [_i.process_key == process, _i.open, _i.state != "stopping"]
+    chosen: list[ColumnElement[bool]] = []
     if "contacts" in params:
-        where.append(_i.contact_id.in_(params["contacts"]))
+        chosen.append(_i.contact_id.in_(params["contacts"]))
     if "instances" in params:
-        where.append(_i.id.in_(params["instances"]))
-    return where
+        chosen.append(_i.id.in_(params["instances"]))
+    if not chosen:
+        return [standing(*GOING_ON, processes=[process])]
+    return [*chosen, rows.without_index(_i.process_key) == process, _i.state.in_(GOING_ON)]
 
 
 def held_by_pause(process: str) -> list[ColumnElement[bool]]:
@@ -292,9 +294,9 @@ async def settle_stopped(
     connection: AsyncConnection, operation: str, subjects: Sequence[str] | None, now: datetime
 ) -> int:
     """Note of those that are stopping (all, or these) which have ended meanwhile; returns their number."""
-    closed = exists().where(_i.id == _r.subject, ~_i.open)
+    is_open = exists().where(_i.id == _r.subject, _i.open)
     statement = update(rows.operation_results).where(
-        _r.operation_id == operation, _r.status == STOPPING, closed
+        _r.operation_id == operation, _r.status == STOPPING, ~is_open
     )
     if subjects is not None:
         statement = statement.where(_r.subject.in_(subjects))

@@ -269,12 +269,13 @@ async def event(connection: AsyncConnection, event_id: str) -> Any | None:
 
 # Processes and instances
 
-OPEN_STATES: Final = ("pending", "running", "waiting", "holding", "stopping")
+GOING_ON: Final = ("pending", "running", "waiting", "holding")
+OPEN_STATES: Final = (*GOING_ON, "stopping")
 """Of an instance that has not ended."""
 
 
-def standing(*states: str, processes: Select[Any] | None = None) -> ColumnElement[bool]:
-    """Instances in one of these states, of the processes whose keys a query gives (None: of all).
+def standing(*states: str, processes: Select[Any] | Sequence[str] | None = None) -> ColumnElement[bool]:
+    """Instances in one of these states, of the processes with these keys (None: of all).
 
     An index has the process first and then the state: so they are found without a look at those that have ended.
     """
@@ -353,9 +354,8 @@ async def instances(
     if cursor is not None:
         where.append(further(by, cursor, newest_first=True))
     if wanted.contact_id is not None:
-        # The contact's instances are few. Joined with something, the key is in no index: SQLite would take that of the
-        # process, which has the order, and walk through all of its instances.
-        key = _i.process_key.concat("")
+        # SQLite would take the process's index, which has the order, and walk through all of its instances.
+        key = rows.without_index(_i.process_key)
         where += [key == wanted.process] if wanted.process is not None else []
         where += [key.in_(wanted.processes)] if wanted.processes is not None else []
     else:

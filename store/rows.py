@@ -6,7 +6,7 @@ Core, not ORM: the hot paths count their statements. Nothing here decides anythi
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from sqlalchemy import CompoundSelect, Select, Table, select, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, Select, Table, select, union_all
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
@@ -70,6 +70,11 @@ async def insert_new(
         await connection.execute(statement, list(rows))
         return []
     return list((await connection.execute(statement.returning(*returning), list(rows))).all())
+
+
+def without_index(column: ColumnElement[str]) -> ColumnElement[str]:
+    """The text of a column that is to be found by another: SQLite has no statistics to choose between their indexes."""
+    return column.concat("")
 
 
 def together(parts: Sequence[Select[Any]]) -> Select[Any] | CompoundSelect[Any]:

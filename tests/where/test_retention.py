@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from intake.retention import NoRetention, Retention
-from store import retention, rows
+from store import operations, retention, rows
 from store.database import Database
 from tests.support.waiting import eventually
 from tests.where.rows_made import DAY, NOW, made, people
@@ -109,6 +109,29 @@ async def test_the_messages_outlive_their_run_without_their_subject(database: Da
     )
     assert kept["new"].subject == "Hello Ann"
     assert taken == {"old"}
+
+
+async def test_a_stop_counts_runs_that_are_deleted_meanwhile_as_stopped(database: Database) -> None:
+    await people(database, "ann")
+    await made(
+        database,
+        {"id": "old", "state": "ended", "ended_at": OLD, "event_id": "1"},
+        {"id": "open", "state": "stopping", "event_id": "2"},
+    )
+    async with database.write() as connection:
+        await operations.create(
+            connection,
+            {"id": "o", "kind": "stop", "process_key": "welcome", "actor": "local", "params": {}},
+            NOW,
+        )
+    results = [
+        {"operation_id": "o", "subject": one, "status": "stopping", "at": OLD} for one in ("old", "open")
+    ]
+    await written(database, rows.operation_results, *results)
+    await Retention(database, 30).delete(NOW)
+    async with database.write() as connection:
+        assert await operations.settle_stopped(connection, "o", None, NOW) == 1
+        assert await operations.count(connection, "o", "stopping") == 1
 
 
 async def test_who_entered_is_still_known_for_a_recurrence_and_test_runs_are_not(database: Database) -> None:
