@@ -1,5 +1,6 @@
 """Plays stories on the engine, and holds what happened against what the preview said before."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,11 +11,17 @@ from temporalio.testing import TimeSkipper
 
 from api.lifecycle import process_previews
 from intake.previews import Preview, PreviewWanted
-from processes.timeline import Moment, Timeline
+from processes.rule_words import words
+from processes.rules import AllOf, AnyOf, Not
+from processes.timeline import Message, Moment, Timeline
+from processes.verdicts import Verdict
 from store import contacts, rows
-from tests.preview.stories import COMES, HAND, LISTS, RULED, RULED_SEGMENT, TEMPLATE, Story
+from store.rule_parts import LONGEST
+from tests.preview.stories import BODY, COMES, HAND, LISTS, RULED, RULED_SEGMENT, SUBJECT, Story
 from tests.support.engine import Engine
 from tests.support.people import make_segment
+from tests.support.smtp_server import RecordingSmtpServer
+from tests.support.waiting import eventually
 
 DRIFT = timedelta(minutes=4)
 """What a worker's round trips may add up to in a story. A story whose preview is another one so much later is left
@@ -26,30 +33,49 @@ SIDE = {
 }  # fmt: skip
 
 
+TIME = re.compile(r"\d{1,2} [A-Z][a-z]{2}( \d{4})? \d\d:\d\d")
+LINK = re.compile(r"https?://[^\s/]+/t/[^\s)]+|#preview")
+Place = tuple[str, int]
+
+
 @dataclass
 class Visited:
-    """A visit: of the engine's rows, or of a preview's way."""
+    """A visit: of the engine's rows, or of a preview's way. `why` are the conditions that decided, rule by rule, with
+    their answers (None: what is still to come decides).
+    """
 
     at: datetime
     kind: str
     result: dict[str, Any]
+    why: list[dict[str, bool | None]] = field(default_factory=list)
+
+
+@dataclass
+class Waited:
+    """A wait as it is announced: until when at most, and in which words (with the zone's name)."""
+
+    until: datetime
+    said: str
 
 
 @dataclass
 class Told:
-    """What happened in a story, or would: the visits by step and number, the outcome, and the messages."""
+    """What happened in a story, or would: the visits by step and number, the waits, the messages (from whom, to whom,
+    the subject and the text), and the outcome.
+    """
 
-    visits: dict[tuple[str, int], Visited] = field(default_factory=dict)
+    visits: dict[Place, Visited] = field(default_factory=dict)
+    waits: dict[Place, Waited] = field(default_factory=dict)
+    messages: dict[Place, tuple[str | None, ...]] = field(default_factory=dict)
     outcome: str | None = None
     ended: datetime | None = None
-    subjects: dict[tuple[str, int], str | None] = field(default_factory=dict)
     is_cut: bool = False
     """Whether a preview shows no more of this way: it says nothing of what comes then."""
 
 
 async def set_the_scene(engine: Engine) -> None:
     """What all stories have around them."""
-    await engine.template("mail", TEMPLATE)
+    await engine.template("mail", SUBJECT, BODY)
     for key in LISTS:
         await engine.make_list(key)
     await make_segment(engine, HAND, None)
@@ -117,25 +143,46 @@ async def play(engine: Engine, story: Story, reference: str) -> str:
     instance = next(d.instance for d in result.decisions if d.decision == "started")
     assert instance is not None
     if story.answered:
-        await engine.in_state(instance, "waiting", timeout=120)
+        await eventually(lambda: _waits_or_is_over(engine, instance), timeout=120)
         await engine.event(COMES, contact=reference, key=story.event_key)
         client = engine.services.client
         await TimeSkipper(client).fast_forward(client.get_workflow_handle(instance))
     return instance
 
 
-async def happened(engine: Engine, instance: str) -> Told:
-    """What the rows say once it has ended."""
+async def _waits_or_is_over(engine: Engine, instance: str) -> bool:
+    """A goal that is met at the start leads past what is waited for."""
+    row = await engine.instance(instance)
+    return row.state == "waiting" or not row.open
+
+
+async def happened(engine: Engine, smtp: RecordingSmtpServer, instance: str) -> Told:
+    """What the rows say once it has ended, and what came in the mail."""
     row = await engine.ended(instance, None, timeout=300)
     v, m = rows.visits.c, rows.messages.c
-    visits = await engine.rows(rows.visits, v.instance_id == instance, v.step != "")
+    visits = await engine.rows(rows.visits, v.instance_id == instance)
     sent = await engine.rows(rows.messages, m.instance_id == instance, m.state == "sent")
-    return Told(
-        {(one.step, one.visit): Visited(one.at, one.kind, one.result or {}) for one in visits},
-        row.outcome,
-        row.ended_at,
-        {(one.step, one.visit): one.subject for one in sent},
-    )
+    mails = {mail.message_id.strip("<>").partition("@")[0]: mail for mail in smtp.messages}
+    told = Told(outcome=row.outcome, ended=row.ended_at)
+    for one in visits:
+        if one.step:
+            result = dict(one.result or {})
+            told.visits[one.step, one.visit] = Visited(one.at, one.kind, result, result.pop("rules", []))
+        following = one.next or {}
+        if following.get("do") == "wait":
+            said = following["summary"].removesuffix(f" · step {following['step']}")
+            until = datetime.fromisoformat(following["until"])
+            told.waits[following["step"], following.get("visit", 1)] = Waited(until, said)
+    for one in sent:
+        mail = mails[one.id]
+        sender = str(mail.message["From"])
+        told.messages[one.step, one.visit] = (sender, mail.rcpt_to, mail.subject, _read(mail.text()))
+    return told
+
+
+def _read(text: str) -> str:
+    """A text without its line breaks, and with links of ours as a preview has them."""
+    return " ".join(LINK.sub("#preview", text).split())
 
 
 def all_ways(
@@ -156,18 +203,38 @@ def as_told(moments: Sequence[Moment], ending: Any) -> Told:
     for moment in moments:
         place = (moment.step, moment.visit)
         first = told.visits.get(place)
-        told.visits[place] = Visited(moment.at if first is None else first.at, moment.kind, moment.result)
-        subject = getattr(moment.message, "subject", None)
-        if subject is not None:
-            told.subjects[place] = subject
+        at = moment.at if first is None else first.at
+        why = [dict(_conditions(one)) for one in moment.why]
+        told.visits[place] = Visited(at, moment.kind, moment.result, why)
+        if moment.until is not None and moment.kind.startswith("wait"):
+            told.waits[place] = Waited(moment.until, moment.does)
+        if isinstance(moment.message, Message):
+            message = moment.message
+            text = _read(message.text or "")
+            told.messages[place] = (message.sender, message.recipient, message.subject, text)
     return told
+
+
+def _conditions(verdict: Verdict) -> Iterator[tuple[str, bool | None]]:
+    if isinstance(verdict.rule, AllOf | AnyOf | Not):
+        for part in verdict.parts:
+            yield from _conditions(part)
+    else:
+        said = words(verdict.rule)
+        cut = said if len(said) <= LONGEST else f"{said[: LONGEST - 1]}…"
+        yield cut, None if verdict.is_open else verdict.holds
 
 
 def differences(real: Told, said: Told) -> list[str]:
     """Where a way of the preview is not what happened."""
     found = [f"{place} was foretold and did not happen" for place in said.visits.keys() - real.visits.keys()]
     for place in real.visits.keys() & said.visits.keys():
-        found += [f"{place}: {words}" for words in _different(real.visits[place], said.visits[place])]
+        found += [f"{place}: {one}" for one in _different(real.visits[place], said.visits[place])]
+    for place in real.waits.keys() & said.waits.keys():
+        found += [f"{place}: {one}" for one in _waited_otherwise(real, said, place)]
+    for place in real.messages.keys() & said.messages.keys():
+        if real.messages[place] != said.messages[place]:
+            found.append(f"{place}: message {real.messages[place]}, not {said.messages[place]}")
     if said.is_cut:
         return sorted(found)
     found += [f"{place} happened and was not foretold" for place in real.visits.keys() - said.visits.keys()]
@@ -175,9 +242,20 @@ def differences(real: Told, said: Told) -> list[str]:
         found.append(f"it ended as {real.outcome}, not as {said.outcome}")
     if real.ended and said.ended and abs(real.ended - said.ended) > DRIFT:
         found.append(f"it ended at {real.ended}, not at {said.ended}")
-    if real.subjects != said.subjects:
-        found.append(f"subjects {real.subjects}, not {said.subjects}")
+    for name in ("waits", "messages"):
+        known, foretold_ = getattr(real, name).keys(), getattr(said, name).keys()
+        if known != foretold_:
+            found.append(f"{name} at {sorted(known)}, not {sorted(foretold_)}")
     return sorted(found)
+
+
+def _waited_otherwise(real: Told, said: Told, place: Place) -> Iterator[str]:
+    known, foretold_ = real.waits[place], said.waits[place]
+    if _untimed(known.said) != _untimed(foretold_.said):
+        yield f"«{known.said}», not «{foretold_.said}»"
+    # A wait for a rule is announced until its next look.
+    if real.visits[place].kind != "wait_for_rule" and abs(known.until - foretold_.until) > DRIFT:
+        yield f"until {known.until}, not {foretold_.until}"
 
 
 def _different(real: Visited, said: Visited) -> Iterator[str]:
@@ -188,23 +266,32 @@ def _different(real: Visited, said: Visited) -> Iterator[str]:
     known, foretold_ = _kept(real), _kept(said)
     if known != foretold_:
         yield f"{known}, not {foretold_}"
+    if real.kind == "condition" or "not_waited" in real.result:
+        if len(said.why) < len(real.why) or (real.why == [] and said.why != []):
+            yield f"why {real.why}, not {said.why}"
+        for one, other in zip(real.why, said.why, strict=False):
+            if one.keys() != other.keys() or any(other[name] not in {None, one[name]} for name in one):
+                yield f"because {one}, not {other}"
+
+
+def _untimed(text: Any) -> str:
+    """A text in which times are left out: they may be another by what a worker's round trips take."""
+    return TIME.sub("…", str(text))
 
 
 def _kept(visited: Visited) -> dict[str, Any]:
-    """What can be compared of a result: not ids, not what the other side answered, not words with a time in them, not
-    why (the preview has that beside it).
-    """
+    """What can be compared of a result: not ids, not what the other side answered, not times in its words."""
     result = visited.result
     if visited.kind == "goal":
         return {"to": result.get("to")}
     if visited.kind.startswith("wait"):
-        return {"not_waited": True} if "not_waited" in result and visited.kind == "wait" else {}
+        return {name: _untimed(result[name]) for name in ("not_waited", "looked_back") if name in result}
     if visited.kind == "send_email":
         held = [one["by"] for one in result.get("held", ())]
-        return {"state": result.get("state"), "held": held, "detail": str(result.get("detail"))[:30]}
+        return {"state": result.get("state"), "held": held, "detail": _untimed(result.get("detail"))}
     if visited.kind in {"start_process", "stop_process"}:
         return {"process": result.get("process")}
-    return {name: value for name, value in result.items() if name != "rules"}
+    return result
 
 
 def shape(preview: Preview) -> list[tuple[list[tuple[str, int, str, str]], Any]]:

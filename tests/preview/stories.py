@@ -13,7 +13,12 @@ TAGS = ["a", "b", "c"]
 LISTS = ["news", "shop"]
 HAND, RULED = "hand", "ruled"
 RULED_SEGMENT = {"any": [{"tag": "b"}, {"contact": "score", "at_least": 5}]}
-TEMPLATE = "Hi {{ contact.plan | default: 'you' }}, {{ order.number }} {{ event.params.total }}"
+SUBJECT = "Hi {{ contact.plan | default: 'you' }}, {{ order.number }} {{ event.params.total }}"
+BODY = """
+<p>{{ contact.email }}, {{ contact.id }}, {{ contact.language }}, in {{ contact.time_zone }}: {{ contact.greeting }}</p>
+<p>{{ process.name }} by {{ event.type }} {{ event.key }}: {{ order.items[0].name }} {{ contact.score | plus: 1 }}</p>
+<p><a href="{{ unsubscribe_url }}">Leave</a> <a href="{{ preferences_url }}">Choose</a></p>
+"""
 COMES = "comes"
 """The type of the event that is waited for at the beginning of some stories, and that comes then."""
 
@@ -204,6 +209,7 @@ class _Teller:
                 {"set": {"score": 9, "greeting": "{{ contact.plan }} {{ event.params.total }}"}},
                 {"unset": ["plan"]},
                 {"set": {"time_zone": "Asia/Tokyo"}},
+                {"unset": ["time_zone"]},
                 {"set": {"visit": self.day(4), "language": "cs"}},
             ]
         )

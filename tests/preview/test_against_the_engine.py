@@ -24,6 +24,7 @@ from tests.preview.playing import (
 )
 from tests.preview.stories import Story, story
 from tests.support.engine import Engine
+from tests.support.smtp_server import RecordingSmtpServer
 
 AT_ONCE = 8
 """Stories that are told side by side."""
@@ -40,20 +41,20 @@ def numbers() -> list[int]:
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_what_a_preview_says_is_what_then_happens(engine: Engine) -> None:
+async def test_what_a_preview_says_is_what_then_happens(engine: Engine, smtp: RecordingSmtpServer) -> None:
     await set_the_scene(engine)
     wrong: list[str] = []
     told = 0
     wanted = numbers()
     for first in range(0, len(wanted), AT_ONCE):
-        found, kept = await tell(engine, wanted[first : first + AT_ONCE])
+        found, kept = await tell(engine, smtp, wanted[first : first + AT_ONCE])
         wrong += found
         told += kept
     assert not wrong, "\n\n".join(wrong)
     assert told >= len(wanted) * 3 // 4
 
 
-async def tell(engine: Engine, some: list[int]) -> tuple[list[str], int]:
+async def tell(engine: Engine, smtp: RecordingSmtpServer, some: list[int]) -> tuple[list[str], int]:
     """Tell stories side by side; returns where previews were wrong, and how many stories were kept."""
     now = datetime.now(UTC)
     stories = [story(number, now) for number in some]
@@ -68,7 +69,7 @@ async def tell(engine: Engine, some: list[int]) -> tuple[list[str], int]:
             playing.append((one, preview, await play(engine, one, reference)))
     wrong: list[str] = []
     for one, preview, instance in playing:
-        real = await happened(engine, instance)
+        real = await happened(engine, smtp, instance)
         ways = list(all_ways(preview.foresight.timeline))
         found = [(differences(real, as_told(moments, ending)), when) for moments, ending, when in ways]
         nearest = min(found, key=lambda pair: len(pair[0]))
