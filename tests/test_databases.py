@@ -78,3 +78,19 @@ def test_where_tests_take_turns_one_of_both_is_left_out_and_the_others_stay() ->
     assert {name.replace("postgres", "sqlite") for name in out} == {n for n in both if "sqlite" in n}
     assert 10 < sum("postgres" in name for name in out) < 30
     assert left_out(reversed([*others, *both])) == out
+
+
+def test_modules_of_the_guarantees_take_turns_where_they_are_named_and_no_others() -> None:
+    names = [
+        f"tests/{module}[{kind}]"
+        for module in (
+            "guarantees/test_upgrade.py::test_a",
+            "guarantees/test_races.py::test_a",
+            "faults/test_short_run.py::test_a",
+        )
+        for kind in ("sqlite", "postgresql")
+    ]
+    assert {name.partition("::")[0] for name in left_out(names)} == {
+        "tests/guarantees/test_upgrade.py",
+        "tests/faults/test_short_run.py",
+    }

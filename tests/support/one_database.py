@@ -1,6 +1,6 @@
 """Which tests take turns between SQLite and PostgreSQL where `--databases=one` is given, as by `make test`.
 
-Only those of folders where SQL is not what is tested; the gate (`.ci/run`) runs each on both.
+Only those where SQL is not what is tested; the gate (`.ci/run`) runs each on both.
 """
 
 import re
@@ -8,13 +8,20 @@ from binascii import crc32
 from collections import defaultdict
 from collections.abc import Iterable
 
-TAKE_TURNS = ("api", "channels", "cli", "steps", "time", "tracking")
-"""Folders of `tests/`. Not those of the store, rules, schedules, triggers, caps and guarantees: they live by their SQL.
+TAKE_TURNS = (
+    *("api/", "channels/", "cli/", "faults/", "steps/", "time/", "tracking/"),
+    *(
+        f"guarantees/test_{module}.py"
+        for module in ("model", "moving", "recovery", "upgrade", "worker_killed", "worker_versions")
+    ),
+)
+"""Folders and modules of `tests/`. Not those of the store, rules, schedules, triggers, caps and other guarantees: they
+live by their SQL. These modules ask what becomes of instances between processes and releases, for many seconds each.
 
 In these, a race is marked `each_database`.
 """
 
-_KIND = re.compile(r"(?<=[\[-])(sqlite|postgres)(?=[\]-])")
+_KIND = re.compile(r"(?<=[\[-])(sqlite|postgres|postgresql)(?=[\]-])")
 
 
 def left_out(names: Iterable[str]) -> set[str]:
@@ -23,7 +30,7 @@ def left_out(names: Iterable[str]) -> set[str]:
     """
     same = defaultdict(list)
     for name in names:
-        if name.startswith(tuple(f"tests/{folder}/" for folder in TAKE_TURNS)) and _KIND.search(name):
+        if name.startswith(tuple(f"tests/{one}" for one in TAKE_TURNS)) and _KIND.search(name):
             same[_KIND.sub("", name, count=1)].append(name)
     return {
         name
