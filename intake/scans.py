@@ -13,10 +13,9 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.admission import Admission
-from intake.dispatch import Dispatcher
 from intake.effects import Effects
 from intake.events import EventResult, IncomingEvent
+from intake.scanning import PagedScans, over
 from intake.service import retried
 from processes.builtin_events import SCHEDULE_DUE
 from processes.clock import check_zone
@@ -24,16 +23,11 @@ from processes.definition import ProcessDefinition
 from processes.scanning import ScanCall, ScanProgress
 from processes.triggers.schedules import CONTACT_ZONE, Due, ScheduledTrigger, scheduled
 from store import due
-from store.catalog import CatalogCache
-from store.database import Database, DatabaseUnavailable
 from store.rules import RuleError
 
 log = structlog.get_logger(__name__)
 
 ACTIVE = "active"
-PAGE = 200
-"""Contacts in one transaction: as many as intake takes at once."""
-PAGES_AT_ONCE = 50
 SOURCE = "schedule"
 
 Zone = str | None
@@ -85,26 +79,8 @@ class _Search:
         )
 
 
-class Scans:
+class Scans(PagedScans):
     """Looks after the scheduled triggers of processes."""
-
-    def __init__(
-        self,
-        database: Database,
-        catalog: CatalogCache,
-        admission: Admission,
-        dispatcher: Dispatcher,
-        *,
-        page: int = PAGE,
-        pages: int = PAGES_AT_ONCE,
-    ) -> None:
-        """`page` is the number of contacts in a page, `pages` how many of those `look` does at once."""
-        self._database = database
-        self._catalog = catalog
-        self._admission = admission
-        self._dispatcher = dispatcher
-        self._page = page
-        self._pages = pages
 
     async def look(self, call: ScanCall, tell: Callable[[ScanProgress], bool | None]) -> ScanProgress:
         """Go on with a scan for some pages; `tell` hears of each, and may say True to stop there.
@@ -118,11 +94,11 @@ class Scans:
                 if standing is not None and progress.active_since is None:
                     progress = progress.model_copy(update={"active_since": standing.since})
                 if standing is None or not _is_as_it_was(standing, progress):
-                    return _done(progress)
+                    return over(progress)
                 if search is None or search.number != progress.trigger:
                     search = await self._next_search(connection, call, standing, progress.trigger)
                 if search is None:
-                    return _done(progress)
+                    return over(progress)
                 if search.number != progress.trigger:
                     progress = progress.model_copy(update={"trigger": search.number, "after": ""})
                 try:
@@ -133,7 +109,7 @@ class Scans:
             events = [event for contact in found if (event := search.event(contact)) is not None]
             counted = await self._let_in(call, progress, events)
             if counted is None:
-                return _done(progress)
+                return over(progress)
             progress = _after_page(counted, found, self._page)
             if tell(progress):
                 break
@@ -182,30 +158,26 @@ class Scans:
     async def _let_in(
         self, call: ScanCall, progress: ScanProgress, events: list[IncomingEvent]
     ) -> ScanProgress | None:
-        """Let them in, and count what became of them; None where the process was paused or changed meanwhile.
-
-        A contact for whom that fails keeps nobody else out: it is counted, and the scan ends as failed.
-        """
+        """Let them in, and count what became of them; None where the process was paused or changed meanwhile."""
         if not events:
             return progress
+        return await self.all_or_halves(
+            progress,
+            events,
+            lambda so_far, some: self._admit(call, so_far, some),
+            lambda event: event.contact_id or "",
+        )
 
+    async def _admit(
+        self, call: ScanCall, progress: ScanProgress, events: Sequence[IncomingEvent]
+    ) -> ScanProgress | None:
         async def work(connection: AsyncConnection) -> tuple[list[EventResult], Effects] | None:
             standing = await due.standing(connection, call.process, lock=True)
             if standing is None or not _is_as_it_was(standing, progress):
                 return None
             return await self._admission.admit(connection, events, call.until)
 
-        try:
-            admitted = await retried(self._database, work)
-        except DatabaseUnavailable:
-            raise
-        except Exception:
-            if len(events) == 1:
-                log.exception("scan_contact_failed", event_id=events[0].id)
-                return progress.model_copy(update={"failed": progress.failed + 1})
-            middle = len(events) // 2
-            first = await self._let_in(call, progress, events[:middle])
-            return None if first is None else await self._let_in(call, first, events[middle:])
+        admitted = await retried(self._database, work)
         if admitted is None:
             return None
         results, effects = admitted
@@ -223,10 +195,6 @@ def _known(zone: Zone) -> Zone:
         return None if zone is None else check_zone(zone)
     except ValueError:
         return None
-
-
-def _done(progress: ScanProgress) -> ScanProgress:
-    return progress.model_copy(update={"done": True})
 
 
 def _broken(progress: ScanProgress, search: _Search, error: RuleError) -> ScanProgress:

@@ -9,6 +9,7 @@ it is so: a scan that runs twice, resumes, or overlaps with another tells nobody
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,21 +20,19 @@ from intake.admission import Admission
 from intake.dispatch import Dispatcher
 from intake.effects import Effects
 from intake.events import EventResult, IncomingEvent, new_event_id
+from intake.scanning import PagedScans, over
 from intake.service import retried
 from processes.builtin_events import SEGMENT_ENTERED, SEGMENT_LEFT
 from processes.scanning import ScanCall, ScanProgress
 from store import presences
 from store.catalog import CatalogCache, CatalogView
-from store.database import Database, DatabaseUnavailable
+from store.database import Database
 from store.rules import RuleError
 
 log = structlog.get_logger(__name__)
 
-PAGE = 200
-"""Contacts in one transaction: as many as intake takes at once."""
 FOUND_AT_ONCE = 5_000
 """Contacts that one search finds: it may have to look at all there are."""
-PAGES_AT_ONCE = 50
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class _Told:
     effects: Effects
 
 
-class SegmentScans:
+class SegmentScans(PagedScans):
     """Looks after segments with a rule that processes watch."""
 
     def __init__(
@@ -55,17 +54,11 @@ class SegmentScans:
         admission: Admission,
         dispatcher: Dispatcher,
         *,
-        page: int = PAGE,
-        pages: int = PAGES_AT_ONCE,
         found: int = FOUND_AT_ONCE,
+        **size: int,
     ) -> None:
-        """`page` is the number of contacts in a transaction, `pages` how many of those `look` does at once."""
-        self._database = database
-        self._catalog = catalog
-        self._admission = admission
-        self._dispatcher = dispatcher
-        self._page = page
-        self._pages = pages
+        """`found` is how many one search finds at most; `page` and `pages` are as of other scans."""
+        super().__init__(database, catalog, admission, dispatcher, **size)
         self._found = found
 
     async def look(self, call: ScanCall, tell: Callable[[ScanProgress], bool | None]) -> ScanProgress:
@@ -80,7 +73,7 @@ class SegmentScans:
             return await self._compare(call, progress, tell)
         except RuleError as error:
             log.error("scan_segment_broken", segment=call.segment, error=str(error))
-            return _done(progress.model_copy(update={"problems": [f"segment {call.segment}: {error}"]}))
+            return over(progress.model_copy(update={"problems": [f"segment {call.segment}: {error}"]}))
 
     async def _compare(
         self, call: ScanCall, progress: ScanProgress, tell: Callable[[ScanProgress], bool | None]
@@ -91,11 +84,11 @@ class SegmentScans:
             async with self._database.read() as connection:
                 view = await self._catalog.view(connection)
                 if not await self._is_looked_after(connection, view, call):
-                    return _done(progress)
+                    return over(progress)
                 found = await self._find(connection, view, call, progress)
             for first in range(0, len(found), self._page):
                 ids = found[first : first + self._page]
-                told = await self._let_in(view, call, progress, ids)
+                told = await self.all_or_halves(progress, ids, partial(self._let_in, view, call), str)
                 if told is None:
                     break  # the catalog has changed: look again
                 progress, pages = told.model_copy(update={"after": ids[-1]}), pages + 1
@@ -154,9 +147,7 @@ class SegmentScans:
         self, view: CatalogView, call: ScanCall, progress: ScanProgress, ids: Sequence[str]
     ) -> ScanProgress | None:
         """Write down and tell who has entered or left, and count what came of it; None where the catalog has changed.
-
-        A contact for whom that fails keeps nobody else out: it is counted, the scan ends as failed, and the next one
-        finds it again.
+        A contact for whom that fails is found again by the next scan.
         """
 
         async def work(connection: AsyncConnection) -> _Told | None:
@@ -165,17 +156,7 @@ class SegmentScans:
             now = await self._catalog.view(connection)
             return await self._tell(connection, now, call, ids) if now.stamp == view.stamp else None
 
-        try:
-            told = await retried(self._database, work)
-        except (DatabaseUnavailable, RuleError):
-            raise
-        except Exception:
-            if len(ids) == 1:
-                log.exception("scan_contact_failed", segment=call.segment, contact=ids[0])
-                return progress.model_copy(update={"failed": progress.failed + 1})
-            middle = len(ids) // 2
-            first = await self._let_in(view, call, progress, ids[:middle])
-            return None if first is None else await self._let_in(view, call, first, ids[middle:])
+        told = await retried(self._database, work)
         if told is None:
             return None
         await self._dispatcher.send(told.effects)
@@ -207,11 +188,7 @@ class SegmentScans:
     async def _over(self, call: ScanCall, progress: ScanProgress) -> ScanProgress:
         async with self._database.write() as connection:
             await presences.looked(connection, call.segment or "", call.until)
-        return _done(progress)
-
-
-def _done(progress: ScanProgress) -> ScanProgress:
-    return progress.model_copy(update={"done": True})
+        return over(progress)
 
 
 def _counted(progress: ScanProgress, told: _Told) -> ScanProgress:

@@ -1,6 +1,7 @@
 """Scans of segments with a rule: who is told to have entered or left, once, at times handed in."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from processes.builtin_events import SEGMENT_ENTERED, SEGMENT_LEFT
 from processes.scanning import ScanCall, ScanProgress
 from store import contacts, presences, rows
 from tests.schedules.scanner import Scanner, utc
+from tests.support.waiting import needs_two_writers, others_wait
 
 NOON = utc(2026, 11, 24, 12)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -235,6 +237,31 @@ async def test_a_list_of_changes_that_is_old_by_now_tells_nobody_anew(
 
 
 @ON_SQLITE
+async def test_who_was_found_by_a_rule_that_has_changed_since_is_looked_for_anew(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bob, whom the old one found, is told nothing."""
+    await watcher.scanner.publish(ENTERED, LEFT)
+    await watcher.look()
+    await watcher.scanner.tag("bob", "vip")
+    find = SegmentScans._find
+
+    async def slow(self: SegmentScans, *args: Any) -> Any:
+        """While this scan holds its list, the rule becomes another."""
+        found = await find(self, *args)
+        if found:
+            monkeypatch.setattr(SegmentScans, "_find", find)
+            await watcher.scanner.segment("vips", {"not": VIP})
+        return found
+
+    monkeypatch.setattr(SegmentScans, "_find", slow)
+    await watcher.look()
+    await watcher.look()
+    assert await watcher.told() == [(SEGMENT_ENTERED, "cid"), (SEGMENT_LEFT, "ann")]
+    assert await watcher.known() == {"cid"}
+
+
+@ON_SQLITE
 async def test_a_contact_who_cannot_be_let_in_keeps_nobody_else_out_and_is_found_again(
     watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,6 +408,56 @@ async def test_what_was_known_to_others_long_ago_is_not_compared_with(watcher: W
     await watcher.scanner.tag("bob", "vip")
     assert (await watcher.look()).started == 1
     assert await watcher.scanner.names("q") == {"bob"}
+
+
+@ON_SQLITE
+async def test_who_comes_after_the_first_look_and_stays_alone_goes_on_from_the_last_look(
+    watcher: Watcher,
+) -> None:
+    """Also where a scan of before ends after one of later."""
+    await watcher.scanner.publish(ENTERED)
+    await watcher.look_at(NOON)
+    await watcher.scanner.publish(ENTERED, key="q", since=NOON + 2 * MINUTE)
+    for minutes in (5, 1):
+        await watcher.look_at(NOON + minutes * MINUTE)
+    await watcher.scanner.set_status("archived", NOON + 6 * MINUTE)
+    await watcher.scanner.tag("bob", "vip")
+    assert (await watcher.look_at(NOON + 10 * MINUTE)).started == 1
+    assert await watcher.scanner.names("q") == {"bob"}
+
+
+@ON_SQLITE
+async def test_a_process_that_is_published_while_its_first_look_begins_hears_of_who_enters_then(
+    watcher: Watcher,
+) -> None:
+    await watcher.scanner.publish(ENTERED, since=NOON + 2 * MINUTE)
+    assert (await watcher.look_at(NOON + MINUTE)).members == 1
+    await watcher.scanner.tag("bob", "vip")
+    assert (await watcher.look_at(NOON + 5 * MINUTE)).started == 1
+
+
+async def test_nothing_is_forgotten_under_a_transaction_that_writes_it(watcher: Watcher) -> None:
+    needs_two_writers(watcher.services.database)
+    await watcher.scanner.publish(ENTERED)
+    await watcher.look()
+    await watcher.scanner.set_status("archived", watcher.now)
+    async with watcher.services.database.write() as connection:
+        assert await presences.hold(connection, "vips")
+        forgetting = asyncio.create_task(forget(watcher))
+        await others_wait(watcher.services.database)
+    assert (await forgetting, await watcher.known()) == (["vips"], set())
+
+
+@ON_SQLITE
+async def test_what_somebody_has_come_to_watch_meanwhile_is_not_forgotten(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await watcher.scanner.publish(ENTERED)
+    await watcher.look()
+    watched = presences.watched
+    looks: Iterator[dict[str, list[str]]] = iter([{}])
+    monkeypatch.setattr(presences, "watched", lambda view: next(looks, watched(view)))
+    assert (await forget(watcher), await watcher.known()) == ([], {"ann"})
 
 
 @ON_SQLITE
