@@ -111,6 +111,22 @@ async def test_after_a_stop_nobody_more_is_started_and_a_resumed_one_starts_nobo
     assert await crowd.in_it() == dict.fromkeys(people, 1)
 
 
+async def test_one_that_is_resumed_before_its_workflow_has_ended_is_not_done_before_everyone_is(
+    crowd: Crowd,
+) -> None:
+    """Its lanes were over for the stop: the workflow goes through them anew."""
+    await crowd.people(4, segment="vip")
+    await crowd.publish()
+    operation = await crowd.start(segment="vip")
+    await crowd.gather(operation)
+    await crowd.one_page(operation, 2)
+    await crowd.services.operations.stop(operation, "local")
+    await crowd.services.operations.resume(operation, "local")
+    left = await crowd.operating().finish(operation, times(1))
+    assert (left.done, left.again, (await crowd.row(operation)).state) == (False, True, "running")
+    assert (await crowd.run(operation)).counts == {"started": 4}
+
+
 async def test_a_stop_in_the_middle_of_a_page_undoes_the_page(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
