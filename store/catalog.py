@@ -4,6 +4,7 @@ Kept parsed in memory for as long as the catalog's stamp stands still; each tran
 it makes anyway, so a change is seen by the next transaction of every process.
 """
 
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,6 +24,7 @@ from processes.triggers import Trigger
 from processes.values import Json
 from store import rows
 
+STAMP_BITS = 30
 STAMP = select(rows.catalog.c.stamp).where(rows.catalog.c.id == 1)
 
 
@@ -157,10 +159,18 @@ class CatalogCache:
 
 
 async def bump(connection: AsyncConnection) -> None:
-    """Say that the catalog changed. Part of the transaction that changes it."""
-    await connection.execute(
-        update(rows.catalog).where(rows.catalog.c.id == 1).values(stamp=rows.catalog.c.stamp + 1)
-    )
+    """Say that the catalog changed. Part of the transaction that changes it.
+
+    The new stamp is drawn, not counted: what a transaction has read of its own changes and then took back must not be
+    taken for the next one's.
+    """
+    stamp = secrets.randbits(STAMP_BITS)
+    await connection.execute(update(rows.catalog).where(rows.catalog.c.id == 1).values(stamp=stamp))
+
+
+async def lock(connection: AsyncConnection) -> None:
+    """Wait for whoever changes the catalog now; until this transaction ends, nobody else does."""
+    await connection.execute(STAMP.with_for_update())
 
 
 async def _load(connection: AsyncConnection, stamp: int) -> CatalogView:

@@ -31,7 +31,7 @@ def _json(*, nullable: bool = False) -> Any:
 
 
 class Catalog(SQLModel, table=True):
-    """One row whose stamp grows with every change of a definition, event type, template, list or segment.
+    """One row whose stamp is another after every change of a definition, event type, template, list or segment.
 
     Hot paths read the stamp with the query they make anyway and keep what they parsed while it stands still.
     """
