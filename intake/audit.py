@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import rows
+from store import catalog, rows
 
 LOCAL = "local"
 """Who acts where no key is needed: on loopback, or at the database itself."""
@@ -50,6 +50,22 @@ async def record(
             reason=reason,
         )
     )
+
+
+async def record_put(
+    connection: AsyncConnection, actor: str, kind: str, table: Table, values: Mapping[str, Any], now: datetime
+) -> bool:
+    """Add the entry of a definition that is put by its key, such as a list. False where it is there already as it is
+    put: nothing is to be written then. Nobody else changes a definition until the transaction ends.
+    """
+    await catalog.lock(connection)
+    key = values["key"]
+    there = (await connection.execute(select(table).where(table.c.key == key))).one_or_none()
+    before = None if there is None else {name: there._mapping[name] for name in values}
+    if before == values:
+        return False
+    await record(connection, actor, f"{kind}.put", f"{kind}/{key}", now, before=before, after=values)
+    return True
 
 
 def _masked(value: Any) -> Any:

@@ -286,7 +286,7 @@ class ProcessLifecycle:
             if until is not None and until <= now:
                 raise DocumentInvalid([Problem(pointer="/until", message=f"{until.isoformat()} is past")])
             await definitions.set_process(connection, key, now, status=PAUSED, paused_until=until)
-            await _record_status(connection, actor, "pause", row, now, PAUSED)
+            await _record_status(connection, actor, "pause", row, now, PAUSED, until)
             return ProcessState(key, row.name, PAUSED, row.version, [])
 
         return await retried(self._database, work)
@@ -311,7 +311,7 @@ class ProcessLifecycle:
                     open=left,
                 )
             now = datetime.now(UTC)
-            await definitions.set_process(connection, key, now, status=ARCHIVED)
+            await definitions.set_process(connection, key, now, status=ARCHIVED, paused_until=None)
             await _record_status(connection, actor, "archive", row, now, ARCHIVED)
             return ProcessState(key, row.name, ARCHIVED, row.version, [])
 
@@ -425,9 +425,17 @@ async def _record(
 
 
 async def _record_status(
-    connection: AsyncConnection, actor: str, action: str, row: Any, now: datetime, status: str
+    connection: AsyncConnection,
+    actor: str,
+    action: str,
+    row: Any,
+    now: datetime,
+    status: str,
+    until: datetime | None = None,
 ) -> None:
-    await _record(connection, actor, action, row.key, now, {"status": row.status}, {"status": status})
+    before = {"status": row.status, "paused_until": row.paused_until}
+    after = {"status": status, "paused_until": until}
+    await _record(connection, actor, action, row.key, now, before, after)
 
 
 async def _newest(connection: AsyncConnection, row: Any) -> Mapping[str, Any]:

@@ -35,7 +35,9 @@ async def set_consent(
     """Write what the contact allows; returns all of it, or None where there is no such contact (any more)."""
     consent: dict[str, Any] | None = (
         await connection.execute(
-            select(_c.consent).where(_c.id == contact_id, _c.deleted_at.is_(None)).with_for_update()
+            select(_c.consent)
+            .where(_c.id == contact_id, _c.deleted_at.is_(None))
+            .with_for_update(key_share=True)
         )
     ).scalar()
     if consent is None:

@@ -159,6 +159,7 @@ async def put_consent(
     """Marketing is not sent to who refused it; transactional messages are. E-mail has its lists for this."""
 
     async def work(connection: AsyncConnection) -> dict[str, Consent]:
+        await contacts.lock(connection, [contact_id])
         now, before = datetime.now(UTC), await consents_of(connection, contact_id)
         said = await set_consent(
             connection, contact_id, channel, granted=body.granted, now=now, source=SOURCE
@@ -171,8 +172,8 @@ async def put_consent(
             "contact.consent",
             f"contact/{contact_id}",
             now,
-            before={name: one["granted"] for name, one in before.items()},
-            after={name: one["granted"] for name, one in said.items()},
+            before=before,
+            after=said,
         )
         return {name: Consent.model_validate(one) for name, one in said.items()}
 

@@ -111,14 +111,10 @@ async def put_event_type(
                 [Problem(pointer=f"/params_schema{p.pointer}", message=p.message) for p in found]
             )
     values = {"key": key, **body.model_dump(), "name": body.name or key}
-    now, known = datetime.now(UTC), select(rows.event_types).where(rows.event_types.c.key == key)
+    now = datetime.now(UTC)
     async with services.database.write() as connection:
-        before = (await connection.execute(known)).one_or_none()
-        await definitions.put_event_type(connection, values, now)
-        was = None if before is None else {name: getattr(before, name) for name in values}
-        await audit.record(
-            connection, actor, "event_type.put", f"event_type/{key}", now, before=was, after=values
-        )
+        if await audit.record_put(connection, actor, "event_type", rows.event_types, values, now):
+            await definitions.put_event_type(connection, values, now)
     return await get_event_type(key, services)
 
 

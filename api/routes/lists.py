@@ -73,12 +73,8 @@ async def get_list(key: KeyPath, services: ServicesDep) -> ListDetail:
 )
 async def put_list(key: KeyPath, body: ListPut, services: ServicesDep, actor: ActorDep) -> ListDetail:
     """Nobody is subscribed by this."""
-    now = datetime.now(UTC)
+    now, values = datetime.now(UTC), {"key": key, "name": body.name}
     async with services.database.write() as connection:
-        before = (await connection.execute(select(rows.lists).where(rows.lists.c.key == key))).one_or_none()
-        await definitions.put_list(connection, key, body.name, now)
-        was = None if before is None else {"name": before.name}
-        await audit.record(
-            connection, actor, "list.put", f"list/{key}", now, before=was, after=body.model_dump()
-        )
+        if await audit.record_put(connection, actor, "list", rows.lists, values, now):
+            await definitions.put_list(connection, key, body.name, now)
     return await get_list(key, services)

@@ -109,18 +109,13 @@ async def put_segment(
     if rule is not None:
         named = references(rule)
         allow(caller, processes=named.processes, lists=named.lists)
+    stored = None if rule is None else dump_rule(rule)
+    now, values = datetime.now(UTC), {"key": key, "name": body.name, "rule": stored}
     async with services.database.write() as connection:
-        if rule is not None:
-            await _check(connection, key, rule, await services.catalog.view(connection))
-        stored = None if rule is None else dump_rule(rule)
-        known = select(rows.segments).where(rows.segments.c.key == key)
-        before = (await connection.execute(known)).one_or_none()
-        was = None if before is None else {"name": before.name, "rule": before.rule}
-        now, after = datetime.now(UTC), {"name": body.name, "rule": stored}
-        await definitions.put_segment(connection, key, body.name, stored, now)
-        await audit.record(
-            connection, caller.actor, "segment.put", f"segment/{key}", now, before=was, after=after
-        )
+        if await audit.record_put(connection, caller.actor, "segment", rows.segments, values, now):
+            if rule is not None:
+                await _check(connection, key, rule, await services.catalog.view(connection))
+            await definitions.put_segment(connection, key, body.name, stored, now)
     return await get_segment(key, services)
 
 

@@ -154,14 +154,10 @@ async def put_template(
     if found:
         raise DocumentInvalid(found)
     values = {"key": key, **body.model_dump(), "name": body.name or key}
-    now, known = datetime.now(UTC), select(rows.templates).where(rows.templates.c.key == key)
+    now = datetime.now(UTC)
     async with services.database.write() as connection:
-        before = (await connection.execute(known)).one_or_none()
-        await definitions.put_template(connection, values, now)
-        was = None if before is None else {name: getattr(before, name) for name in values}
-        await audit.record(
-            connection, actor, "template.put", f"template/{key}", now, before=was, after=values
-        )
+        if await audit.record_put(connection, actor, "template", rows.templates, values, now):
+            await definitions.put_template(connection, values, now)
     return await get_template(key, services)
 
 

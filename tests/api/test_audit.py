@@ -54,6 +54,19 @@ async def test_a_change_of_a_process_is_kept_from_what_to_what(anna: httpx.Async
     assert (edited["before"], edited["after"]) == ({"name": "Welcome"}, {"name": "Hello"})
 
 
+async def test_until_when_a_process_is_paused_is_kept(anna: httpx.AsyncClient) -> None:
+    await anna.put("/v1/processes/welcome", json=process())
+    await anna.post("/v1/processes/welcome/activate")
+    until = "2099-01-01T00:00:00+00:00"
+    await anna.post("/v1/processes/welcome/pause", json={"until": until})
+    await anna.post("/v1/processes/welcome/archive")
+
+    *_, paused, archived = await entries(anna, subject="process/welcome")
+    assert paused["after"] == {"status": "paused", "paused_until": until}
+    assert archived["before"] == {"status": "paused", "paused_until": until}
+    assert archived["after"] == {"status": "archived", "paused_until": None}
+
+
 async def test_starts_stops_and_releases_by_hand_are_kept(anna: httpx.AsyncClient, away: Services) -> None:
     await contact(anna)
     await anna.put("/v1/processes/welcome", json=process())
@@ -75,8 +88,17 @@ async def test_starts_stops_and_releases_by_hand_are_kept(anna: httpx.AsyncClien
 async def test_what_did_not_happen_is_not_kept(anna: httpx.AsyncClient) -> None:
     await contact(anna)
     await anna.put("/v1/contacts/22222/tags/a")
+    put: tuple[tuple[str, str, Any], ...] = (
+        ("PUT", "/v1/lists/news", {"name": "News"}),
+        ("PUT", "/v1/segments/vip", {"name": "VIP", "rule": {"tag": "vip"}}),
+        ("PUT", "/v1/templates/hello", {"subject": "Hello", "text": "x"}),
+        ("PUT", "/v1/event-types/seen", {"name": "Seen", "params_schema": {"type": "object"}}),
+    )
+    for method, path, body in put:
+        assert (await anna.request(method, path, json=body)).status_code == 200
     before = await entries(anna)
     for method, path, body in (
+        *put,
         ("PUT", "/v1/contacts/22222/tags/a", None),
         ("DELETE", "/v1/contacts/22222/tags/b", None),
         ("DELETE", "/v1/suppressions/email/good@example.com", None),
@@ -87,6 +109,7 @@ async def test_what_did_not_happen_is_not_kept(anna: httpx.AsyncClient) -> None:
     ):
         await anna.request(method, path, json=body)
     assert await entries(anna) == before
+    assert (await anna.get("/v1/templates/hello")).json()["revision"] == 1
 
 
 async def test_nothing_in_it_says_who_a_contact_is(anna: httpx.AsyncClient) -> None:

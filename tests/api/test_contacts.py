@@ -1,5 +1,7 @@
 """Contacts, lists, segments and templates over HTTP."""
 
+import asyncio
+
 import httpx
 import pytest
 from sqlalchemy import select
@@ -286,3 +288,17 @@ async def test_a_link_without_a_list_stops_all_marketing(api: httpx.AsyncClient,
     assert (await api.post(url)).status_code == 200
     for method in ("GET", "POST"):
         assert (await api.request(method, url + "x")).status_code == 404
+
+
+async def test_segments_that_are_made_of_each_other_at_once_are_not_both_taken(
+    api: httpx.AsyncClient,
+) -> None:
+    for number in range(5):
+        one, two = f"one{number}", f"two{number}"
+        for key in (one, two):
+            await api.put(f"/v1/segments/{key}", json={"name": key})
+        answers = await asyncio.gather(
+            api.put(f"/v1/segments/{one}", json={"name": one, "rule": {"segment": two}}),
+            api.put(f"/v1/segments/{two}", json={"name": two, "rule": {"segment": one}}),
+        )
+        assert sorted(answer.status_code for answer in answers) == [200, 422]

@@ -1,5 +1,6 @@
 """The audit log: what is written, what is masked, and that it only grows, on both databases."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from intake import audit
-from store import rows
+from store import definitions, rows
 from store.append_only import MESSAGE
 from store.audit import AuditFilter, entries
 from store.database import Database
@@ -83,6 +84,22 @@ async def test_it_is_found_by_subject_kind_actor_and_time(database: Database) ->
     assert await found(actor="local") == ["process/welcome_2"]
     assert await found(since=NOW + timedelta(minutes=1)) == ["process_x/a"]
     assert await found(subject="process%/") == []
+
+
+async def test_puts_at_once_are_kept_one_after_another(database: Database) -> None:
+    async def put(number: int) -> None:
+        values = {"key": "news", "name": f"News {number}"}
+        async with database.write() as connection:
+            if await audit.record_put(connection, "key/1", "list", rows.lists, values, NOW):
+                await definitions.put_list(connection, "news", values["name"], NOW)
+
+    await asyncio.gather(*(put(number) for number in range(8)))
+
+    entries = (await read(database, subject="list/news"))[::-1]
+    assert [entry.before for entry in entries] == [
+        None,
+        *({"name": entry.after["name"]} for entry in entries[:-1]),
+    ]
 
 
 @pytest.mark.parametrize("migrated", [False, True], ids=["created", "migrated"])
