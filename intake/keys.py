@@ -27,6 +27,7 @@ from processes.clock import add
 from processes.durations import Duration
 from processes.values import Key
 from store import api_keys
+from store import audit as audit_log
 from store.database import Database, DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,7 @@ CACHE_SECONDS = 2.0
 MOST_CACHED = 10_000
 SECRET_BYTES = 32
 PREFIX = "onw_"
+MADE = "key.make"
 _TOKEN = re.compile(r"onw_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 
@@ -185,7 +187,7 @@ class Keys:
             values, token = _drawn(
                 {
                     **{name: getattr(row, name) for name in ("name", "scopes", "processes", "lists", "rate")},
-                    "expires_at": None if row.expires_at is None else now + (row.expires_at - row.created_at),
+                    "expires_at": await _as_long(connection, row, now),
                 },
                 actor,
                 now,
@@ -310,6 +312,17 @@ def _why_ended(row: Any, now: datetime) -> str | None:
     return None
 
 
+async def _as_long(connection: AsyncConnection, row: Any, now: datetime) -> datetime | None:
+    """When a key ends that begins now and works as long as this one was made for: its row says when it ends, which an
+    earlier rotation may have brought forward; the audit log says what it was made for.
+    """
+    made = await audit_log.first_of(connection, f"key/{row.id}", MADE)
+    ends = row.expires_at if made is None else made.after["expires_at"]
+    if isinstance(ends, str):
+        ends = datetime.fromisoformat(ends)
+    return None if ends is None else now + (ends - row.created_at)
+
+
 async def _add(
     connection: AsyncConnection, values: dict[str, Any], actor: str, now: datetime, reason: str | None
 ) -> None:
@@ -318,7 +331,7 @@ async def _add(
     await audit.record(
         connection,
         actor,
-        "key.make",
+        MADE,
         f"key/{values['id']}",
         now,
         after={name: values[name] for name in told},

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +19,12 @@ class AuditFilter:
     subject: str | None = None
     actor: str | None = None
     since: datetime | None = None
+
+
+async def first_of(connection: AsyncConnection, subject: str, action: str) -> Any | None:
+    """The first entry of an action on a thing, or None."""
+    statement = select(rows.audit).where(_a.subject == subject, _a.action == action).order_by(_a.id).limit(1)
+    return (await connection.execute(statement)).one_or_none()
 
 
 async def entries(

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,33 @@ async def test_rotating_gives_a_successor_and_lets_the_old_key_go(
         await admin.post(f"/v1/keys/{made['id']}/rotate")
         assert (await new.get("/v1/processes")).status_code == 401, "without `keep` it ends at once"
         assert (await admin.post(f"/v1/keys/{made['id']}/rotate")).status_code == 409
+
+
+async def test_a_key_that_is_rotated_twice_has_successors_that_live_as_long_as_it_was_made_for(
+    admin: httpx.AsyncClient,
+) -> None:
+    for expires_in, days in ((None, None), ("30 days", 30)):
+        made = await admin.post(
+            "/v1/keys", json={"name": "x", "scopes": ["reports:read"], "expires_in": expires_in}
+        )
+        rotate = f"/v1/keys/{made.json()['id']}/rotate"
+        await admin.post(rotate, json={"keep": "1 day"})
+        again = (await admin.post(rotate, json={"keep": "60 days"})).json()
+        old = (await admin.get(f"/v1/keys/{made.json()['id']}")).json()
+
+        lives = (
+            None
+            if again["expires_at"] is None
+            else _moment(again, "expires_at") - _moment(again, "created_at")
+        )
+        assert lives == (None if days is None else timedelta(days=days))
+        assert _moment(old, "expires_at") < _moment(old, "created_at") + timedelta(days=2), (
+            "never longer again"
+        )
+
+
+def _moment(row: dict[str, Any], name: str) -> datetime:
+    return datetime.fromisoformat(row[name])
 
 
 async def test_the_last_use_is_kept_and_nobody_waits_for_it(
