@@ -1,6 +1,7 @@
 """Deleting runs that are long over, a page at a time. What must outlive them is kept: who entered when, and messages.
 
-The caller brings the transaction and says until when; what is open is never touched.
+The caller brings the transaction and says until when; what is open is never touched. A test run that has sent something
+stays: nobody else knows of its messages that they count in no cap, and that what a click in them does is a test's.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, func, literal_column, select, update
+from sqlalchemy import ColumnElement, delete, func, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import rows
@@ -35,7 +36,13 @@ class Deleted:
 
 def _over(before: datetime) -> tuple[ColumnElement[bool], ...]:
     """Written out, as the index of what has ended has it: a parameter would keep SQLite from using that."""
-    return _i.state == literal_column("'ended'"), _i.ended_at < before, ~_i.open
+    sent = select(_m.id).where(_m.instance_id == _i.id).exists()
+    return (
+        _i.state == literal_column("'ended'"),
+        _i.ended_at < before,
+        ~_i.open,
+        or_(_i.test_cap.is_(None), ~sent),
+    )
 
 
 async def count_over(connection: AsyncConnection, before: datetime) -> int:

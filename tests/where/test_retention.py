@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from intake.retention import NoRetention, Retention
-from store import operations, retention, rows
+from store import messages, operations, retention, rows
 from store.database import Database
 from tests.support.waiting import eventually
 from tests.where.rows_made import DAY, NOW, made, people
@@ -109,6 +109,27 @@ async def test_the_messages_outlive_their_run_without_their_subject(database: Da
     )
     assert kept["new"].subject == "Hello Ann"
     assert taken == {"old"}
+
+
+async def test_a_test_run_that_has_sent_something_stays_so_that_its_messages_count_in_no_cap(
+    database: Database,
+) -> None:
+    await people(database, "ann")
+    over = {"state": "ended", "ended_at": OLD}
+    await made(
+        database,
+        {"id": "real", "event_id": "1", **over},
+        {"id": "test", "event_id": "2", "test_cap": 300, **over},
+        {"id": "silent test", "event_id": "3", "test_cap": 300, **over},
+    )
+    await written(database, rows.messages, message("real"), message("test"))
+    thirty = Retention(database, 30)
+    assert (await thirty.standing(NOW)).instances == 2
+    assert (await thirty.delete(NOW))[0].instances == 2
+    assert await ids(database) == ["test"]
+    async with database.read() as connection:
+        counted = await messages.newest(connection, "ann", "email", 9, besides="")
+    assert counted == [OLD]
 
 
 async def test_a_stop_counts_runs_that_are_deleted_meanwhile_as_stopped(database: Database) -> None:
