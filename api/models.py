@@ -26,6 +26,12 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None = None
 
 
+class Changed(BaseModel):
+    """Whether anything changed."""
+
+    changed: bool
+
+
 class ContactBrief(BaseModel):
     """Who a row is about."""
 

@@ -1,4 +1,6 @@
-"""Contacts made and changed on a person's word: the same normalisation as in events, and nobody's identity taken."""
+"""Contacts made, changed, merged and deleted on a person's word: the same normalisation as in events, and nobody's
+identity taken.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,11 +8,12 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intake import audit
 from intake.changes import Changes, Origin
 from intake.dispatch import Dispatcher
 from intake.effects import Effects
 from intake.events import read_contact
-from intake.refusals import IdentityTaken
+from intake.refusals import Clash, IdentityTaken, Missing
 from intake.service import retried
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json
@@ -21,7 +24,7 @@ _NAMES = {"external_id": "ContactId", "email": "e-mail address", "phone": "phone
 
 
 class People:
-    """Makes and changes contacts, and tells who listens."""
+    """Makes, changes, merges and deletes contacts, and tells who listens."""
 
     def __init__(self, database: Database, changes: Changes, dispatcher: Dispatcher) -> None:
         self._database = database
@@ -71,6 +74,40 @@ class People:
             return effects
 
         await self._dispatcher.send(await retried(self._database, work))
+
+    async def delete(self, contact_id: str, actor: str) -> None:
+        """Delete a contact: its instances end, what says who it was is wiped. Raises Missing where it is gone."""
+
+        async def work(connection: AsyncConnection) -> Effects:
+            now = datetime.now(UTC)
+            effects = await self._changes.delete_contact(connection, contact_id, now)
+            await audit.record(connection, actor, "contact.delete", f"contact/{contact_id}", now)
+            return effects
+
+        await self._dispatcher.send(await retried(self._database, work))
+
+    async def merge(self, contact_id: str, into: str, actor: str) -> tuple[str, int]:
+        """Merge a contact into the one with the reference `into`; returns our id of that one, and how many instances
+        moved. Raises Missing, and Clash where both are the same.
+        """
+
+        async def work(connection: AsyncConnection) -> tuple[str, int]:
+            survivor = await contacts.resolve(connection, into)
+            if survivor is None:
+                raise Missing("contact", into)
+            if survivor == contact_id:
+                raise Clash("a contact cannot be merged into itself")
+            now, after = datetime.now(UTC), {"into": survivor}
+            moved = await self._changes.merge(connection, contact_id, survivor, now)
+            await audit.record(connection, actor, "contact.merge", f"contact/{contact_id}", now, after=after)
+            return survivor, moved
+
+        survivor, moved = await retried(self._database, work)
+        await retried(
+            self._database,
+            lambda connection: self._changes.move_history(connection, contact_id, survivor),
+        )
+        return survivor, moved
 
 
 def _read(document: Mapping[str, Json]) -> tuple[dict[str, str], dict[str, Json]]:

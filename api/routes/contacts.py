@@ -11,12 +11,11 @@ from api.access import ActorDep, CallerDep, allow, needs
 from api.bodies import JsonRoute
 from api.deps import ContactDep, CursorQuery, LimitQuery, OriginDep, PartsDep, ServicesDep, WaitQuery
 from api.documentation import problems
-from api.models import Body, InstanceRow, Page, StopAnswer
+from api.models import Body, Changed, InstanceRow, Page, StopAnswer
 from api.rows import instance_row
-from intake import audit
 from intake.changes import SUBSCRIBED, UNSUBSCRIBED
 from intake.effects import Effects
-from intake.refusals import Clash, Missing
+from intake.refusals import Missing
 from intake.service import retried
 from processes.problems import DocumentInvalid, Problem
 from processes.rule_values import ListStatus
@@ -161,12 +160,6 @@ class MergeAnswer(BaseModel):
     instances_moved: int
 
 
-class Changed(BaseModel):
-    """Whether anything changed."""
-
-    changed: bool
-
-
 class StopReason(Body):
     """Why it is stopped, for who looks later."""
 
@@ -241,16 +234,9 @@ async def change_contact(
     summary="Delete a contact",
     responses=problems(404),
 )
-async def delete_contact(contact_id: ContactDep, services: ServicesDep, actor: ActorDep) -> Response:
+async def delete_contact(contact_id: ContactDep, parts: PartsDep, actor: ActorDep) -> Response:
     """Its instances end with the outcome `contact_deleted`; what says who it was is wiped."""
-
-    async def work(connection: AsyncConnection) -> Effects:
-        now = datetime.now(UTC)
-        effects = await services.changes.delete_contact(connection, contact_id, now)
-        await audit.record(connection, actor, "contact.delete", f"contact/{contact_id}", now)
-        return effects
-
-    await services.dispatcher.send(await retried(services.database, work))
+    await parts.people.delete(contact_id, actor)
     return Response(status_code=204)
 
 
@@ -438,28 +424,10 @@ async def list_instances(
     summary="Merge a contact into another",
     responses=problems(404, 409, 415),
 )
-async def merge(
-    contact_id: ContactDep, body: MergeInto, services: ServicesDep, actor: ActorDep
-) -> MergeAnswer:
+async def merge(contact_id: ContactDep, body: MergeInto, parts: PartsDep, actor: ActorDep) -> MergeAnswer:
     """History and instances move to the survivor; nothing is started. The survivor's values count."""
-
-    async def work(connection: AsyncConnection) -> tuple[str, int]:
-        survivor = await contacts.resolve(connection, body.into)
-        if survivor is None:
-            raise Missing("contact", body.into)
-        if survivor == contact_id:
-            raise Clash("a contact cannot be merged into itself")
-        now, into = datetime.now(UTC), {"into": survivor}
-        moved = await services.changes.merge(connection, contact_id, survivor, now)
-        await audit.record(connection, actor, "contact.merge", f"contact/{contact_id}", now, after=into)
-        return survivor, moved
-
-    survivor, moved = await retried(services.database, work)
-    await retried(
-        services.database,
-        lambda connection: services.changes.move_history(connection, contact_id, survivor),
-    )
-    return MergeAnswer(survivor=await _detail(services, survivor), instances_moved=moved)
+    survivor, moved = await parts.people.merge(contact_id, body.into, actor)
+    return MergeAnswer(survivor=await _detail(parts.services, survivor), instances_moved=moved)
 
 
 @router.post(

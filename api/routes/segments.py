@@ -12,7 +12,7 @@ from api.access import CallerDep, allow, needs
 from api.bodies import JsonRoute
 from api.deps import ContactDep, CursorQuery, LimitQuery, OriginDep, ServicesDep
 from api.documentation import problems
-from api.models import Body, ContactBrief, JsonObject, Name, Page
+from api.models import Body, Changed, ContactBrief, JsonObject, Name, Page
 from api.rows import contact_brief
 from intake import audit
 from intake.effects import Effects
@@ -67,12 +67,6 @@ class Explained(BaseModel):
     parts: list["Explained"] = Field(
         default_factory=list, description="A segment's part is the rule that makes it."
     )
-
-
-class Changed(BaseModel):
-    """Whether anything changed."""
-
-    changed: bool
 
 
 @router.get("", dependencies=[needs("reports:read")], summary="Segments", responses=problems())

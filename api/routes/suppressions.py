@@ -11,7 +11,7 @@ from api.access import ActorDep, needs
 from api.bodies import JsonRoute
 from api.deps import SOURCE, CursorQuery, LimitQuery, ServicesDep
 from api.documentation import problems
-from api.models import Body, Page
+from api.models import Body, Changed, Page
 from intake import suppressions
 from intake.refusals import Missing
 from intake.suppressions import Channel, normal_address
@@ -49,12 +49,6 @@ class SuppressionRow(BaseModel):
     reason: str
     source: str
     at: datetime
-
-
-class Changed(BaseModel):
-    """Whether anything changed."""
-
-    changed: bool
 
 
 @router.get("", dependencies=[needs("contacts:read")], summary="Suppressed addresses", responses=problems())
