@@ -24,6 +24,9 @@ from store.database import Database
 
 _i = rows.instances.c
 
+ENDED_FIRST = "AcceptedUpdateCompletedWorkflow"
+"""How Temporal says that a workflow with an accepted update was terminated."""
+
 
 class NotAnswered(Exception):
     """Nobody answered in time, and it may still be done. Asked again with the same id, it is done once."""
@@ -81,6 +84,10 @@ class OneStep:
 
 def _refusal(instance: str, error: WorkflowUpdateFailedError) -> Exception:
     cause = error.cause
-    if isinstance(cause, ApplicationError) and cause.type == REFUSED:
+    if not isinstance(cause, ApplicationError):
+        return error
+    if cause.type == REFUSED:
         return StepRefused(f"instance «{instance}»: {cause.message}", reason=cause.message)
+    if cause.type == ENDED_FIRST:
+        return NotAnswered(f"instance «{instance}»: its workflow ended before it answered")
     return error

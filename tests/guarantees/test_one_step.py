@@ -7,12 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities import delivery
+from activities import delivery, interventions
+from activities.interventions import Interventions
 from activities.steps.send_email import SendEmailActivity
+from intake.one_step import NotAnswered, OneStep
+from intake.service import retried
 from runtime import Services
 from store import rows
 from tests.guarantees.processes import (
@@ -199,6 +203,18 @@ async def test_what_makes_no_sense_in_a_wait_is_refused_and_changes_nothing(engi
     assert await audited(engine) == []
 
 
+@pytest.mark.parametrize("state", ["claimed", "retrying"])
+async def test_a_message_that_is_under_way_is_not_sent_beside_itself(
+    engine: Engine, smtp: RecordingSmtpServer, state: str
+) -> None:
+    await at_the_pause(engine)
+    async with engine.services.database.write() as connection:
+        await connection.execute(update(rows.messages).values(state=state))
+    refused = await operate(engine, "resend")
+    assert refused == "step hello has not sent anything yet: move the instance there"
+    assert len(smtp.messages) == 1
+
+
 async def test_a_goal_that_is_met_comes_before_a_move(engine: Engine) -> None:
     goals = [{"name": "loyal", "when": {"tag": "loyal"}}]
     instance = await at_the_pause(engine, goals=goals)
@@ -299,6 +315,26 @@ async def test_while_a_step_runs_and_in_a_stop_everything_is_refused(
     await engine.ended(engine.id("p"), "stopped")
 
 
+async def test_who_asks_a_workflow_that_is_terminated_meanwhile_is_told_so(
+    engine: Engine, smtp: RecordingSmtpServer
+) -> None:
+    instance, client = await at_the_pause(engine), engine.services.client
+    behaviour = smtp.for_recipient(engine.address)
+    behaviour.answer_when.clear()
+    one_step = OneStep(engine.services.database, client)
+    wanted = {"step": "hello", "actor": "key/k1"}
+    asked = asyncio.create_task(one_step.ask(instance, "resend", wanted, update="u", wait=30))
+
+    async def is_leaving() -> bool:
+        return smtp.received[engine.address] == 2
+
+    await eventually(is_leaving)
+    await client.get_workflow_handle(instance).terminate("by hand")
+    with pytest.raises(NotAnswered, match="ended before it answered"):
+        await asked
+    behaviour.answer_when.set()
+
+
 async def test_before_its_first_step_everything_is_refused(idle: Engine, services: Services) -> None:
     await idle.publish(journey())
     await idle.event("go")
@@ -323,6 +359,37 @@ async def test_the_same_update_twice_is_one_and_a_second_skip_of_a_visit_is_refu
     assert await operate(engine, "skip", step="pause", visit=1) == "it stands at step rest, visit 1"
     assert await operate(engine, "skip", "one") == first
     assert len(await audited(engine)) == 1
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_what_was_done_is_not_done_again_where_temporal_did_not_hear_of_it(
+    engine: Engine, smtp: RecordingSmtpServer, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    instance = await at_the_pause(engine)
+    monkeypatch.setattr(interventions, "retried", unheard(retried))
+    monkeypatch.setattr(Interventions, "_resend", unheard(Interventions._resend))
+    done = await operate(engine, operation)
+    assert isinstance(done, dict), done
+    if operation == "resend":
+        assert done["state"] == "sent"
+        await waiting_at(engine, instance, "pause")
+    else:
+        await waiting_at(engine, instance, "rest")
+    assert len(smtp.messages) == (2 if operation == "resend" else 1)
+    assert len(await audited(engine)) == 1
+
+
+def unheard(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Its first answer is lost; it is asked again."""
+    losses = iter([True])
+
+    async def done(*args: Any) -> Any:
+        answer = await work(*args)
+        if next(losses, False):
+            raise ConnectionError("the answer was lost")
+        return answer
+
+    return done
 
 
 Other = Callable[[Engine, str], Awaitable[Any]]
