@@ -123,6 +123,51 @@ async def test_the_api_previews_an_edit_publishes_it_with_a_choice_and_cancels_i
 
 
 @one_database
+async def test_who_waits_or_is_on_the_way_to_a_wait_is_woken_and_of_many_only_some_at_once(
+    idle: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edits, "TOLD_AT_ONCE", 2)
+    monkeypatch.setattr(edits, "TOLD_A_SECOND", 2)
+    lifecycle = process_lifecycle(idle.services)
+    await idle.publish(process(wait("w", "3d")))
+    for _ in range(6):
+        await idle.event("go")
+    running, holding, *_ = [row.id for row in await idle.rows(rows.instances)]
+    await lifecycle.pause("p")
+    await lifecycle.put("p", process(wait("w", "1d")))
+    await lifecycle.publish("p", Inside(inside="move"))
+    async with idle.services.database.write() as connection:
+        await connection.execute(rows.instances.update().values(state="waiting", step="w"))
+        for instance, state in ((running, "running"), (holding, "holding")):
+            await connection.execute(
+                rows.instances.update().where(rows.instances.c.id == instance).values(state=state)
+            )
+        first = await edits.tell(connection, idle.services.catalog, "p", datetime.now(UTC))
+    told = sorted(await idle.rows(rows.outbox), key=lambda row: row.id)
+    assert [row.id for row in told[:2]] == first
+    assert {row.instance_id for row in told} >= {running}
+    assert holding not in {row.instance_id for row in told}
+    after = [(row.lease_until - told[0].lease_until).total_seconds() for row in told]
+    assert [round(seconds) for seconds in after] == [0, 0, 1, 1, 2]
+
+
+@one_database
+async def test_test_runs_do_not_count_in_the_preview_of_an_edit(idle: Engine) -> None:
+    lifecycle = process_lifecycle(idle.services)
+    await idle.publish(process(wait("w", "3d")))
+    for _ in range(2):
+        await idle.event("go")
+    (tested, _) = await idle.rows(rows.instances)
+    await lifecycle.pause("p")
+    await lifecycle.put("p", process(wait("w", "1d")))
+    i = rows.instances.c
+    async with idle.services.database.write() as connection:
+        await connection.execute(rows.instances.update().where(i.id == tested.id).values(test_cap=300))
+    found = await lifecycle.preview_edit("p", Inside(inside="move"))
+    assert [standing.count for standing in found.standing] == [1]
+
+
+@one_database
 async def test_the_command_line_shows_what_an_edit_changes(onward: Onward, engine: Engine) -> None:
     await engine.publish(process(wait("w", "3d"), tag("a"), LAST))
     await engine.event("go")
