@@ -3,6 +3,7 @@
 A story is drawn from its number, so that a failing one can be told again. Nothing here runs anything.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -47,6 +48,29 @@ def story(number: int, now: datetime) -> Story:
     """The story with a number, told at `now`."""
     random = Random(number)
     return _Teller(random, now).story(number)
+
+
+def many_sided(number: int) -> list[int]:
+    """So many stories that have as much in them as there can be, by their numbers."""
+    left = {n: _sides(story(n, datetime(2026, 11, 23, tzinfo=UTC))) for n in range(100)}
+    chosen: list[int] = []
+    seen: Counter[str] = Counter()
+    while len(chosen) < number:
+        best = max(left, key=lambda n: (sum(1 / (1 + seen[side]) for side in left[n]), -n))
+        seen.update(left.pop(best))
+        chosen.append(best)
+    return chosen
+
+
+def _sides(one: Story) -> set[str]:
+    found: set[str] = {
+        name for name in ("goals", "window", "caps", "purpose", "time_zone") if name in one.document
+    }
+    found |= {f"of the contact: {name}" for name in one.contact} | ({"answered"} if one.answered else set())
+    for step in one.document["steps"]:
+        found |= {step["type"], *(f"{step['type']} {name}" for name in step)}
+        found.add(f"{step['type']} of {len(step.get('branches', ()))}")
+    return found
 
 
 class _Teller:
@@ -113,8 +137,8 @@ class _Teller:
                 if value is not None
             }
         }
-        zone = random.choice(ZONES)
-        return own | ({"time_zone": zone} if zone else {})
+        known = {"time_zone": random.choice(ZONES), "language": random.choice(["de", None])}
+        return own | {name: value for name, value in known.items() if value}
 
     def params(self) -> dict[str, Any]:
         random = self.random
@@ -238,7 +262,7 @@ class _Teller:
         return {"type": "send_email", "template": "mail", "next": to()}
 
     def _condition(self, to: Any) -> dict[str, Any]:
-        branches = [{"when": self.rule(0), "next": to()} for _ in range(self.random.randint(1, 2))]
+        branches = [{"when": self.rule(0), "next": to()} for _ in range(self.random.randint(1, 3))]
         return {"type": "condition", "branches": branches, "else": to()}
 
     def _wait(self, to: Any) -> dict[str, Any]:
