@@ -6,9 +6,11 @@ is written here.
 
 import base64
 import binascii
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final
 
 import orjson
@@ -407,17 +409,22 @@ async def definitions_of(
     }
 
 
-def in_order(found: list[Any], definition: ProcessDefinition) -> list[Any]:
-    """Steps passed in one moment bear the same time: the graph says which of them came first."""
+def in_order(found: Iterable[Any], definition: ProcessDefinition) -> list[Any]:
+    """Rows of visits in the order of time. Steps passed in one moment bear the same: the graph says which of them came
+    first.
+    """
     ordered: list[Any] = []
     following = {definition.entry}
-    while found:
-        same = [row for row in found if row.at == found[0].at]
-        chosen = next((row for row in sorted(same, key=lambda r: r.visit) if row.step in following), same[0])
-        found.remove(chosen)
-        ordered.append(chosen)
-        step = definition.by_id.get(chosen.step)
-        following = {to for _, to in step.exits() if to is not None} if step is not None else set()
+    for _, moment in groupby(found, key=attrgetter("at")):
+        same = list(moment)
+        while same:
+            chosen = min(
+                (row for row in same if row.step in following), key=attrgetter("visit"), default=same[0]
+            )
+            same.remove(chosen)
+            ordered.append(chosen)
+            step = definition.by_id.get(chosen.step)
+            following = {to for _, to in step.exits() if to is not None} if step is not None else set()
     return ordered
 
 

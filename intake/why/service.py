@@ -134,7 +134,9 @@ class _Story:
         since = min((row.created_at for row in self.instances), default=None)
         subjects = [f"contact/{self._contact_id}", *(f"instance/{row.id}" for row in self.instances)]
         mine = {row.id for row in self.instances}
-        for row in await history.changes(self._connection, subjects, self._process, since):
+        changes = await history.changes(self._connection, subjects, self._process, since)
+        self.complete = self.complete and len(changes) < history.CHANGES
+        for row in changes:
             kind, _, what = row.subject.partition("/")
             if kind == "contact" and not mine.intersection((row.after or {}).get("instances", ())):
                 continue

@@ -25,9 +25,10 @@ from tests.support.asking_why import ask, told
 from tests.support.by_hand import ByHand
 from tests.support.engine import Engine
 from tests.support.people import change_contact, meet
-from tests.where.rows_made import NOW, people, publish
+from tests.where.rows_made import DAY, NOW, made, people, publish
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 
@@ -301,6 +302,97 @@ async def test_events_are_those_that_something_was_decided_about(database: Datab
         )
     async with database.read() as connection:
         assert [row.id for row in await history.events(connection, "ann", "welcome")] == ["one", "longer"]
+
+
+def changed(action: str, subject: str, at: datetime, **after: Any) -> dict[str, Any]:
+    return {"action": action, "subject": subject, "at": at, "actor": "key/k1", "after": after}
+
+
+async def lived_through(database: Database) -> None:
+    """A run that has ended after two messages, and one that has not begun."""
+    at = NOW - DAY
+    await people(database, "ann")
+    await publish(database)
+    await made(
+        database,
+        {"id": "w/1", "state": "ended", "created_at": at, "ended_at": at + HOUR, "event_id": "1"},
+        {"id": "w/2", "state": "pending", "created_at": at + HOUR, "updated_at": at + HOUR, "event_id": "2"},
+    )
+    visits = [("pause", at + MINUTE), ("tag", at + 3 * MINUTE)]
+    messages = [("pause", at + MINUTE, at + 9 * MINUTE), ("gone", at + 4 * MINUTE, at + 5 * MINUTE)]
+    decided = [{"process": "welcome", "decision": "started"}]
+    contents: list[tuple[Any, list[dict[str, Any]]]] = [
+        (
+            rows.visits,
+            [{"instance_id": "w/1", "step": step, "visit": 1, "kind": step, "at": when} for step, when in visits],
+        ),
+        (
+            rows.messages,
+            [
+                {
+                    "id": f"m-{step}", "instance_id": "w/1", "step": step, "visit": 1, "process_key": "welcome",
+                    "contact_id": "ann", "channel": "email", "recipient": "a@example.com", "state": "sent",
+                    "claimed_at": claimed, "closed_at": closed,
+                }
+                for step, claimed, closed in messages
+            ],
+        ),
+        (
+            rows.events,
+            [
+                {
+                    "id": name, "type": "go", "contact_id": "ann", "occurred_at": at, "received_at": at,
+                    "params": {}, "source": "api", "outcome": decided,
+                }
+                for name in ("1", "2")
+            ],
+        ),
+        (
+            rows.audit,
+            [
+                changed("pause", "process/welcome", at - HOUR),
+                changed("activate", "process/welcome", at + HOUR),
+                changed("stop", "contact/ann", at + HOUR, instances=["other/1"]),
+                changed("stop", "contact/ann", at + HOUR, instances=["other/1", "w/1"]),
+                changed("stop", "contact/bob", at + HOUR, instances=["w/3"]),
+            ],
+        ),
+    ]  # fmt: skip
+    async with database.write() as connection:
+        for table, values in contents:
+            await connection.execute(insert(table), values)
+
+
+async def test_lines_come_in_the_order_in_which_things_began_and_say_what_has_not_begun_yet(
+    database: Database,
+) -> None:
+    await lived_through(database)
+    lines = (await ask(database, "ann", "welcome")).lines
+    told_of = [(line.what, line.step) for line in lines if line.instance == "w/1" and line.what != "event"]
+    assert told_of == [("message", "pause"), ("step", "tag"), ("message", "gone"), ("end", None)]
+    assert [(line.what, line.code) for line in lines if line.instance == "w/2"] == [("held", "start_pending")]
+
+
+async def test_of_what_people_changed_it_tells_what_was_of_these_runs_or_of_the_process_meanwhile(
+    database: Database,
+) -> None:
+    await lived_through(database)
+    lines = (await ask(database, "ann", "welcome")).lines
+    assert sorted(line.says for line in lines if line.what == "change") == [
+        "by hand: activate of process welcome",
+        "by hand: stop of contact ann",
+    ]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("limit", ["EVENTS", "INSTANCES", "VISITS", "CHANGES"])
+async def test_an_answer_whose_beginning_is_left_out_says_so(
+    database: Database, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    await lived_through(database)
+    assert (await ask(database, "ann", "welcome")).complete is True
+    monkeypatch.setattr(history, limit, 2)
+    assert (await ask(database, "ann", "welcome")).complete is False
 
 
 def test_the_oracle_notices_an_answer_that_shrugs_or_leaves_something_out() -> None:
