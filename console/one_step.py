@@ -21,32 +21,26 @@ Visit = Annotated[int | None, typer.Option(min=1, help="Only if it is there for 
 UpdateId = Annotated[str | None, typer.Option("--id", help="The same id again does nothing twice.")]
 
 
-@instance_app.command("skip")
-def skip(
-    instance: Instance,
-    step: At = None,
-    visit: Visit = None,
-    reason: Reason = None,
-    update: UpdateId = None,
-    api: ApiUrl = DEFAULT_API,
-    as_json: AsJson = False,
-) -> None:
-    """Leave the step undone where it stands, and go on with what follows."""
-    _ask(api, as_json, instance, "skip", id=update, step=step, visit=visit, reason=reason)
+def _leave(action: str, help_text: str) -> None:
+    def command(
+        instance: Instance,
+        step: At = None,
+        visit: Visit = None,
+        reason: Reason = None,
+        update: UpdateId = None,
+        api: ApiUrl = DEFAULT_API,
+        as_json: AsJson = False,
+    ) -> None:
+        _ask(api, as_json, instance, action, id=update, step=step, visit=visit, reason=reason)
+
+    command.__doc__ = help_text
+    instance_app.command(action)(command)
 
 
-@instance_app.command("skip-wait")
-def skip_wait(
-    instance: Instance,
-    step: At = None,
-    visit: Visit = None,
-    reason: Reason = None,
-    update: UpdateId = None,
-    api: ApiUrl = DEFAULT_API,
-    as_json: AsJson = False,
-) -> None:
-    """End its wait now, as if the time were over."""
-    _ask(api, as_json, instance, "skip-wait", id=update, step=step, visit=visit, reason=reason)
+_leave("skip", "Leave the step undone where it stands, and go on with what follows.")
+
+
+_leave("skip-wait", "End its wait now, as if the time were over.")
 
 
 @instance_app.command("move")

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +13,6 @@ from console.options import ApiUrl, AsJson
 from console.output import echo_json, echo_problems, items_of, table, version_words
 from console.pages import show_changes, show_process
 from console.recipes import recipes, written
-
-if TYPE_CHECKING:
-    pass
 
 InsideChoice = Annotated[
     str,

@@ -1,6 +1,6 @@
 """Imports of contacts from CSV: made, sent in parts or in one, watched, and reported row by row (C5)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -14,10 +14,10 @@ from api.access import ActorDep, Caller, CallerDep, needs
 from api.bodies import JsonRoute, content_type
 from api.deps import CursorQuery, LimitQuery, Parts, PartsDep, ServicesDep
 from api.documentation import problems
+from api.downloads import csv_download
 from api.errors import BadRequest, Forbidden, Invalid, WrongContentType
 from api.models import Page
 from intake.csv_records import ENCODINGS, BadCsv
-from intake.csv_writing import csv_line
 from intake.import_chunk import ImportOptions, Summary
 from intake.refusals import Missing
 from processes.problems import DocumentInvalid, Problem, problems_of
@@ -27,7 +27,6 @@ router = APIRouter(prefix="/v1/imports", tags=["imports"], route_class=JsonRoute
 streamed = APIRouter(prefix="/v1/imports", tags=["imports"])
 """Routes that read their body piece by piece."""
 
-REPORT_PAGE = 1000
 REPORT_COLUMNS = ("row", "status", "contact", "column", "message")
 
 RowStatus = Literal["created", "updated", "kept", "refused"]
@@ -263,7 +262,14 @@ async def report_csv(
 ) -> StreamingResponse:
     """A line for each problem of a row, and one for a row without."""
     await _import(parts, import_id)
-    return StreamingResponse(_report_lines(parts, import_id, status), media_type="text/csv; charset=utf-8")
+    return csv_download(
+        parts.services.database,
+        REPORT_COLUMNS,
+        lambda connection, limit, cursor: imports.rows_of(
+            connection, import_id, status, limit=limit, cursor=cursor
+        ),
+        _report_lines,
+    )
 
 
 def _may_import(caller: Caller) -> None:
@@ -271,26 +277,10 @@ def _may_import(caller: Caller) -> None:
         raise Forbidden("a file may name any list: a key that is limited to some lists cannot import")
 
 
-async def _report_lines(parts: Parts, import_id: str, status: str | None) -> AsyncIterator[str]:
-    yield csv_line(REPORT_COLUMNS)
-    cursor: str | None = None
-    while True:
-        async with parts.services.database.read() as connection:
-            page = await imports.rows_of(connection, import_id, status, limit=REPORT_PAGE, cursor=cursor)
-        yield "".join(_report_line(row) for row in page.items)
-        cursor = page.next_cursor
-        if cursor is None:
-            return
-
-
-def _report_line(row: Any) -> str:
-    found = row.problems or [{"pointer": "", "message": ""}]
-    return "".join(
-        csv_line(
-            [str(row.line), row.status, row.contact_id or "", _column(problem["pointer"]), problem["message"]]
-        )
-        for problem in found
-    )
+def _report_lines(row: Any) -> Iterator[list[str]]:
+    for problem in row.problems or [{"pointer": "", "message": ""}]:
+        where = _column(problem["pointer"])
+        yield [str(row.line), row.status, row.contact_id or "", where, problem["message"]]
 
 
 def _column(pointer: str) -> str:

@@ -3,7 +3,8 @@
 These routes stand before the one that takes every path under `/v1/instances/`.
 """
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, StringConstraints
@@ -21,9 +22,10 @@ from processes.values import Json, StepId
 
 router = APIRouter(prefix="/v1/instances", tags=["instances"], route_class=JsonRoute)
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 UpdateId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._:-]+$")]
 WaitQuery = Annotated[float, Query(ge=1, le=60, description="Seconds to wait for the answer.")]
-_RESPONSES = problems(404, 409, 415, 503)
 
 
 class StepWish(Body):
@@ -71,6 +73,16 @@ class MessageResent(BaseModel):
     detail: str | None = None
 
 
+def _operation(name: str, summary: str) -> Callable[[F], F]:
+    """The route of what a person does with an instance: the scope, and the refusals, are the same for each."""
+    return router.post(
+        f"/{{instance_id:path}}/{name}",
+        dependencies=[needs("processes:start", instance="instance_id")],
+        summary=summary,
+        responses=problems(404, 409, 415, 503),
+    )
+
+
 async def _ask(
     parts: PartsDep, instance: str, kind: str, body: Body, actor: str, wait: float
 ) -> dict[str, Any]:
@@ -87,12 +99,7 @@ async def _ask(
     return {"id": update, **done}
 
 
-@router.post(
-    "/{instance_id:path}/skip",
-    dependencies=[needs("processes:start", instance="instance_id")],
-    summary="Skip the step where an instance stands",
-    responses=_RESPONSES,
-)
+@_operation("skip", "Skip the step where an instance stands")
 async def skip(
     instance_id: str, parts: PartsDep, actor: ActorDep, body: StepWish | None = None, wait: WaitQuery = 20
 ) -> StepDone:
@@ -100,12 +107,7 @@ async def skip(
     return StepDone(**await _ask(parts, instance_id, SKIP, body or StepWish(), actor, wait))
 
 
-@router.post(
-    "/{instance_id:path}/skip-wait",
-    dependencies=[needs("processes:start", instance="instance_id")],
-    summary="End an instance's wait now",
-    responses=_RESPONSES,
-)
+@_operation("skip-wait", "End an instance's wait now")
 async def skip_wait(
     instance_id: str, parts: PartsDep, actor: ActorDep, body: StepWish | None = None, wait: WaitQuery = 20
 ) -> StepDone:
@@ -113,12 +115,7 @@ async def skip_wait(
     return StepDone(**await _ask(parts, instance_id, SKIP_WAIT, body or StepWish(), actor, wait))
 
 
-@router.post(
-    "/{instance_id:path}/move",
-    dependencies=[needs("processes:start", instance="instance_id")],
-    summary="Move an instance to another step",
-    responses=_RESPONSES,
-)
+@_operation("move", "Move an instance to another step")
 async def move(
     instance_id: str, body: MoveStepWish, parts: PartsDep, actor: ActorDep, wait: WaitQuery = 20
 ) -> StepDone:
@@ -126,12 +123,7 @@ async def move(
     return StepDone(**await _ask(parts, instance_id, MOVE, body, actor, wait))
 
 
-@router.post(
-    "/{instance_id:path}/resend",
-    dependencies=[needs("processes:start", instance="instance_id")],
-    summary="Send a step's message again",
-    responses=_RESPONSES,
-)
+@_operation("resend", "Send a step's message again")
 async def resend(
     instance_id: str, body: ResendStepWish, parts: PartsDep, actor: ActorDep, wait: WaitQuery = 20
 ) -> MessageResent:

@@ -2,7 +2,7 @@
 how far each one is, and what became of everyone in it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -14,10 +14,10 @@ from api.access import ActorDep, Needs, needs
 from api.bodies import JsonRoute
 from api.deps import ContactDep, CursorQuery, LimitQuery, Parts, PartsDep, ServicesDep, WaitQuery
 from api.documentation import problems
+from api.downloads import csv_download
 from api.models import Body, Page, StopAnswer
 from api.routes.contacts import StopReason
 from api.routes.processes import KeyPath
-from intake.csv_writing import csv_line
 from intake.operation_progress import REASONS, done_of, plain, rate_of, seconds_left
 from intake.operations import MOST_CHOSEN, MOST_CONTACTS
 from intake.refusals import Missing
@@ -28,7 +28,6 @@ from store import operations
 
 router = APIRouter(prefix="/v1", tags=["operations"], route_class=JsonRoute)
 
-RESULTS_PAGE = 1000
 RESULT_COLUMNS = ("subject", "status", "reason", "instance", "contact", "external_id", "email", "at")
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=320)]
@@ -295,24 +294,21 @@ async def results_csv(
 ) -> StreamingResponse:
     """Of any number."""
     await _operation(parts, operation)
-    return StreamingResponse(
-        _result_lines(parts, operation, status),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{operation}.csv"'},
+    answer = csv_download(
+        parts.services.database,
+        RESULT_COLUMNS,
+        lambda connection, limit, cursor: operations.results(
+            connection, operation, status, limit=limit, cursor=cursor
+        ),
+        _result_line,
     )
+    answer.headers["Content-Disposition"] = f'attachment; filename="{operation}.csv"'
+    return answer
 
 
-async def _result_lines(parts: Parts, operation: str, status: str | None) -> AsyncIterator[str]:
-    yield csv_line(RESULT_COLUMNS)
-    cursor: str | None = None
-    while True:
-        async with parts.services.database.read() as connection:
-            page = await operations.results(connection, operation, status, limit=RESULTS_PAGE, cursor=cursor)
-        lines = (_result(row).model_dump(mode="json") for row in page.items)
-        yield "".join(csv_line([str(line[name] or "") for name in RESULT_COLUMNS]) for line in lines)
-        cursor = page.next_cursor
-        if cursor is None:
-            return
+def _result_line(row: Any) -> Iterator[list[str]]:
+    line = _result(row).model_dump(mode="json")
+    yield [str(line[name] or "") for name in RESULT_COLUMNS]
 
 
 async def _operation(parts: Parts, operation: str) -> OperationRow:
