@@ -6,7 +6,7 @@ and signals become outbox rows. Uniqueness is the database's: `once` and `once_p
 Temporal; `intake/dispatch.py` does, after the commit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +42,7 @@ from store import contacts, rows
 from store.catalog import CatalogCache, CatalogView, ProcessView, bump
 
 UNFINISHED = "unfinished"
+START_FILTER, STOP_FILTER = "filter does not hold", "the stop's filter does not hold"
 OF_A_TEST = "a test run led to it: it starts nothing"
 MAX_PROCESSES_IN_A_ROW = 10
 """An event that more processes led to, each by what a step of the one before did, starts nothing."""
@@ -276,13 +277,16 @@ class _Transaction:
             return found
         answers = iter(await self._rules.answers(item, rules))
         holding: list[tuple[ProcessView, Trigger]] = []
+        held: dict[str, Mapping[str, bool]] = {}
         for process, trigger in found:
             answer = next(answers) if trigger.filter is not None else None
             item.asked[process.key] = answer.parts if answer is not None else {}
             if answer is None or answer.holds:
                 holding.append((process, trigger))
+                held.setdefault(process.key, item.asked[process.key])
             else:
-                item.say(process, "skipped", "filter does not hold")
+                item.say(process, "skipped", START_FILTER if trigger.does == "start" else STOP_FILTER)
+        item.asked |= held  # what a process decides from here on, a trigger led to whose filter held
         return holding
 
     def _listeners(self, item: Item) -> Iterator[tuple[ProcessView, Trigger]]:

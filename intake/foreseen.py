@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.admission import UNFINISHED
+from intake.admission import START_FILTER, UNFINISHED
 from processes.builtin_events import PROCESS_REQUESTED, SCHEDULE_DUE
 from processes.clock import add
 from processes.definition import ProcessDefinition
@@ -57,7 +57,7 @@ class Door:
         filters = [trigger.filter for trigger in meant if trigger.filter is not None]
         why = tuple(await self._judged(connection, filters))
         if len(filters) == len(meant) and not any(one.holds for one in why):
-            return Entrance(False, "filter does not hold", why)
+            return Entrance(False, START_FILTER, why)
         return Entrance(*await self._let_in(connection), why)
 
     def _meant(self) -> list[Trigger]:

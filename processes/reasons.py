@@ -22,6 +22,7 @@ class Reason:
 ADMISSION: Final[Mapping[str, Reason]] = {
     "contact not found": Reason("contact_not_found", "no contact was found for the event"),
     "filter does not hold": Reason("filter", "the trigger's filter did not hold"),
+    "the stop's filter does not hold": Reason("stop_filter", "it is not what stops the process"),
     "the wait's filter does not hold": Reason("wait_filter", "it is not what the run waits for"),
     "the goal's filter does not hold": Reason("goal_filter", "it is not what the goal is"),
     "process is ": Reason("not_active", "a process lets contacts in while it is active only"),

@@ -10,7 +10,7 @@ from processes.reasons import reason
 
 LATE = timedelta(minutes=1)
 
-PASSED_BY = {"nothing_to_stop", "wait_filter", "goal_filter"}
+PASSED_BY = {"nothing_to_stop", "stop_filter", "wait_filter", "goal_filter"}
 """Reasons of an event that was not about letting the contact in."""
 
 _DONE = {

@@ -12,6 +12,7 @@ from store.rule_parts import LONGEST, MOST_ASKED, MOST_PARTS, answers
 from store.rules import evaluate
 from tests.guarantees.processes import set_status
 from tests.rules.people import NOW, Person, store
+from tests.support.asking_why import ask
 from tests.support.by_hand import ByHand
 from tests.support.engine import Engine
 
@@ -96,6 +97,31 @@ async def test_filters_branches_and_waits_keep_what_their_rules_asked(idle: Engi
     assert isinstance(run.next, Wait)
     await run.wake()
     assert (await run.results())["rest"] == {"timed_out": True, "rules": [{"has the tag done": False}]}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_of_several_triggers_a_decision_keeps_what_its_own_filter_asked(idle: Engine) -> None:
+    triggers = [
+        {"type": "event", "event": event, "does": does, "filter": {"event": "total", "at_least": least}}
+        for event, does, least in (("go", "start", 5), ("go", "start", 100), ("back", "stop", 9))
+    ]
+    await idle.publish(CONDITION | {"triggers": triggers})
+    let_in = await idle.event("go", params={"total": 7})
+    assert [(one.decision, one.reason, one.rule) for one in let_in.decisions] == [
+        ("skipped", "filter does not hold", {"the event's total ≥ 100": False}),
+        ("started", None, {"the event's total ≥ 5": True}),
+    ]
+    (passed_by,) = (await idle.event("back", params={"total": 3})).decisions
+    assert (passed_by.reason, passed_by.rule) == (
+        "the stop's filter does not hold",
+        {"the event's total ≥ 9": False},
+    )
+    answer = await ask(idle.services.database, idle.contact, "ask")
+    assert [(line.code, "not let in" in line.says) for line in answer.lines if line.what == "event"] == [
+        ("filter", True),
+        ("started", False),
+        ("stop_filter", False),
+    ]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
