@@ -5,7 +5,7 @@ event came before) and are sent the answers, and return the `Plan`. The preview 
 without any effect.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -19,9 +19,7 @@ from processes.planning import (
     Answers,
     Arrival,
     Ask,
-    Draw,
     Finish,
-    LookBack,
     Pass,
     Passed,
     Plan,
@@ -29,7 +27,7 @@ from processes.planning import (
     Situation,
     Sleep,
 )
-from processes.steps import EffectStep, StepBase
+from processes.steps import EffectStep, StepBase, WaitStep
 
 BY_HAND = "+"
 """In the counts of visits, before a step's id: how many of them are a person's doing, and count for no limit."""
@@ -103,11 +101,11 @@ def leave(
 
     `limit` is until when the wait may last. Nothing is passed (None) where the instance goes on waiting.
     """
-    step = definition.by_id[step_id]
+    step = _waiting(definition.by_id[step_id])
     arrival = Arrival(situation, visit, definition.key, limit)
     over: Pass | Ask | Sleep = step.leave(arrival, event)
-    if isinstance(over, Ask):
-        over = _with_rules(step.looked(arrival, holding := (yield over.rules)), holding)
+    while isinstance(over, Ask):
+        over = _with_rules(over.then(holding := (yield over.question)), holding)
     if isinstance(over, Sleep):
         over = over.within(situation)
         return None, Plan(_wait(definition, step, arrival, over, loops), [], dict(loops), over.limit)
@@ -226,17 +224,18 @@ def _answer(
             return Finish(TOO_MANY_VISITS, beyond)
         return Pass(step.on_max_visits, {**beyond, "to": step.on_max_visits})
     answer = step.arrive(arrival)
-    while isinstance(answer, Ask | LookBack | Draw):
-        if isinstance(answer, Ask):
-            answer = _with_rules(step.answered(arrival, holding := (yield answer.rules)), holding)
-        elif isinstance(answer, Draw):
-            answer = step.drawn((yield answer))
-        else:
-            answer = step.found(arrival, (yield answer))
+    while isinstance(answer, Ask):
+        answer = _with_rules(answer.then(said := (yield answer.question)), said)
     return answer
 
 
-def _with_rules(answer: Decided, holding: Sequence[bool]) -> Decided:
+def _waiting(step: StepBase) -> WaitStep:
+    if not isinstance(step, WaitStep):
+        raise TypeError(f"{step.kind} does not wait")
+    return step
+
+
+def _with_rules(answer: Decided, holding: Any) -> Decided:
     """What was decided by rules, with the conditions of those that were looked at, where they are known."""
     if not isinstance(answer, Pass | Finish) or not isinstance(holding, Answers):
         return answer
@@ -282,7 +281,7 @@ def _after(
 ) -> Perform:
     """What runs when the wait is over: the next effect at once where nothing is to be decided before it."""
     if sleep.event is None and not definition.goals:
-        over = step.leave(arrival, None)
+        over = _waiting(step).leave(arrival, None)
         follower = definition.by_id.get(over.to or "") if isinstance(over, Pass) else None
         counts = definition.looping | counted.keys()
         if isinstance(follower, EffectStep) and follower.id not in counts:

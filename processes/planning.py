@@ -3,7 +3,7 @@
 Pure values. The planner (`processes/planner.py`) puts them together; an activity brings the facts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,16 +55,9 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """The step cannot say before it knows which of these rules hold."""
-
-    rules: tuple[Rule, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class LookBack:
-    """The step cannot say before it knows whether an event of a type has come already: the oldest since an instant
-    (UTC) that meets the filter and has the instance's key. The event that started the instance does not count, nor
+    """The question whether an event of a type has come already: the oldest since an instant (UTC) that meets the filter
+    and has the instance's key. The event that started the instance does not count, nor
     one that an earlier visit of the step has taken.
     """
 
@@ -76,12 +69,26 @@ class LookBack:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """The step goes by chance, and who the contact is, is not known: a preview for one who is imagined asks which of
-    these shares (by the name of its branch) it falls in. An instance always knows its contact.
+    """The question where chance puts a contact who is not known: a preview for one who is imagined asks which of these
+    shares (by the name of its branch) it falls in. An instance always knows its contact.
     """
 
     step: str
     shares: tuple[tuple[str, float], ...]
+
+
+Question = Sequence[Rule] | LookBack | Draw
+"""What the planner asks: which rules hold (a list of booleans), which event there is (its id, or None), or in which
+branch an imagined contact is (its name).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The step cannot say before it knows the answer to a question; `then` takes it, and says what follows."""
+
+    question: Question
+    then: Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +144,7 @@ class Answers(list[bool]):
         self.parts = parts
 
 
-Answer = Ask | LookBack | Draw | Pass | Sleep | Finish | Act
-Question = Sequence[Rule] | LookBack | Draw
-"""What the planner asks: which rules hold (a list of booleans), which event there is (its id, or None), or in which
-branch an imagined contact is (its name).
-"""
+Answer = Ask | Pass | Sleep | Finish | Act
 
 
 @dataclass(slots=True)

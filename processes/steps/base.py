@@ -4,12 +4,12 @@ A model says what its step needs, which steps follow it, and what happens when a
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from processes.planning import Act, Answer, Arrival, Ask, Pass, Sleep
+from processes.planning import Act, Answer, Arrival, Ask, Pass
 from processes.rules import Rule
 from processes.values import StepId
 from processes.windows import DeliveryWindow
@@ -84,26 +84,6 @@ class StepBase(BaseModel, ABC):
     def arrive(self, arrival: Arrival) -> Answer:
         """What happens when an instance arrives."""
 
-    def answered(self, arrival: Arrival, answers: Sequence[bool]) -> Answer:
-        """What follows once the rules asked for are known."""
-        raise NotImplementedError(f"{self.kind} asks nothing")
-
-    def found(self, arrival: Arrival, event: str | None) -> Answer:
-        """What follows once it is known which event (its id) came before the arrival."""
-        raise NotImplementedError(f"{self.kind} does not look back")
-
-    def drawn(self, branch: str) -> Answer:
-        """What follows once it is known in which branch chance has put the contact."""
-        raise NotImplementedError(f"{self.kind} leaves nothing to chance")
-
-    def leave(self, arrival: Arrival, event: str | None) -> Pass | Ask:
-        """What follows when the wait here is over, by time or by the event with this id."""
-        raise NotImplementedError(f"{self.kind} does not wait")
-
-    def looked(self, arrival: Arrival, answers: Sequence[bool]) -> Pass | Sleep:
-        """What follows at the end of a wait once the rules asked for are known: on, or asleep again."""
-        raise NotImplementedError(f"{self.kind} asks nothing when it is left")
-
     def needs(self) -> Needs:
         """What must exist for this step to work."""
         return Needs()
@@ -119,6 +99,18 @@ class StepBase(BaseModel, ABC):
     def configuration(self) -> dict[str, Any]:
         """The step as it was written: what was not set is left out."""
         return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
+
+
+class WaitStep(StepBase):
+    """A step at which time may pass."""
+
+    waits: ClassVar[bool] = True
+
+    @abstractmethod
+    def leave(self, arrival: Arrival, event: str | None) -> Pass | Ask:
+        """What follows when the wait here is over, by time or by the event with this id. What is asked for leads on, or
+        back to sleep.
+        """
 
 
 class EffectStep(StepBase):

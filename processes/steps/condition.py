@@ -40,10 +40,9 @@ class Condition(StepBase):
 
     def arrive(self, arrival: Arrival) -> Answer:
         """Ask for every branch's rule."""
-        return Ask(tuple(branch.when for branch in self.branches))
+        return Ask(tuple(branch.when for branch in self.branches), self._first)
 
-    def answered(self, arrival: Arrival, answers: Sequence[bool]) -> Pass:
-        """The first that holds."""
+    def _first(self, answers: Sequence[bool]) -> Pass:
         for index, (branch, holds) in enumerate(zip(self.branches, answers, strict=True)):
             if holds:
                 return Pass(branch.next, {"branch": branch.name or index + 1, "to": branch.next})

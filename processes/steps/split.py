@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
-from processes.planning import Answer, Arrival, Draw, Finish, Pass
+from processes.planning import Answer, Arrival, Ask, Draw, Finish, Pass
 from processes.steps.base import Next, StepBase
 
 WHOLE = 10_000
@@ -91,16 +91,16 @@ class Split(StepBase):
     def arrive(self, arrival: Arrival) -> Answer:
         """The branch on whose part of the shares the contact lies; for one who is imagined, whichever is drawn."""
         if not arrival.situation.contact:
-            return Draw(self.id, tuple((name, share) for name, share in self._named_shares() if share > 0))
+            shares = tuple((name, share) for name, share in self._named_shares() if share > 0)
+            return Ask(Draw(self.id, shares), self._drawn)
         place = self.place(arrival.process, arrival.situation.contact)
         for branch in self.branches:
             place -= int(_parts(branch.share))
             if place < 0:
-                return self.drawn(branch.name)
-        return self.drawn(HOLD_OUT)
+                return self._drawn(branch.name)
+        return self._drawn(HOLD_OUT)
 
-    def drawn(self, branch: str) -> Pass | Finish:
-        """Where a branch leads, by its name."""
+    def _drawn(self, branch: str) -> Pass | Finish:
         for one in self.branches:
             if one.name == branch:
                 return Pass(one.next, {"branch": one.name, "to": one.next})

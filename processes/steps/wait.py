@@ -23,7 +23,7 @@ from processes.clock import (
 from processes.durations import Duration, SignedDuration
 from processes.planning import Answer, Arrival, Finish, Pass, Situation, Sleep
 from processes.rule_values import Path, is_index
-from processes.steps.base import Next, StepBase
+from processes.steps.base import Next, WaitStep
 from processes.values import FieldName, Json, StepId
 
 
@@ -81,7 +81,7 @@ class EventDate(BaseModel):
         return add(parse_moment(str(value), zone), self.offset, zone)
 
 
-class Wait(StepBase):
+class Wait(WaitStep):
     """Wait for exactly one of `for`, `until`, `weekday`, `date`, `event_date`.
 
     Days, weeks and months are calendar time in the zone (the same local time of day); hours and less are elapsed
@@ -89,7 +89,6 @@ class Wait(StepBase):
     """
 
     kind: ClassVar[str] = "wait"
-    waits: ClassVar[bool] = True
 
     type: Literal["wait"]
     duration: Duration | None = Field(default=None, alias="for", examples=["3 days", "1h"])

@@ -1,19 +1,20 @@
 """Wait for an event, at most for a time (S5)."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from processes.clock import add, describe
 from processes.durations import Duration
-from processes.planning import Answer, Arrival, LookBack, Pass, Sleep
+from processes.planning import Answer, Arrival, Ask, LookBack, Pass, Sleep
 from processes.rules import Rule
-from processes.steps.base import Next, StepBase
+from processes.steps.base import Next, WaitStep
 from processes.values import EventTypeKey
 
 
-class WaitForEvent(StepBase):
+class WaitForEvent(WaitStep):
     """Wait until an event of a type comes that meets the filter, at most `within`.
 
     Events that came before the instance arrived here count only with `look_back`: those that occurred within that
@@ -22,7 +23,6 @@ class WaitForEvent(StepBase):
     """
 
     kind: ClassVar[str] = "wait_for_event"
-    waits: ClassVar[bool] = True
 
     type: Literal["wait_for_event"]
     event: EventTypeKey
@@ -52,10 +52,10 @@ class WaitForEvent(StepBase):
         if self.look_back is None:
             return self._sleep(arrival)
         since = add(arrival.situation.now, self.look_back, arrival.situation.zone, -1)
-        return LookBack(self.id, self.event, since, self.filter)
+        asked = LookBack(self.id, self.event, since, self.filter)
+        return Ask(asked, partial(self._found, arrival))
 
-    def found(self, arrival: Arrival, event: str | None) -> Answer:
-        """On at once by an event that came before, else sleep."""
+    def _found(self, arrival: Arrival, event: str | None) -> Pass | Sleep:
         if event is None:
             return self._sleep(arrival)
         return Pass(self.next, {"event": event, "looked_back": True})

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -11,13 +12,13 @@ from processes.durations import Duration
 from processes.instructions import RULE
 from processes.planning import Answer, Arrival, Ask, Pass, Sleep
 from processes.rules import Rule
-from processes.steps.base import Next, StepBase
+from processes.steps.base import Next, WaitStep
 from processes.values import EventTypeKey
 
 SHORTEST_LOOK = Duration(seconds=60)
 
 
-class WaitForRule(StepBase):
+class WaitForRule(WaitStep):
     """Wait until a rule holds for the contact, at most `within`.
 
     The rule is asked on arrival, with each event or change of the contact that it could turn on, and in any case
@@ -25,7 +26,6 @@ class WaitForRule(StepBase):
     """
 
     kind: ClassVar[str] = "wait_for_rule"
-    waits: ClassVar[bool] = True
 
     type: Literal["wait_for_rule"]
     when: Rule
@@ -56,10 +56,9 @@ class WaitForRule(StepBase):
 
     def arrive(self, arrival: Arrival) -> Answer:
         """Ask whether it holds already."""
-        return Ask((self.when,))
+        return Ask((self.when,), partial(self._arrived, arrival))
 
-    def answered(self, arrival: Arrival, answers: Sequence[bool]) -> Answer:
-        """On at once where it holds, else sleep until the next look."""
+    def _arrived(self, arrival: Arrival, answers: Sequence[bool]) -> Pass | Sleep:
         if answers[0]:
             return Pass(self.next, {"not_waited": "the rule holds already"})
         situation = arrival.situation
@@ -69,10 +68,9 @@ class WaitForRule(StepBase):
         """By the event with which it came to hold; else ask again."""
         if event is not None:
             return Pass(self.next, {"event": event})
-        return Ask((self.when,))
+        return Ask((self.when,), partial(self._looked, arrival))
 
-    def looked(self, arrival: Arrival, answers: Sequence[bool]) -> Pass | Sleep:
-        """On where it holds or the time is over, else sleep on."""
+    def _looked(self, arrival: Arrival, answers: Sequence[bool]) -> Pass | Sleep:
         if answers[0]:
             return Pass(self.next, {"holds": True})
         situation = arrival.situation
