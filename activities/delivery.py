@@ -158,7 +158,8 @@ class DeliveryStep(StepActivity[S]):
             if not _given_up(scene):
                 raise
             log.exception("resend_failed")
-            await self._close(scene, await self._where_it_broke(scene), f"{type(error).__name__}: {error}")
+            state = await self._where_it_broke(scene)
+            await self._close(scene, state, f"sending it again failed: {type(error).__name__}: {error}")
 
     async def _where_it_broke(self, scene: Scene) -> str:
         """What a message is that this try could not send, or had under way already."""

@@ -91,6 +91,7 @@ MESSAGES: Final[Mapping[str, Reason]] = {
         "ended_meanwhile", "a stop came before it went"
     ),
     "left by hand: ": Reason("by_hand", "a person skipped the step, or moved the run on"),
+    "sending it again failed: ": Reason("resend_failed", "a defect kept it: the worker's log says more"),
     "an edit removed the step": Reason("step_removed", "the process was edited, and the step is gone"),
     "a goal was met": Reason("goal", "the run left this step for a goal"),
 }

@@ -44,7 +44,7 @@ def lines_of_message(row: Any) -> Iterator[Line]:
 def _reason(row: Any) -> Reason:
     """Of what was not sent, our own reason; else the state's: what the other side said has no words of ours."""
     state = reason("state", row.state)
-    if row.detail is None or row.state not in {"skipped", "unknown", "withdrawn"}:
+    if row.detail is None or row.state not in {"refused", "skipped", "unknown", "withdrawn"}:
         return state
     own = reason("message", row.detail)
     return state if own.code == UNEXPLAINED else own

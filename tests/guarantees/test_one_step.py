@@ -178,7 +178,7 @@ async def test_a_message_that_a_defect_keeps_from_being_sent_again_keeps_nobody(
     with monkeypatch.context() as patched:
         patched.setattr(SendEmailActivity, place, broken)
         done = await operate(engine, "resend")
-    assert (done["state"], done["detail"]) == (state, "ArithmeticError: a defect")
+    assert (done["state"], done["detail"]) == (state, "sending it again failed: ArithmeticError: a defect")
     assert len(smtp.messages) == (1 if place == "prepare" else 2)
     await operate(engine, "skip_wait")
     await waiting_at(engine, instance, "rest")

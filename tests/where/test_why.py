@@ -12,6 +12,7 @@ from intake import audit
 from intake.refusals import Missing
 from intake.retention import Retention
 from intake.why.line import Clock
+from intake.why.messages import lines_of_message
 from intake.why.visits import lines_of_visit
 from processes.definition import parse
 from processes.instructions import End, Hold, Wait
@@ -302,6 +303,28 @@ async def test_events_are_those_that_something_was_decided_about(database: Datab
         )
     async with database.read() as connection:
         assert [row.id for row in await history.events(connection, "ann", "welcome")] == ["one", "longer"]
+
+
+@pytest.mark.parametrize(
+    ("state", "detail", "code"),
+    [
+        ("refused", "sending it again failed: ValueError: x", "resend_failed"),
+        ("refused", "550 5.1.1 no such user", "refused"),
+        ("unknown", "sending it again failed: ValueError: x", "resend_failed"),
+        ("skipped", "the contact wants no marketing mail", "no_consent"),
+        ("withdrawn", "an edit removed the step", "step_removed"),
+        ("sent", None, "sent"),
+    ],
+)
+def test_a_message_has_our_own_reason_where_it_was_ours_that_it_did_not_go(
+    state: str, detail: str | None, code: str
+) -> None:
+    row = SimpleNamespace(
+        instance_id="w/1", step="mail", visit=1, channel="email", subject=None, recipient="a@example.com",
+        state=state, detail=detail, attempts=1, claimed_at=NOW, closed_at=NOW, opened_at=None, clicked_at=None,
+    )  # fmt: skip
+    (line,) = lines_of_message(row)
+    assert (line.code, (detail or "") in line.says) == (code, True)
 
 
 def changed(action: str, subject: str, at: datetime, **after: Any) -> dict[str, Any]:
