@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from api.access import authenticate, needs, pay
+from api.access import Caller, CallerDep, authenticate, needs, pay
 from api.bodies import JsonRoute, read_json
 from api.deps import CursorQuery, LimitQuery, Parts, ServicesDep
 from api.documentation import problems
@@ -193,7 +193,9 @@ async def send_event(request: Request) -> Response:
     if result.status == "refused":
         raise _refusal(result, places)
     pending = any(decision.decision == "pending" for decision in result.decisions)
-    return _json(_answer(result), 202 if pending and result.status == "accepted" else 200)
+    return _json(
+        _answer(result, await authenticate(request)), 202 if pending and result.status == "accepted" else 200
+    )
 
 
 @router.post(
@@ -211,7 +213,8 @@ async def send_batch(request: Request) -> Response:
     """Many events."""
     parts: Parts = request.app.state.parts
     wanted = _batch(read_json(request, await request.body()))
-    pay(parts.services, await authenticate(request), len(wanted) - 1)
+    caller = await authenticate(request)
+    pay(parts.services, caller, len(wanted) - 1)
     now, key = datetime.now(UTC), request.headers.get("idempotency-key")
     answers: list[dict[str, Any]] = [{} for _ in wanted]
     good: list[tuple[int, IncomingEvent, Places]] = []
@@ -236,7 +239,7 @@ async def send_batch(request: Request) -> Response:
                 "problems": _problems(here),
             }
         else:
-            answers[index] = _answer(result)
+            answers[index] = _answer(result, caller)
     status = [answer["status"] for answer in answers]
     return _json(
         {
@@ -257,6 +260,7 @@ async def send_batch(request: Request) -> Response:
 )
 async def list_events(
     services: ServicesDep,
+    caller: CallerDep,
     type: Annotated[str | None, Query(max_length=100, description="The event type.")] = None,
     contact: Annotated[str | None, Query(max_length=320, description="Any reference of a contact.")] = None,
     key: Annotated[str | None, Query(max_length=255, description="The beginning of the key.")] = None,
@@ -274,7 +278,7 @@ async def list_events(
                 raise Missing("contact", contact)
         wanted = reading.EventFilter(type=type, contact_id=contact_id, key=key, since=since, until=until)
         found = await reading.events(connection, wanted, limit=limit, cursor=cursor)
-    return Page(items=[EventRow(**_row(row)) for row in found.items], next_cursor=found.next_cursor)
+    return Page(items=[EventRow(**_row(row, caller)) for row in found.items], next_cursor=found.next_cursor)
 
 
 @router.get(
@@ -284,16 +288,16 @@ async def list_events(
     response_model_exclude_none=True,
     responses=problems(404),
 )
-async def get_event(event_id: str, services: ServicesDep) -> EventDetail:
+async def get_event(event_id: str, services: ServicesDep, caller: CallerDep) -> EventDetail:
     """Its params, its contact, when it came and what it did."""
     async with services.database.read() as connection:
         row = await reading.event(connection, event_id)
     if row is None:
         raise Missing("event", event_id)
-    return EventDetail(**_row(row), params=row.params)
+    return EventDetail(**_row(row, caller), params=row.params)
 
 
-def _row(row: Any) -> dict[str, Any]:
+def _row(row: Any, caller: Caller) -> dict[str, Any]:
     return {
         "id": row.id,
         "type": row.type,
@@ -303,7 +307,7 @@ def _row(row: Any) -> dict[str, Any]:
         "received_at": row.received_at,
         "source": row.source,
         "depth": row.depth,
-        "decisions": row.outcome,
+        "decisions": [one for one in row.outcome if _may_see(caller, one["process"])],
     }
 
 
@@ -331,12 +335,18 @@ def _refusal(result: EventResult, places: Places) -> Invalid | Conflict:
     return Invalid(found)
 
 
-def _answer(result: EventResult) -> dict[str, Any]:
+def _may_see(caller: Caller, process: str) -> bool:
+    return caller.processes is None or process in caller.processes
+
+
+def _answer(result: EventResult, caller: Caller) -> dict[str, Any]:
     answer: dict[str, Any] = {"id": result.id, "type": result.type, "status": result.status}
     if result.contact is not None:
         answer["contact"] = result.contact
     answer["contact_status"] = result.contact_status
-    answer["decisions"] = [_decision(decision) for decision in result.decisions]
+    answer["decisions"] = [
+        _decision(decision) for decision in result.decisions if _may_see(caller, decision.process)
+    ]
     return answer
 
 

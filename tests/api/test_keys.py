@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from sqlalchemy import update
 
 from api.app import create_app
-from intake.keys import CACHE_SECONDS, LOCAL, SCOPES, Keys, KeyWanted, Scope
+from intake.keys import CACHE_SECONDS, LOCAL, SCOPES, KeyEnded, Keys, KeyWanted, Scope
 from intake.rates import Rates
 from processes.durations import Duration
 from runtime import Services
@@ -200,6 +200,45 @@ async def test_another_process_hears_of_a_revocation_within_seconds(away: Servic
     assert CACHE_SECONDS <= 5
 
 
+async def test_the_process_that_ended_a_key_lets_it_in_no_more_at_once(away: Services) -> None:
+    keys = Keys(away.database, rate=60, monotonic=lambda: 1000.0)
+    for end in (
+        lambda key: keys.revoke(key, "local", None),
+        lambda key: keys.rotate(key, None, "local"),
+    ):
+        made = await keys.make(KeyWanted(name="x", scopes=["admin"]), "local")
+        assert await keys.caller(made.token) is not None
+        await end(made.row.id)
+        with pytest.raises(KeyEnded):
+            await keys.caller(made.token)
+    await keys.close()
+
+
+async def test_a_key_has_its_own_rate_or_that_of_the_settings(away: Services) -> None:
+    keys = Keys(away.database, rate=60)
+    for own, rate in ((None, 60), (7, 7)):
+        made = await keys.make(KeyWanted(name="x", scopes=["admin"], rate=own), "local")
+        caller = await keys.caller(made.token)
+        assert caller is not None
+        assert caller.rate == rate
+    await keys.close()
+
+
+async def test_what_is_kept_of_keys_is_bounded_and_guesses_are_not_kept(
+    away: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intake.keys.MOST_CACHED", 2)
+    keys = Keys(away.database, rate=60)
+    for guess in range(3):
+        assert await keys.caller(f"onw_{guess:012x}_{'A' * 43}") is None
+    assert len(keys._cache) == 0
+    for _ in range(5):
+        made = await keys.make(KeyWanted(name="x", scopes=["admin"]), "local")
+        assert await keys.caller(made.token) is not None
+        assert len(keys._cache) <= 2
+    await keys.close()
+
+
 async def test_rotating_gives_a_successor_and_lets_the_old_key_go(
     holding: Made, admin: httpx.AsyncClient, closed: FastAPI
 ) -> None:
@@ -357,6 +396,13 @@ async def test_a_limited_key_is_held_to_its_processes_and_lists(
     assert gone.status_code == 403, "what is not there is not told from what is not theirs"
     assert [p["key"] for p in (await one.get("/v1/processes")).json()["items"]] == ["welcome"]
     assert [p["key"] for p in (await one.get("/v1/lists")).json()["items"]] == ["news"]
+    event = {"type": "registered", "id": "e1", "contact": {"id": "22222"}}
+    sent = (await one.post("/v1/events", json=event)).json()
+    batch = (await one.post("/v1/events/batch", json={"events": [{**event, "id": "e2"}]})).json()["results"]
+    kept = (await one.get("/v1/events?type=registered")).json()["items"]
+    for answer in (sent, *batch, *kept, (await one.get("/v1/events/e1")).json()):
+        assert [decision["process"] for decision in answer["decisions"]] == ["welcome"], answer
+    assert len((await admin.get("/v1/events/e1")).json()["decisions"]) == 2
     for path in ("/v1/instances", "/v1/contacts/22222/instances"):
         assert {i["process"] for i in (await one.get(path)).json()["items"]} == {"welcome"}, path
 
@@ -436,7 +482,8 @@ async def test_this_machine_needs_no_key_and_nobody_else_is_served(app: FastAPI)
         for path in ("/v1/processes", "/health/live", "/t/unsubscribe/x", "/docs"):
             assert await asked(peer, path) == 403, (peer, path)
         assert await asked(peer, x_forwarded_for="127.0.0.1") == 403
-    for proxied in ({"x_forwarded_for": "127.0.0.1"}, {"forwarded": "for=127.0.0.1"}, {"x_real_ip": "::1"}):
+    for proxied in ({"x_forwarded_for": "127.0.0.1"}, {"forwarded": "for=127.0.0.1"}, {"x_real_ip": "::1"},
+                    {"x_forwarded_host": "localhost"}, {"via": "1.1 here"}):  # fmt: skip
         assert await asked(**proxied) == 403, "who comes by a proxy is not from here"
     assert await asked(host="onward.example.com") == 401, "a name of elsewhere that leads here"
     for origin in ("https://example.com", "null", "http://[x"):
