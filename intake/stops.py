@@ -6,23 +6,26 @@ waits a while for messages that were on their way already, and names those that 
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake import audit
 from intake.audit import LOCAL, record
 from intake.dispatch import Dispatcher
 from intake.effects import Effects, enqueue, stop_instances
 from intake.refusals import InstanceEnded, Missing, NotHolding
+from intake.service import retried
 from processes.instructions import SIGNAL_RELEASE
 from store import rows
 from store.database import Database
 
 _i, _m = rows.instances.c, rows.messages.c
+
+_Told = Callable[[AsyncConnection, list[str], datetime], Awaitable[None]]
+"""Writes in the audit log which were stopped."""
 
 FIRST_LOOK = 0.02
 LONGEST_LOOK = 0.25
@@ -55,49 +58,53 @@ class Stops:
             raise InstanceEnded(
                 f"instance «{instance}» has ended already: {row.outcome}", outcome=row.outcome
             )
-        stopped = await self._stop([_i.id == instance], reason, actor)
+        stopped = await self._stop([_i.id == instance], reason, _of_each(reason, actor))
         return Stopped([instance], await self._in_flight(stopped or [instance], wait))
 
     async def stop_process(
         self, contact_id: str, process: str, reason: str, *, wait: float, actor: str = LOCAL
     ) -> Stopped:
         """Stop every open instance of one process for one contact; others go on."""
-        stopped = await self._stop([_i.contact_id == contact_id, _i.process_key == process], reason, actor)
+        where = [_i.contact_id == contact_id, _i.process_key == process]
+        stopped = await self._stop(where, reason, _of_each(reason, actor))
         return Stopped(stopped, await self._in_flight(stopped, wait))
 
     async def stop_contact(self, contact_id: str, reason: str, *, actor: str, wait: float) -> Stopped:
         """Stop every open instance of a contact."""
-        now = datetime.now(UTC)
-        async with self._database.write() as connection:
-            stopped, outbox = await stop_instances(connection, [_i.contact_id == contact_id], reason, now)
+
+        async def told(connection: AsyncConnection, stopped: list[str], now: datetime) -> None:
             after = {"instances": stopped}
             await record(
                 connection, actor, "contact.stop", f"contact/{contact_id}", now, after=after, reason=reason
             )
-        await self._dispatcher.send(Effects(outbox=outbox))
+
+        stopped = await self._stop([_i.contact_id == contact_id], reason, told)
         return Stopped(stopped, await self._in_flight(stopped, wait))
 
     async def release(self, instance: str, actor: str = LOCAL) -> None:
         """Let a held instance try its step again. Raises Missing and NotHolding."""
-        now = datetime.now(UTC)
-        async with self._database.write() as connection:
+
+        async def work(connection: AsyncConnection) -> list[int]:
+            now = datetime.now(UTC)
             row = await _locked(connection, instance)
             if row is None:
                 raise Missing("instance", instance)
             if row != "holding":
                 raise NotHolding(f"instance «{instance}» does not hold: it is {row}", state=row)
-            outbox = await enqueue(connection, SIGNAL_RELEASE, [instance], {}, now)
-            await audit.record(connection, actor, "instance.release", f"instance/{instance}", now)
+            await record(connection, actor, "instance.release", f"instance/{instance}", now)
+            return await enqueue(connection, SIGNAL_RELEASE, [instance], {}, now)
+
+        outbox = await retried(self._database, work)
         await self._dispatcher.send(Effects(outbox=outbox))
 
-    async def _stop(self, where: Sequence[ColumnElement[bool]], reason: str, actor: str) -> list[str]:
-        now = datetime.now(UTC)
-        async with self._database.write() as connection:
+    async def _stop(self, where: Sequence[ColumnElement[bool]], reason: str, told: _Told) -> list[str]:
+        async def work(connection: AsyncConnection) -> tuple[list[str], list[int]]:
+            now = datetime.now(UTC)
             stopped, outbox = await stop_instances(connection, where, reason, now)
-            for instance in stopped:
-                await audit.record(
-                    connection, actor, "instance.stop", f"instance/{instance}", now, reason=reason
-                )
+            await told(connection, stopped, now)
+            return stopped, outbox
+
+        stopped, outbox = await retried(self._database, work)
         await self._dispatcher.send(Effects(outbox=outbox))
         return stopped
 
@@ -114,6 +121,14 @@ class Stops:
                 return found
             await asyncio.sleep(min(pause, left))
             pause = min(pause * 2, LONGEST_LOOK)
+
+
+def _of_each(reason: str, actor: str) -> _Told:
+    async def told(connection: AsyncConnection, stopped: list[str], now: datetime) -> None:
+        for instance in stopped:
+            await record(connection, actor, "instance.stop", f"instance/{instance}", now, reason=reason)
+
+    return told
 
 
 async def _locked(connection: AsyncConnection, instance: str) -> str | None:

@@ -10,6 +10,7 @@ from api.lifecycle import process_lifecycle
 from intake import operating
 from intake import processes as process_module
 from intake.refusals import Clash, Missing
+from intake.stops import Stops
 from intake.sweeper import Sweeper
 from store import operations, rows
 from store.database import DatabaseUnavailable
@@ -103,6 +104,29 @@ async def test_a_stop_whose_request_was_cut_short_goes_on_to_mark_the_rest(
     await crowd.gather("mine")
     assert len(await crowd.rows(rows.instances, _i.state == "stopping")) == 10
     assert (await crowd.row("mine")).total == 10
+
+
+async def test_a_stop_and_a_release_are_tried_again_where_the_connection_was_of_before_a_restart(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await inside(crowd, 2)
+    database = crowd.services.database
+    stops, write = Stops(database, crowd.services.dispatcher), database.write
+
+    def lost() -> Any:
+        monkeypatch.setattr(database, "write", write)
+        raise DatabaseUnavailable("the server closed it", stale=True)
+
+    await crowd.place([two], state="holding")
+    monkeypatch.setattr(database, "write", lost)
+    await stops.release(two)
+    monkeypatch.setattr(database, "write", lost)
+    await stops.stop_instance(one, "enough", wait=0)
+    monkeypatch.setattr(database, "write", lost)
+    assert (await stops.stop_contact("c001", "enough", actor="local", wait=0)).instances == [two]
+    assert [(row.kind, row.instance_id) for row in await crowd.rows(rows.outbox)] == [
+        ("release", two), ("cancel", one), ("cancel", two),
+    ]  # fmt: skip
 
 
 async def test_the_id_of_another_stop_is_refused_before_anybody_is_thought_to_be_stopped(
