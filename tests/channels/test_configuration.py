@@ -14,7 +14,7 @@ from channels.twilio import TwilioSms
 from processes.definition import parse
 from runtime import connect_services
 from settings import Settings
-from tests.processes.test_definition import EVERYTHING
+from tests.processes.test_good_definitions import EVERYTHING
 
 TWILIO = {
     "sms_provider": "twilio",

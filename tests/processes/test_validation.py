@@ -7,7 +7,7 @@ import pytest
 from processes.definition import parse
 from processes.validation import Surroundings, problems
 from tests.processes.documents import process, steps
-from tests.processes.test_definition import EVERYTHING
+from tests.processes.test_good_definitions import EVERYTHING
 
 AROUND = Surroundings(
     templates={"good": None, "bad": "subject, line 1: unknown filter"},
