@@ -4,7 +4,7 @@ import asyncio
 import base64
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from intake.keys import CACHE_SECONDS, LOCAL, SCOPES, KeyEnded, Keys, KeyWanted,
 from intake.rates import Rates
 from processes.durations import Duration
 from runtime import Services
-from store import rows
+from store import api_keys, rows
 from tests.api.conftest import activate, client_of, contact, places, process
 
 PLAIN = {"type": "seen", "contact": {"id": "22222"}}
@@ -304,6 +304,20 @@ async def test_the_last_use_is_kept_and_nobody_waits_for_it(
     assert (await admin.get(f"/v1/keys/{key_of(shop)}")).json()["last_used_at"] == used, "once a minute"
 
 
+async def test_the_last_use_goes_on_with_the_time(away: Services) -> None:
+    now, ticks = datetime(2026, 11, 22, 9, tzinfo=UTC), 1000.0
+    keys = Keys(away.database, rate=60, clock=lambda: now, monotonic=lambda: ticks)
+    made = await keys.make(KeyWanted(name="x", scopes=["admin"]), "local")
+    for _ in range(2):
+        now, ticks = now + timedelta(seconds=61), ticks + 61
+        await keys.caller(made.token)
+        await keys.close()
+        async with away.database.read() as connection:
+            row = await api_keys.find(connection, made.row.id)
+        assert row is not None
+        assert row.last_used_at == now
+
+
 async def test_too_many_requests_wait(holding: Made) -> None:
     shop = await holding("events:write", rate=3)
     for _ in range(3):
@@ -341,7 +355,7 @@ def test_a_bucket_fills_evenly_and_holds_a_minute() -> None:
 
 
 async def test_a_limited_key_is_held_to_its_processes_and_lists(
-    holding: Made, admin: httpx.AsyncClient
+    holding: Made, admin: httpx.AsyncClient, away: Services
 ) -> None:
     for key in ("welcome", "order"):
         await activate(admin, process(key))
@@ -392,6 +406,8 @@ async def test_a_limited_key_is_held_to_its_processes_and_lists(
                 assert answer.status_code == 403, (method, address, answer.text)
     for path in ("/v1/imports", "/v1/imports/csv", "/v1/imports/some/rows"):
         assert (await one.post(path, json={})).status_code == 403, "a file may name any list"
+    for method, path in (("POST", "/v1/contacts/22222/stop"), ("GET", "/v1/operations")):
+        assert (await one.request(method, path)).status_code == 403, "this reaches every process"
     gone = await one.get("/v1/instances/order/nothing")
     assert gone.status_code == 403, "what is not there is not told from what is not theirs"
     assert [p["key"] for p in (await one.get("/v1/processes")).json()["items"]] == ["welcome"]
@@ -403,7 +419,11 @@ async def test_a_limited_key_is_held_to_its_processes_and_lists(
     for answer in (sent, *batch, *kept, (await one.get("/v1/events/e1")).json()):
         assert [decision["process"] for decision in answer["decisions"]] == ["welcome"], answer
     assert len((await admin.get("/v1/events/e1")).json()["decisions"]) == 2
-    for path in ("/v1/instances", "/v1/contacts/22222/instances"):
+    i = rows.instances
+    async with away.database.write() as connection:
+        await connection.execute(update(i).where(i.c.open).values(due_at=i.c.created_at))
+    assert {due["process"] for due in (await admin.get("/v1/due")).json()["items"]} == {"order", "welcome"}
+    for path in ("/v1/instances", "/v1/contacts/22222/instances", "/v1/due"):
         assert {i["process"] for i in (await one.get(path)).json()["items"]} == {"welcome"}, path
 
 
