@@ -194,12 +194,15 @@ class Operations:
 
     async def release_held(self, connection: AsyncConnection, process: str, actor: str, now: datetime) -> str:
         """An operation that releases what a pause held, in the transaction that ends the pause; `launch` it after the
-        commit. It takes the place of those before it.
+        commit.
         """
-        for old in await operations.unfinished(connection, process, RELEASE):
-            await operations.change(connection, old, now, state=DONE, ended_at=now)
         made, _ = await self._make(connection, RELEASE, process, {}, actor, None, None, now)
         return made
+
+    async def end_releases(self, connection: AsyncConnection, process: str, now: datetime) -> None:
+        """End those of earlier pauses: whom they have left is held by the last one, and released with it."""
+        for old in await operations.unfinished(connection, process, RELEASE):
+            await operations.change(connection, old, now, state=DONE, ended_at=now)
 
     async def stop(self, operation: str, actor: str) -> None:
         """Stop an operation: when this returns, it does nothing more. Again: nothing. Raises Missing and Clash."""

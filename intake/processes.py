@@ -258,6 +258,7 @@ class ProcessLifecycle:
         await definitions.set_process(connection, row.key, now, status=ACTIVE, paused_until=None)
         await _record_status(connection, actor, "activate", row, now, ACTIVE)
         told = await edits.tell(connection, self._catalog, row.key, now)
+        await self._operations.end_releases(connection, row.key, now)
         number = await definitions.held_by_pause(connection, row.key)
         state = ProcessState(row.key, name, ACTIVE, version, [], released=number)
         if number > RELEASED_AT_ONCE:

@@ -222,3 +222,19 @@ async def test_a_pause_ends_a_release_and_the_next_one_takes_its_place(
         await crowd.services.operations.stop(second, "local")
     assert (await crowd.run(second)).counts == {"released": 3}
     assert len(await crowd.rows(rows.outbox)) == 7, "nobody is released twice"
+
+
+async def test_a_release_that_a_pause_has_ended_is_over_with_a_resume_that_needs_no_operation(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "RELEASED_AT_ONCE", 1)
+    await held(crowd, 3)
+    lifecycle = process_lifecycle(crowd.services)
+    await lifecycle.activate("p")
+    (release,) = [row.id for row in await crowd.rows(rows.operations) if row.kind == "release"]
+    await lifecycle.pause("p")
+    assert (await crowd.run(release)).state == "stopped"
+    monkeypatch.setattr(process_module, "RELEASED_AT_ONCE", 10)
+    assert (await lifecycle.activate("p")).released == 2
+    assert (await crowd.row(release)).state == "done"
+    assert len(await crowd.rows(rows.outbox)) == 2
