@@ -169,6 +169,24 @@ async def test_a_way_goes_on_assuming_what_it_assumed(idle: Engine) -> None:
     assert outcomes == ["yes", "no"]
 
 
+async def test_what_was_done_is_not_undone_by_time_and_what_was_not_may_still_be(idle: Engine) -> None:
+    ordered = {"happened": "order"}
+    document = process(
+        {"id": "w", "type": "wait", "for": "1 day", "next": "one"},
+        {"id": "one", "type": "condition", "branches": [{"when": ordered, "next": "v"}], "else": "v"},
+        {"id": "v", "type": "wait", "for": "1 day", "next": "two"},
+        {"id": "two", "type": "condition", "branches": [{"when": ordered, "next": "yes"}], "else": "no"},
+        {"id": "yes", "type": "end", "outcome": "yes"},
+        {"id": "no", "type": "end", "outcome": "no"},
+    )
+    ways = told((await preview(idle, document)).foresight.timeline)
+    assert [(when, outcome) for when, _, outcome in ways] == [
+        ("order happened", "yes"),
+        ("not: order happened / order happened", "yes"),
+        ("not: order happened / not: order happened", "no"),
+    ]
+
+
 async def test_chance_is_known_of_a_contact_and_shown_in_shares_of_one_who_is_imagined(idle: Engine) -> None:
     split = {
         "id": "s", "type": "split", "branches": [{"name": "x", "share": 0.25}, {"name": "y", "share": 0.5}],
@@ -297,6 +315,38 @@ async def test_the_entrance_says_what_admission_would_say(idle: Engine) -> None:
     wrong = PreviewWanted(process="p", contact=person.id, at=NOW, event_type="other")
     refused = (await process_previews(idle.services).preview(wanted=wrong)).entrance
     assert refused.reason == "no trigger of the process starts by this other"
+
+
+@pytest.mark.parametrize(
+    ("recurrence", "then"),
+    [
+        ("each_time", "each_time"),
+        ("when_finished", "when_finished"),
+        ("once", "once"),
+        ({"mode": "once_per", "period": "1 day"}, {"mode": "once_per", "period": "1 day"}),
+        ({"mode": "once_per", "period": "1 day"}, {"mode": "once_per", "period": "2 days"}),
+        ({"mode": "once_per", "period": "1 day"}, {"mode": "once_per", "period": "1s"}),
+        ({"mode": "once_per", "period": "1s"}, {"mode": "once_per", "period": "1s"}),
+    ],
+)
+async def test_who_has_entered_before_is_told_what_admission_says(
+    idle: Engine, recurrence: Any, then: Any
+) -> None:
+    """Also where the period was changed since. Half a minute has passed."""
+    document = process(DAY | {"id": "a"}, key="p", recurrence=recurrence)
+    await idle.publish(document)
+    now = datetime.now(UTC)
+    first = idle.incoming("go").model_copy(update={"received_at": now - timedelta(seconds=30)})
+    async with idle.services.database.write() as connection:
+        (entered,), _ = await idle.services.admission.admit(connection, [first], now - timedelta(seconds=30))
+    assert entered.decisions[0].decision != "skipped"
+    await idle.publish(document | {"recurrence": then})
+    wanted = PreviewWanted(process="p", contact=idle.contact, at=now, event_type="go")
+    said = (await process_previews(idle.services).preview(wanted)).entrance
+    async with idle.services.database.write() as connection:
+        (again,), _ = await idle.services.admission.admit(connection, [idle.incoming("go")], now)
+    assert said.admitted == (again.decisions[0].decision != "skipped")
+    assert said.reason == (None if said.admitted else again.decisions[0].reason)
 
 
 async def test_nothing_is_written(idle: Engine) -> None:
