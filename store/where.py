@@ -4,12 +4,13 @@ Counts are read from an index alone, whose columns they are; no counter is kept 
 (`test_cap`) are counted apart. Nothing is written here.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import rows
@@ -36,20 +37,16 @@ class Count:
     number: int
 
 
-def counting(process: str) -> Select[Any]:
-    """The statement of `counts`."""
-    test = _i.test_cap.is_not(None).label("test")
-    return (
-        select(_i.state, _i.step, _i.outcome, test, func.count().label("number"))
-        .where(_i.process_key == process)
-        .group_by(_i.state, _i.step, _i.outcome, test)
-    )
-
-
 async def counts(connection: AsyncConnection, process: str) -> list[Count]:
     """Every instance of a process, ended ones too, by where it stands."""
-    found = await connection.execute(counting(process))
-    return [Count(row.state, row.step, row.outcome, bool(row.test), row.number) for row in found]
+    columns = (_i.state, _i.step, _i.outcome, _i.test_cap)  # as the index has them: they come in groups
+    found = await connection.execute(
+        select(*columns, func.count().label("number")).where(_i.process_key == process).group_by(*columns)
+    )
+    numbers: Counter[tuple[str, str | None, str | None, bool]] = Counter()
+    for row in found:
+        numbers[row.state, row.step, row.outcome, row.test_cap is not None] += row.number
+    return [Count(*place, number) for place, number in numbers.items()]
 
 
 async def overdue_by_step(connection: AsyncConnection, process: str, now: datetime) -> dict[str, int]:

@@ -31,6 +31,7 @@ async def test_every_instance_is_counted_where_it_stands_and_test_runs_apart(dat
         {"id": "e1", "state": "ended"},
         {"id": "e2", "state": "ended", "outcome": "stopped", "step": "pause"},
         {"id": "t", "test_cap": 300},
+        {"id": "t2", "test_cap": 60},
         {"id": "other", "process_key": "other"},
     )
     async with database.read() as connection:
@@ -39,7 +40,7 @@ async def test_every_instance_is_counted_where_it_stands_and_test_runs_apart(dat
     assert sorted(found, key=str) == sorted(
         [
             Count("waiting", "pause", None, False, 3),
-            Count("waiting", "pause", None, True, 1),
+            Count("waiting", "pause", None, True, 2),
             Count("pending", None, None, False, 1),
             Count("holding", "tag", None, False, 1),
             Count("ended", None, "completed", False, 1),
@@ -118,6 +119,7 @@ async def test_counts_and_what_is_due_are_read_from_their_indexes(database: Data
     assert re.search(
         r"COVERING INDEX ix_instances_process|Index Only Scan using ix_instances_process", counted
     )
+    assert "TEMP B-TREE" not in counted
     for processes in (["welcome"], ["welcome", "other"]):
         due = await plan_of(
             database,

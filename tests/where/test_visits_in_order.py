@@ -24,7 +24,9 @@ LOOP = parse(
 
 @dataclass
 class Visit:
-    step: str
+    """Counts how often it is looked at."""
+
+    name: str
     visit: int
     time: datetime
     looks: ClassVar[int] = 0
@@ -33,6 +35,11 @@ class Visit:
     def at(self) -> datetime:
         Visit.looks += 1
         return self.time
+
+    @property
+    def step(self) -> str:
+        Visit.looks += 1
+        return self.name
 
 
 def turns(number: int) -> list[Visit]:
@@ -55,4 +62,4 @@ def test_a_long_loop_takes_no_longer_than_its_visits_are_many() -> None:
     visits = turns(1_000)
     Visit.looks = 0
     assert len(in_order(visits, LOOP)) == len(visits)
-    assert Visit.looks <= 3 * len(visits)
+    assert Visit.looks <= 6 * len(visits)
