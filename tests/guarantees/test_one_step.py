@@ -203,15 +203,15 @@ async def test_what_makes_no_sense_in_a_wait_is_refused_and_changes_nothing(engi
     assert await audited(engine) == []
 
 
-@pytest.mark.parametrize("state", ["claimed", "retrying"])
 async def test_a_message_that_is_under_way_is_not_sent_beside_itself(
-    engine: Engine, smtp: RecordingSmtpServer, state: str
+    engine: Engine, smtp: RecordingSmtpServer
 ) -> None:
     await at_the_pause(engine)
-    async with engine.services.database.write() as connection:
-        await connection.execute(update(rows.messages).values(state=state))
-    refused = await operate(engine, "resend")
-    assert refused == "step hello has not sent anything yet: move the instance there"
+    for state in ("claimed", "retrying"):
+        async with engine.services.database.write() as connection:
+            await connection.execute(update(rows.messages).values(state=state))
+        refused = await operate(engine, "resend")
+        assert refused == "step hello has not sent anything yet: move the instance there"
     assert len(smtp.messages) == 1
 
 
@@ -361,7 +361,7 @@ async def test_the_same_update_twice_is_one_and_a_second_skip_of_a_visit_is_refu
     assert len(await audited(engine)) == 1
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", ["skip", "resend"])
 async def test_what_was_done_is_not_done_again_where_temporal_did_not_hear_of_it(
     engine: Engine, smtp: RecordingSmtpServer, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
