@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select
 
 from intake.retention import NoRetention, Retention
 from store import messages, operations, retention, rows
-from store.database import Database
+from store.database import Database, DatabaseUnavailable
 from tests.support.waiting import eventually
 from tests.where.rows_made import DAY, NOW, made, people
 
@@ -227,3 +227,28 @@ async def test_a_worker_goes_on_until_nothing_is_due(
     async with database.read() as connection:
         deleted = (await connection.execute(select(rows.audit.c.after))).scalars().all()
     assert sum(one["instances"] for one in deleted) == 9
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_worker_tries_again_what_failed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intake.retention.ROUND_SECONDS", 0)
+    await people(database, "ann")
+    await made(database, {"id": "old", "state": "ended", "ended_at": OLD})
+    failures = iter([DatabaseUnavailable("away"), ValueError("a defect")])
+    whole = retention.delete_page
+
+    async def page(*given: Any) -> retention.Deleted:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return await whole(*given)
+
+    monkeypatch.setattr(retention, "delete_page", page)
+
+    async def gone() -> bool:
+        return await ids(database) == []
+
+    working = asyncio.create_task(Retention(database, 1).run())
+    try:
+        assert await eventually(gone)
+    finally:
+        working.cancel()
