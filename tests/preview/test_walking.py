@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from api.lifecycle import process_previews
 from intake.previews import Imagined, PreviewWanted
@@ -11,6 +12,7 @@ from intake.refusals import Missing
 from processes.definition import parse
 from processes.problems import DocumentInvalid
 from processes.timeline import Ending, Message, Unsent
+from store import rows
 from tests.preview.playing import all_ways
 from tests.preview.small import ANNA, DAY, MAIL, NOW, in_turn, only_way, preview, process, told
 from tests.support.engine import Engine
@@ -119,6 +121,39 @@ async def test_a_window_and_a_cap_hold_a_message_until_it_may_go(idle: Engine) -
         moments, ending = await only_way(idle, capped)
         assert [m.result["state"] for m in moments if m.result] == states
         assert ending.at == NOW + timedelta(days=days)
+
+
+async def test_a_cap_counts_what_went_before(idle: Engine) -> None:
+    await idle.template("hello", "Hi")
+    person = await meet(idle)
+    before = {
+        "id": f"m-{idle.contact}", "instance_id": "earlier", "step": "a", "visit": 1, "process_key": "other",
+        "contact_id": person.id, "channel": "email", "recipient": idle.address, "state": "sent", "attempts": 1,
+        "claimed_at": NOW - timedelta(hours=1), "closed_at": NOW - timedelta(hours=1),
+    }  # fmt: skip
+    async with idle.services.database.write() as connection:
+        await connection.execute(insert(rows.messages).values(before))
+    capped = process(*in_turn(MAIL), caps=[{"messages": 1, "per": "6h"}])
+    moments, ending = await only_way(idle, capped, idle.contact)
+    assert [moment.until for moment in moments] == [NOW + timedelta(hours=5), None]
+    assert ending.at == NOW + timedelta(hours=5)
+
+
+async def test_the_event_that_starts_it_is_none_that_came_before(idle: Engine) -> None:
+    looking = {"type": "wait_for_event", "event": "go", "within": "1 day", "look_back": "1 day"}
+    found = (await preview(idle, process({**looking, "id": "a"}))).foresight.timeline
+    assert [when for when, _, _ in told(found)] == [
+        "go comes before 24 Nov 09:00 Prague",
+        "nothing of the kind before 24 Nov 09:00 Prague",
+    ]
+
+
+@pytest.mark.parametrize("status", ["paused", "archived"])
+async def test_a_process_that_is_not_active_lets_nobody_in(idle: Engine, status: str) -> None:
+    await idle.publish(process({**DAY, "id": "a"}, key="p"), status=status)
+    wanted = PreviewWanted(process="p", contact=ANNA, at=NOW, event_type="go")
+    said = (await process_previews(idle.services).preview(wanted)).entrance
+    assert (said.admitted, said.reason) == (False, f"process is {status}")
 
 
 async def test_both_ways_are_shown_where_a_wait_or_a_click_decides(idle: Engine) -> None:
