@@ -28,11 +28,10 @@ from processes.builtin_events import (
     TAG_REMOVED,
 )
 from processes.changed_fields import differences, values_of
+from processes.facts import SUBSCRIBED
 from processes.values import Json
 from store import consents, contacts, definitions, presences, rows
 from store.catalog import CatalogCache
-
-SUBSCRIBED, UNSUBSCRIBED = "subscribed", "unsubscribed"
 
 
 @dataclass(frozen=True, slots=True)

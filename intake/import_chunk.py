@@ -12,12 +12,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.changes import SUBSCRIBED
 from intake.events import IncomingEvent
 from intake.import_columns import Row
 from intake.import_people import People, Person, Rules
 from processes.builtin_events import CONTACT_CHANGED, LIST_SUBSCRIBED, LIST_UNSUBSCRIBED, TAG_ADDED
 from processes.changed_fields import differences
+from processes.facts import SUBSCRIBED
 from processes.values import Json, Key, Tag
 from store import contacts, imports
 from store.catalog import CatalogView

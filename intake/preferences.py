@@ -12,8 +12,9 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.changes import SUBSCRIBED, UNSUBSCRIBED, Changes, Origin
+from intake.changes import Changes, Origin
 from intake.effects import Effects
+from processes.facts import SUBSCRIBED, UNSUBSCRIBED
 from store import contacts, rows
 from store.messages import BOUNCED
 

@@ -20,7 +20,6 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from intake import audit
-from intake.changes import SUBSCRIBED
 from intake.dispatch import Dispatcher
 from intake.effects import Effects, Start, lease, stop_instances
 from intake.events import Decision, new_event_id, read_contact
@@ -29,6 +28,7 @@ from intake.service import retried
 from processes import names
 from processes.builtin_events import PROCESS_REQUESTED
 from processes.definition import ProcessDefinition
+from processes.facts import SUBSCRIBED
 from processes.planning import UNCUT
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json

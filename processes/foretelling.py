@@ -18,7 +18,7 @@ from processes.steps.add_note import AddNote
 from processes.steps.add_tag import AddTag
 from processes.steps.add_to_segment import AddToSegment
 from processes.steps.block import Block
-from processes.steps.edit_contact import EditContact
+from processes.steps.edit_contact import OWN_COLUMNS, EditContact
 from processes.steps.get_order import GetOrder
 from processes.steps.move import Move
 from processes.steps.remove_from_segment import RemoveFromSegment
@@ -29,8 +29,6 @@ from processes.steps.subscribe import Subscribe
 from processes.steps.unsubscribe import Unsubscribe
 from processes.values import Json
 
-OWN_COLUMNS = ("language", "time_zone")
-"""What `edit_contact` sets of the contact itself, and not of its fields."""
 _ADDRESSES: Mapping[str, tuple[str, str]] = {
     "email": ("email", "e-mail address"),
     "sms": ("phone", "phone number"),

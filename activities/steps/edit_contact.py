@@ -6,9 +6,7 @@ from activities.base import Held, TransactionalStep
 from activities.scene import Scene
 from channels.templates import render_text
 from processes.clock import check_zone
-from processes.steps.edit_contact import EditContact
-
-OWN_COLUMNS = ("language", "time_zone")
+from processes.steps.edit_contact import OWN_COLUMNS, EditContact
 
 
 class EditContactActivity(TransactionalStep[EditContact]):

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from activities.base import TransactionalStep
 from activities.scene import Scene
-from intake.changes import SUBSCRIBED, UNSUBSCRIBED
+from processes.facts import SUBSCRIBED, UNSUBSCRIBED
 from processes.steps.move import Move
 from store import contacts
 

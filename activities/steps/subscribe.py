@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from activities.base import TransactionalStep
 from activities.scene import Scene
-from intake.changes import SUBSCRIBED
+from processes.facts import SUBSCRIBED
 from processes.steps.subscribe import Subscribe
 from store import contacts
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from activities.base import TransactionalStep
 from activities.scene import Scene
-from intake.changes import UNSUBSCRIBED
+from processes.facts import UNSUBSCRIBED
 from processes.steps.unsubscribe import Unsubscribe
 from store import contacts
 

@@ -13,10 +13,10 @@ from api.deps import ContactDep, CursorQuery, LimitQuery, OriginDep, PartsDep, S
 from api.documentation import problems
 from api.models import Body, Changed, InstanceRow, Page, StopAnswer
 from api.rows import instance_row
-from intake.changes import SUBSCRIBED, UNSUBSCRIBED
 from intake.effects import Effects
 from intake.refusals import Missing
 from intake.service import retried
+from processes.facts import SUBSCRIBED, UNSUBSCRIBED
 from processes.problems import DocumentInvalid, Problem
 from processes.rule_values import ListStatus
 from processes.values import Json, Key, Tag

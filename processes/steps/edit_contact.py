@@ -9,6 +9,8 @@ from processes.steps.base import EffectStep
 from processes.values import FieldName, Json
 
 IDENTITIES = frozenset({"id", "external_id", "email", "phone", "token"})
+OWN_COLUMNS = ("language", "time_zone")
+"""What is set of the contact itself, and not of its fields."""
 
 
 class EditContact(EffectStep):
