@@ -31,6 +31,7 @@ _LOST_COUNT = "InternalClientError"
 """asyncpg: "cannot switch to state 12; another operation (2) is in progress"."""
 _LACKS = {"42P01": "tables", "42703": "columns"}
 _SQLITE_LACKS_A_COLUMN = ("no such column", "has no column named")
+_ENDED_BEFORE = ("no transaction is active", "no such savepoint")
 
 
 class DatabaseUnavailable(Exception):
@@ -142,6 +143,8 @@ class _Translated:
                 raise SchemaMissing from error
             if any(words in str(error.orig) for words in _SQLITE_LACKS_A_COLUMN):
                 raise SchemaMissing("columns") from error
+            if _is_wrong_for_sqlite(error):
+                return
             raise DatabaseUnavailable(str(error.orig), stale=error.connection_invalidated) from error
         if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) in _LACKS:
             raise SchemaMissing(_LACKS[getattr(error.orig, "sqlstate", "")]) from error
@@ -153,6 +156,14 @@ class _Translated:
 
 def _is_serialization_failure(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
+
+
+def _is_wrong_for_sqlite(error: DBAPIError) -> bool:
+    """A statement that will never do. SQLite has the same class for it as for a full disk, and a code of its own; the
+    code is also that of a commit after the full disk has ended the transaction.
+    """
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    return code == sqlite3.SQLITE_ERROR and not any(words in str(error.orig) for words in _ENDED_BEFORE)
 
 
 def _turns_us_away(error: DBAPIError) -> bool:

@@ -1,9 +1,11 @@
 """What the database says when it cannot work is told from what is wrong with a statement."""
 
+import sqlite3
+
 import asyncpg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InternalError
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
 
 from runtime import Services
 from store.database import DatabaseUnavailable, SchemaMissing, _Translated
@@ -37,6 +39,38 @@ async def test_a_wrong_statement_is_not_taken_for_an_outage(services: Services) 
     with pytest.raises(DBAPIError):
         async with services.database.write() as connection:
             await connection.execute(text("INSERT INTO catalog (id, stamp) VALUES (1, 0)"))
+
+
+@pytest.mark.parametrize("statement", ["SELEC 1", "SELECT json_extract('{', '$.a')"])
+async def test_a_statement_that_will_never_do_is_not_taken_for_an_outage_of_sqlite(
+    services: Services, statement: str
+) -> None:
+    if not services.database.is_sqlite:
+        pytest.skip("SQLite has one class for both")
+    with pytest.raises(OperationalError):
+        async with services.database.read() as connection:
+            await connection.execute(text(statement))
+
+
+def _of_sqlite(words: str, code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(words)
+    error.sqlite_errorcode = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("database or disk is full", sqlite3.SQLITE_FULL),
+        ("database is locked", sqlite3.SQLITE_BUSY),
+        ("disk I/O error", sqlite3.SQLITE_IOERR),
+        ("cannot commit - no transaction is active", sqlite3.SQLITE_ERROR),
+        ("no such savepoint: sa_savepoint_1", sqlite3.SQLITE_ERROR),
+    ],
+)
+def test_what_passes_by_is_an_outage_of_sqlite(words: str, code: int) -> None:
+    with pytest.raises(DatabaseUnavailable), _Translated():
+        raise OperationalError("COMMIT", None, _of_sqlite(words, code))
 
 
 def test_a_driver_that_lost_count_amid_an_operation_is_an_outage() -> None:
