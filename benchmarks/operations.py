@@ -29,8 +29,9 @@ from tests.support.waiting import eventually
 
 WAIT = [{"id": "sleep", "type": "wait", "for": "30 days"}]
 BARE, OURS = "bare start_workflow", "a group start"
-EVENTS = 300
-EVENTS_A_SECOND = 20
+EVENTS = 200
+EVENTS_A_SECOND = 5
+"""Few enough that two cores begin them all at once: what is measured is the group beside them, not their own queue."""
 GROUP = 4
 """The group that is started beside the events has so many times the contacts of a round."""
 NO_LIMIT = 1_000_000
