@@ -1,8 +1,10 @@
 """What a preview says is what then happens: random processes, contacts and events, on the real engine.
 
-`--hypothesis-profile=deep` tells many more stories, other ones each time.
+`--hypothesis-profile=deep` tells many more stories, other ones each time; ONWARD_TEST_DATABASE=postgres tells them on
+PostgreSQL.
 """
 
+import os
 import time
 from datetime import UTC, datetime
 
@@ -40,7 +42,7 @@ def numbers() -> list[int]:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", [os.environ.get("ONWARD_TEST_DATABASE", "sqlite")], indirect=True)
 async def test_what_a_preview_says_is_what_then_happens(engine: Engine, smtp: RecordingSmtpServer) -> None:
     await set_the_scene(engine)
     wrong: list[str] = []
