@@ -309,11 +309,11 @@ class Changes:
             rows.endpoints,
             rows.entries,
         ):
-            kept = [
-                dict(r._mapping)
-                for r in await connection.execute(select(table).where(table.c.contact_id == gone))
-            ]
-            await connection.execute(delete(table).where(table.c.contact_id == gone))
+            theirs = [table.c.contact_id == gone]
+            if table is rows.entries:  # their only index begins with the process
+                theirs.append(n.process_key.in_(select(rows.processes.c.key)))
+            kept = [dict(r._mapping) for r in await connection.execute(select(table).where(*theirs))]
+            await connection.execute(delete(table).where(*theirs))
             await rows.insert_new(connection, table, [{**row, "contact_id": survivor} for row in kept])
             if table is rows.entries:
                 for row in kept:

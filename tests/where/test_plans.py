@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake import goals
 from intake.edits import versions_inside
+from runtime import Services
 from store import definitions, forgotten, history, imports, operations, reading
 from store.catalog import CatalogCache
 from store.database import Database
@@ -55,6 +56,11 @@ ASKED: dict[str, Ask] = {
 ALL = re.compile(r"SCAN (instances|contacts)|Seq Scan on (instances|contacts)")
 ALL_OF_ONE = re.compile(r"instances USING .*\(process_key=\?\)|subscriptions USING .*\(list_key=\?\)")
 """Of a process, or of a list: on SQLite, which says so."""
+HISTORIES = (
+    *("instances", "messages", "events", "waits", "contact_notes", "subscription_changes"),
+    *("contact_tags", "subscriptions", "segment_members", "endpoints", "entries"),
+)
+"""What a contact has rows in, and a merge moves."""
 WALKS = {"newest", "newest of some"}
 """Along an index, as far as the page goes."""
 
@@ -85,3 +91,13 @@ async def test_no_question_reads_all_instances(database: Database, asked: str) -
     for plan in plans:
         assert not ALL.search(plan), plan
         assert asked in WALKS or not ALL_OF_ONE.search(plan), plan
+
+
+async def test_a_merge_reads_no_table_as_a_whole(services: Services) -> None:
+    database = services.database
+    await people(database, "ann", "eve")
+    await known(database, "p1", "p2")
+    plans = await plans_of(database, lambda c: services.changes.merge(c, "ann", "eve", NOW), no_scans=True)
+    assert len(plans) > len(HISTORIES)
+    for plan in plans:
+        assert not re.search(rf"(SCAN|Seq Scan on) ({'|'.join(HISTORIES)})\b(?! USING)", plan), plan
