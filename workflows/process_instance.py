@@ -63,6 +63,8 @@ LOCAL_RETRIES = RetryPolicy(
     maximum_interval=timedelta(seconds=20),
 )
 EDITED = "the process was edited"
+SHOWN_OF_A_REASON = 100
+"""Characters of it: Temporal takes summaries of 400 bytes."""
 PATH_LENGTH = 50
 SEEN_EVENTS = 500
 
@@ -335,7 +337,7 @@ class ProcessInstance:
             result_type=str,
             start_to_close_timeout=timedelta(seconds=30),
             retry_policy=RETRIES,
-            summary="stop",
+            summary=f"stop: {reason[:SHOWN_OF_A_REASON]}" if reason else "stop",
         )
 
     def _ended(self, end: End) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 
 from intake import operating
@@ -71,6 +72,8 @@ async def test_a_group_start_and_the_stop_of_all_run_to_their_end(
         if event.HasField("workflow_execution_cancel_requested_event_attributes")
     ]
     assert causes == ["a wrong price"]
+    summaries = [orjson.loads(event.user_metadata.summary.data or b'""') for event in history.events]
+    assert "stop: a wrong price" in summaries
     assert smtp.messages == []
 
 
