@@ -4,14 +4,11 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from console.api_client import Api, one_part
 from console.failures import Failure, Refused
 from console.output import object_of, version_words
-
-if TYPE_CHECKING:
-    pass
 
 BUNDLE_KEYS = ("lists", "segments", "templates", "process")
 

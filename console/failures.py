@@ -1,10 +1,7 @@
 """What a command says when it was not done."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 
 class Failure(Exception):

@@ -1,7 +1,7 @@
 """Commands for events, instances and contacts."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +16,6 @@ from console.pages import (
     table_of_contacts,
     table_of_instances,
 )
-
-if TYPE_CHECKING:
-    pass
 
 event_app = typer.Typer(help="Send events.", no_args_is_help=True)
 

@@ -89,4 +89,4 @@ def _words(instance: str, reply: Mapping[str, Any]) -> str:
     if following.get("do") == "end":
         return f"{instance} has ended: {following.get('outcome')}"
     until = f" until {following['until']}" if following.get("until") else ""
-    return f"{instance} goes on: {following.get('do')} at {following.get('step')}{until}"
+    return f"{instance} goes on with the step {following.get('step')}{until}"

@@ -3,24 +3,20 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from console.failures import Failure
 
-if TYPE_CHECKING:
-    pass
-
 WIDE = 240
-
-
 """Columns where the output is no terminal: nothing is wrapped for a program that reads it."""
 
 
 def report(failure: Failure) -> None:
     typer.echo(f"Error: {failure.title}", err=True)
-    if failure.detail and failure.detail != failure.title:
+    said = {failure.title, *(f"1 problem: {pointer}: {message}" for pointer, message in failure.problems)}
+    if failure.detail and failure.detail not in said:
         typer.echo(f"  {failure.detail}", err=True)
     for pointer, message in failure.problems:
         typer.echo(f"  {pointer or '/'}: {message}", err=True)

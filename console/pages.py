@@ -1,7 +1,7 @@
 """What is shown of an event, a process, an instance, a contact."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -15,9 +15,6 @@ from console.output import (
     show_fields,
     table,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def show_result(result: Mapping[str, Any]) -> None:

@@ -247,6 +247,7 @@ def process_pause(
     if as_json:
         return echo_json(reply)
     typer.echo(f"process {key} is paused{version_words(reply)}" + (f" until {until}" if until else ""))
+    typer.echo(f"It goes on by: onward process activate {key}")
     return None
 
 

@@ -14,6 +14,7 @@ from dev.ports import HOST, PORT_USES, Ports
 from dev.stack import NAMESPACE, Stack, StackError
 
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+NOT_UP_YET = "Frontend is not healthy yet"
 COLOURS = {"temporal": "magenta", "database": "blue", "api": "cyan", "worker": "green", "mail": "yellow"}
 
 
@@ -24,8 +25,8 @@ class Terminal:
         self._console = console
 
     def say(self, part: str, line: str) -> None:
-        """A line of a part, but for empty ones and the Temporal server's own banner."""
-        if line.strip() and not (part == "temporal" and line.startswith("Temporal ")):
+        """A line of a part, but for empty ones, the Temporal server's banner, and its errors of not being up yet."""
+        if line.strip() and not (part == "temporal" and (line.startswith("Temporal ") or NOT_UP_YET in line)):
             self._print(part, escape(plain(line)))
 
     def caught(self, mail: Mail, url: str) -> None:

@@ -123,7 +123,12 @@ class TestRuns:
                     visit=1, lease_until=lease(), test_cap=seconds, created_at=now, updated_at=now,
                 )
             )  # fmt: skip
-            said = {"instance": instance, "cap": seconds, "skip_time": skip_time, "stopped": stopped}
+            said = {
+                "instance": instance,
+                "cap": None if seconds == UNCUT else seconds,
+                "skip_time": skip_time,
+                "stopped": stopped,
+            }
             await audit.record(connection, actor, "process.test_run", f"process/{process}", now, after=said)
             start = Start(
                 instance=instance,

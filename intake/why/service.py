@@ -167,10 +167,10 @@ class _Story:
             return f"in it since {self._clock(row.created_at)}: {row.state} {where}{until}"
         if self.instances:
             last = self.instances[-1]
-            return (
-                f"not in it now: the last of {len(self.instances)} runs ended "
-                f"{self._clock(last.ended_at or last.updated_at)} as «{last.outcome}»"
-            )
+            count = len(self.instances)
+            which = "its only run" if count == 1 else f"the last of {count} runs"
+            ended = self._clock(last.ended_at or last.updated_at)
+            return f"not in it now: {which} ended {ended} as «{last.outcome}»"
         refused = [line for line in self._lines if line.what == "event"]
         if refused:
             return f"never in it; the last time: {refused[-1].says}"

@@ -74,7 +74,8 @@ async def test_without_activate_a_process_stays_a_draft(onward: Onward, tmp_path
     assert (await onward("process", "show", "cart", "--json")).json["status"] == "draft"
     assert (await onward("process", "publish", "cart")).out == "process cart is published (version 1)\n"
     assert (await onward("process", "activate", "cart")).out == "process cart is active (version 1)\n"
-    assert (await onward("process", "pause", "cart")).out == "process cart is paused (version 1)\n"
+    paused = (await onward("process", "pause", "cart")).out
+    assert paused == "process cart is paused (version 1)\nIt goes on by: onward process activate cart\n"
     assert (await onward("process", "archive", "cart")).out == "process cart is archived (version 1)\n"
 
 
@@ -169,6 +170,16 @@ async def test_a_refused_event_names_each_wrong_place(onward: Onward) -> None:
     assert "  /contact/email: is not an e-mail address" in said.err
     assert "  /contact/phone: is not a phone number" in said.err
     assert "Traceback" not in said.err
+
+
+async def test_what_is_wrong_is_said_once(onward: Onward) -> None:
+    said = await onward("event", "send", "order_created", "--email", "nobody")
+    (line,) = said.err.splitlines()[1:]
+    assert line.startswith("  /contact/email: is not an e-mail address: ")
+    assert (await onward("operation", "show", "nope")).err.splitlines() == [
+        "Error: Not found",
+        "  there is no operation «nope»",
+    ]
 
 
 async def test_a_start_that_recurrence_refuses_says_why(onward: Onward, engine: Engine) -> None:

@@ -43,7 +43,7 @@ async def test_one_step_by_the_command_line(onward: Onward, engine: Engine) -> N
     sent = await onward("instance", "resend", instance, "hello", "--reason", "lost")
     assert (sent.code, "is sent" in sent.out) == (0, True), sent.err
     said = await onward("instance", "skip-wait", instance, "--step", "pause")
-    assert said.out.strip() == f"{instance} goes on: perform at offer"
+    assert said.out.strip() == f"{instance} goes on with the step offer"
     await waiting_at(engine, instance, "week")
     moved = await onward("instance", "move", instance, "pause", "--json")
     assert (moved.json["next"]["step"], moved.json["next"]["visit"]) == ("pause", 2)

@@ -83,6 +83,7 @@ async def test_the_address_goes_on_the_list_and_through_everything_with_short_wa
     assert "test run" in str(await description.static_summary())
     (audit,) = await engine.rows(rows.audit)
     assert (audit.actor, audit.action, audit.subject) == ("key/k1", "process.test_run", "process/p")
+    assert audit.after["cap"] == 1
     assert only(await engine.event("go")) == ("started", None)
 
 
@@ -146,6 +147,8 @@ async def test_a_month_runs_in_seconds_and_its_waits_are_as_long_as_they_are(
     row = await engine.ended(made.instance)
     assert timedelta(days=30) <= row.ended_at - row.started_at < timedelta(days=31)
     assert len(smtp.messages) == 2
+    (audit,) = await engine.rows(rows.audit)
+    assert (audit.after["cap"], audit.after["skip_time"]) == (None, True)
 
 
 async def test_a_server_that_skips_no_time_is_named_before_anything_is_done(idle: Engine) -> None:
