@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.base import HOLD_AFTER_ATTEMPTS, Tools
 from activities.delivery import DeliveryStep
@@ -312,4 +312,7 @@ def _place(following: Instruction) -> dict[str, Any]:
 
 
 def _refusal(reason: str) -> ApplicationError:
-    return ApplicationError(reason, type=REFUSED, non_retryable=True)
+    """Benign: the asker is told; the worker's log and its count of failures are not."""
+    return ApplicationError(
+        reason, type=REFUSED, non_retryable=True, category=ApplicationErrorCategory.BENIGN
+    )

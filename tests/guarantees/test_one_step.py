@@ -1,6 +1,7 @@
 """One step of one instance on a person's word (O5): each operation in each state does what it says or is refused."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -194,13 +195,17 @@ SENSELESS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-async def test_what_makes_no_sense_in_a_wait_is_refused_and_changes_nothing(engine: Engine) -> None:
+async def test_what_makes_no_sense_in_a_wait_is_refused_and_changes_nothing(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
     instance = await at_the_pause(engine)
     before = await engine.instance(instance)
     for operation, more, reason in SENSELESS:
         assert await operate(engine, operation, **more) == reason
     assert await engine.instance(instance) == before
     assert await audited(engine) == []
+    warned = [record for record in caplog.records if record.name.startswith("temporalio")]
+    assert [record.message for record in warned if record.levelno >= logging.WARNING] == []
 
 
 async def test_a_message_that_is_under_way_is_not_sent_beside_itself(
