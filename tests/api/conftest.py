@@ -12,9 +12,8 @@ from fastapi import FastAPI
 from sqlmodel import SQLModel
 
 from api.app import create_app
-from runtime import Services, connect_services
-from settings import Settings
-from tests.support.temporal import free_port
+from runtime import Services
+from tests.support.away import temporal_away
 
 TOLD_OF_USE = "last_used_at"
 
@@ -22,17 +21,8 @@ TOLD_OF_USE = "last_used_at"
 @pytest.fixture
 async def away(database_url: str) -> AsyncIterator[Services]:
     """All parts on an empty database, with Temporal away."""
-    services = await connect_services(
-        Settings(
-            database_url=database_url,
-            temporal_address=f"127.0.0.1:{free_port()}",
-            temporal_start_timeout=0.2,
-            max_body_bytes=2_000_000,
-            _env_file=None,
-        )
-    )
-    yield services
-    await services.close()
+    async with temporal_away(database_url, temporal_start_timeout=0.2, max_body_bytes=2_000_000) as services:
+        yield services
 
 
 @pytest.fixture

@@ -16,12 +16,11 @@ from api.app import create_app
 from channels.links import Click, Preferences, Sent
 from intake.sweeper import Sweeper
 from intake.tracking import Tracking
-from runtime import Services, connect_services
-from settings import Settings
+from runtime import Services
 from store import rows
 from tests.support import people
+from tests.support.away import temporal_away
 from tests.support.engine import Engine
-from tests.support.temporal import free_port
 
 CHROME = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
@@ -104,16 +103,8 @@ class Recipient:
 @pytest.fixture
 async def away(database_url: str) -> AsyncIterator[Services]:
     """All parts on an empty database, with Temporal away."""
-    services = await connect_services(
-        Settings(
-            database_url=database_url,
-            temporal_address=f"127.0.0.1:{free_port()}",
-            temporal_start_timeout=0.1,
-            _env_file=None,
-        )
-    )
-    yield services
-    await services.close()
+    async with temporal_away(database_url) as services:
+        yield services
 
 
 @pytest.fixture
