@@ -40,21 +40,29 @@ def read_bundle(file: Path) -> tuple[dict[str, Any], str]:
 
 
 def apply_bundle(client: Api, bundle: Mapping[str, Any], activate: bool) -> Iterator[tuple[str, Any]]:
-    """Send everything in an order in which what is referred to exists; yields what was done and the reply."""
-    for kind in BUNDLE_KEYS[:3]:
-        for key, value in bundle.get(kind, {}).items():
-            reply = client.put(f"/{kind}/{one_part(str(key))}", {"name": key, **value})
-            yield f"{kind.removesuffix('s')} {key}", reply
+    """Send everything in an order in which what is referred to exists; yields what was done and the reply.
+
+    Raises Failure before anything is sent where the process is active and is not to be changed.
+    """
     process = bundle.get("process")
+    key = str((process or {}).get("key", ""))
+    place = f"/processes/{one_part(key)}"
+    if process is not None and not activate and _status(client, place) == "active":
+        raise Failure(
+            f"Process {key} is active.",
+            "With --activate it is paused, changed and activated again. Nothing was changed.",
+        )
+    for kind in BUNDLE_KEYS[:3]:
+        for part, value in bundle.get(kind, {}).items():
+            reply = client.put(f"/{kind}/{one_part(str(part))}", {"name": part, **value})
+            yield f"{kind.removesuffix('s')} {part}", reply
     if process is None:
         return
-    key = str(process.get("key", ""))
-    place = f"/processes/{one_part(key)}"
     try:
         reply = client.put(place, process)
     except Refused as refused:
         current = client.get(place) if refused.status == 409 else {}
-        if not activate or current.get("status") != "active":
+        if current.get("status") != "active":
             raise
         if same_text(current.get("definition"), process):
             yield f"process {key}: active already{version_words(current)}, nothing to change", current
@@ -65,6 +73,15 @@ def apply_bundle(client: Api, bundle: Mapping[str, Any], activate: bool) -> Iter
     if activate:
         reply = client.post(f"{place}/activate")
         yield f"process {key}: active{version_words(reply)}", reply
+
+
+def _status(client: Api, place: str) -> str | None:
+    try:
+        return str(client.get(place).get("status"))
+    except Refused as refused:
+        if refused.status != 404:
+            raise
+        return None
 
 
 def same_text(stored: Any, written: Any) -> bool:

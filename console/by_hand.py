@@ -230,7 +230,7 @@ def _follow(client: Api, reply: Any, detach: bool, as_json: bool) -> None:
     if detach:
         if as_json:
             return echo_json(reply)
-        typer.echo(f"{operation} is {row.get('state')}. {_go_on(operation)}")
+        typer.echo(f"{operation} is {row.get('state')}. {_go_on(row)}")
         return None
     try:
         with _bar(as_json) as show:
@@ -240,10 +240,10 @@ def _follow(client: Api, reply: Any, detach: bool, as_json: bool) -> None:
                 row = object_of(client.get(f"/operations/{one_part(operation)}"))
             show(row)
     except KeyboardInterrupt:
-        typer.echo(f"\nIt goes on without you. {_go_on(operation)}", err=True)
+        typer.echo(f"\nIt goes on without you. {_go_on(row)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except Failure as failure:
-        detail = f"{failure.detail or ''} {_go_on(operation)}".strip()
+        detail = f"{failure.detail or ''} {_go_on(row)}".strip()
         raise Failure(failure.title, detail, failure.problems) from failure
     if as_json:
         echo_json(row)
@@ -301,8 +301,11 @@ def _show(reply: Any) -> None:
         typer.echo(f"Go on with it: onward operation resume {row.get('id')}")
 
 
-def _go_on(operation: str) -> str:
-    return f"Watch it: onward operation watch {operation}; stop it: onward operation stop {operation}"
+def _go_on(row: Mapping[str, Any]) -> str:
+    """How to look again, and how to stop it: but for a stop, which is not taken back."""
+    operation = row.get("id")
+    watch = f"Watch it: onward operation watch {operation}"
+    return watch if row.get("kind") == "stop" else f"{watch}; stop it: onward operation stop {operation}"
 
 
 def _new_id(kind: str, process: str) -> str:

@@ -92,8 +92,11 @@ async def run(folder: Path, ports: Ports, database_url: str | None) -> int:
         async with stack.running():
             started.set()
             banner(console, stack)
+            elsewhere = "" if ports.api == Ports().api else f" --api {stack.api_url}"
             console.print(
-                "  Next             onward process apply --activate examples/welcome.yaml", highlight=False
+                f"  Next             onward process apply --activate examples/welcome.yaml{elsewhere}",
+                highlight=False,
+                soft_wrap=True,
             )
             console.print("  Ctrl-C ends everything; the state stays.\n", highlight=False)
             await stop.wait()

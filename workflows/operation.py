@@ -73,6 +73,7 @@ class Operation:
                 start_to_close_timeout=CALL_TIMEOUT,
                 heartbeat_timeout=PULSE_TIMEOUT,
                 retry_policy=RETRIES,
+                summary=f"one of {lanes} lanes" if lanes > 1 else "one after another",
             )
             lane = page.lane
             calls += 1

@@ -76,6 +76,10 @@ async def test_ctrl_c_leaves_it_running_and_says_how_to_go_on(
     stopped = await onward("operation", "stop", operation)
     assert "is stopped" in stopped.out
     assert f"onward operation resume {operation}" in stopped.out
+    said = await onward("stop", "--process", "p", "--all")
+    assert said.code == 130
+    assert "It goes on without you. Watch it: onward operation watch stop-p-" in said.err
+    assert "stop it" not in said.err
 
 
 async def test_all_of_a_contacts_instances_are_stopped(onward: Onward, engine: Engine, people: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from store import rows
 from tests.cli.conftest import CLI, EXAMPLES, ROOT, Onward
 from tests.support.engine import Engine
 
@@ -79,17 +80,23 @@ async def test_without_activate_a_process_stays_a_draft(onward: Onward, tmp_path
     assert (await onward("process", "archive", "cart")).out == "process cart is archived (version 1)\n"
 
 
-async def test_an_active_process_is_changed_only_when_asked_to(onward: Onward, tmp_path: Path) -> None:
+async def test_an_active_process_is_changed_only_when_asked_to(
+    onward: Onward, engine: Engine, tmp_path: Path
+) -> None:
     file = tmp_path / "cart.yaml"
     file.write_text(CART)
     await onward("process", "apply", "--activate", file)
     unchanged = await onward("process", "apply", "--activate", file)
     assert "nothing to change" in unchanged.out
 
-    file.write_text(CART.replace("for: 1h, next", "for: 2h, next"))
+    process = yaml.safe_load(CART.replace("for: 1h, next", "for: 2h, next"))
+    template = {"subject": "Hello", "html": "<p>hello</p>"}
+    file.write_text(yaml.safe_dump({"templates": {"beside": template}, "process": process}))
     refused = await onward("process", "apply", file)
     assert refused.code == 1
-    assert "cannot edit process «cart» while it is active" in refused.err
+    assert "Process cart is active." in refused.err
+    assert "Nothing was changed." in refused.err
+    assert await engine.rows(rows.templates) == []
     changed = await onward("process", "apply", "--activate", file)
     assert "paused for the change" in changed.out
     assert "process cart: active (version 2)" in changed.out

@@ -1,12 +1,17 @@
 """What the command line says without an API: files that are wrong, words that are not understood, settings."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 import yaml
 
+import cli
 from tests.cli.conftest import CLI, ROOT, Onward
 
 
@@ -92,3 +97,20 @@ def test_settings_that_are_wrong_are_named(tmp_path: Path) -> None:
     )
     assert said.returncode == 1
     assert "  ONWARD_SMTP_PORT: " in said.stderr
+
+
+def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    """The words of each command."""
+    if not hasattr(command, "commands"):
+        yield path
+        return
+    for name, one in command.commands.items():
+        yield from commands(one, *path, name)
+
+
+def test_every_command_stands_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text()
+    known = list(commands(typer.main.get_command(cli.app), "onward"))
+    assert len(known) > 40
+    for *group, name in known:
+        assert re.search(rf"{' '.join(group)} (?:[\w-]+\|)*{name}\b", text), (group, name)
