@@ -290,7 +290,7 @@ def _show(reply: Any) -> None:
     typer.echo(
         f"{row.get('id')}: {row.get('kind')} of {row.get('process')}{whom} is {row.get('state')}{because(row)}"
     )
-    typer.echo(progress_words(row))
+    typer.echo(progress_words(row) if row.get("total") != 0 else "Nobody was meant.")
     reasons = object_of(row.get("reasons"))
     show_fields((f"  {reason}", number) for reason, number in reasons.items())
     if reasons:

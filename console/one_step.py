@@ -7,7 +7,7 @@ import typer
 
 from console.api_client import DEFAULT_API, Api, path_part
 from console.options import ApiUrl, AsJson
-from console.output import echo_json, object_of
+from console.output import echo_json, moment_words, object_of
 
 instance_app = typer.Typer(
     help="Skip, move, send again: one step of one instance. `onward instances` shows where it stands.",
@@ -88,5 +88,5 @@ def _words(instance: str, reply: Mapping[str, Any]) -> str:
     following = object_of(reply.get("next"))
     if following.get("do") == "end":
         return f"{instance} has ended: {following.get('outcome')}"
-    until = f" until {following['until']}" if following.get("until") else ""
+    until = f" until {moment_words(following['until'])}" if following.get("until") else ""
     return f"{instance} goes on with the step {following.get('step')}{until}"

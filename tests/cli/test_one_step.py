@@ -54,9 +54,11 @@ async def test_one_step_by_the_command_line(onward: Onward, engine: Engine) -> N
     assert (await onward("instance", "skip", instance)).code == 0
     row = await waiting_at(engine, instance, "week")
     assert row.visit == 2
+    moved = await onward("instance", "move", instance, "pause")
+    assert re.search(r" goes on with the step pause until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", moved.out.strip())
     entries = await engine.rows(rows.audit, rows.audit.c.subject == f"instance/{instance}")
     assert [(e.actor, e.action) for e in sorted(entries, key=lambda e: e.id)] == [
-        ("local", f"instance.{name}") for name in ("resend", "skip_wait", "move", "skip")
+        ("local", f"instance.{name}") for name in ("resend", "skip_wait", "move", "skip", "move")
     ]
 
 
