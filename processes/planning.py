@@ -24,7 +24,9 @@ class Situation:
     `now` is the workflow's clock (UTC); `zone` is the contact's, or the process's where the contact has none;
     `fields` are the contact's own; `event` is the params of the event that started the instance; `contact` is
     our id. `reached` are the goals that this instance has met and acted on; `came` are those whose event has come
-    since, with that event's id. `cap` is the longest that a wait may last: that of a test run.
+    since, with that event's id. `cap` is the longest that a wait may last: that of a test run. `late` says that a timer
+    has brought the instance here, which is never early: what would be exactly now is past. The engine's clock shows
+    that by itself; one that is imagined does not.
     """
 
     now: datetime
@@ -35,6 +37,7 @@ class Situation:
     reached: frozenset[str] = frozenset()
     came: Mapping[str, str] = field(default_factory=dict)
     cap: timedelta | None = None
+    late: bool = False
 
     def cut(self, until: datetime) -> datetime:
         """When a wait until an instant (UTC) ends, at the latest."""

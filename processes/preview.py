@@ -252,6 +252,7 @@ class _Walk:
             contact=path.facts.id,
             reached=path.reached,
             came=path.came,
+            late=path.late,
         )
 
     # Waits
@@ -285,7 +286,7 @@ class _Walk:
     def _sat_out(self, path: Path, wait: Wait) -> Walking:
         """Time passes until the wait is over, or a rule that is looked at on the way holds."""
         while True:
-            path.now = wait.until
+            path.now, path.late = wait.until, True
             if path.now > LAST:
                 return path.end(
                     Ending("cut", path.now, reason=f"after the year {LAST.year}: no more is shown")

@@ -34,7 +34,7 @@ LAST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class Path:
-    """Where a way has come to. `held` is what has kept this visit back so far."""
+    """Where a way has come to. `held` is what has kept this visit back so far; `late` since a wait was sat out."""
 
     facts: Facts
     now: datetime
@@ -49,6 +49,7 @@ class Path:
     limit: datetime | None = None
     stopped_by: str | None = None
     earliest: bool = False
+    late: bool = False
     held: tuple[dict[str, str], ...] = ()
     rounds: Mapping[str, int] = field(default_factory=dict)
     partings: Mapping[str, int] = field(default_factory=dict)

@@ -175,9 +175,10 @@ class Wait(WaitStep):
         return {"continue": self.next, "end": None}.get(choice, choice)
 
     def _moment(self, arrival: Arrival, zone: str) -> datetime | None:
-        """The moment, or None where the contact has no such date. On a loop, one moment counts once."""
+        """The moment, or None where the contact has no such date. On a loop or behind a wait a moment counts once."""
         now = arrival.situation.now
-        after = now if arrival.visit == 1 else now + timedelta(microseconds=1)
+        may_be_now = arrival.visit == 1 and not arrival.situation.late
+        after = now if may_be_now else now + timedelta(microseconds=1)
         if self.duration is not None:
             return add(now, self.duration, zone)
         if self.until is not None:

@@ -41,6 +41,24 @@ async def test_a_timeline_has_each_moment_in_the_contacts_zone(idle: Engine) -> 
     assert ending == Ending("end", NOW + timedelta(days=3), "completed")
 
 
+async def test_a_weekday_that_is_now_counts_but_not_behind_a_wait_for_the_same_moment(idle: Engine) -> None:
+    now, then, week = NOW, NOW + timedelta(days=1), timedelta(days=7)
+    weekly = [
+        {"type": "wait", "weekday": {"days": [f"{at:%A}".lower()], "at": "08:00"}, "zone": "UTC"}
+        for at in (now, then)
+    ]
+    moment = {"type": "wait", "until": f"{then:%Y-%m-%dT%H:%M}", "zone": "UTC"}
+    document = process(*in_turn(weekly[0], moment, {"type": "add_tag", "tag": "x"}, weekly[1]))
+    moments, ending = await only_way(idle, document)
+    assert [(m.step, m.until) for m in moments] == [
+        ("a", None),
+        ("b", then),
+        ("c", None),
+        ("d", then + week),
+    ]
+    assert ending == Ending("end", then + week, "completed")
+
+
 async def test_what_a_step_changes_is_seen_by_the_steps_after_it(idle: Engine) -> None:
     await idle.template("hello", "{{ contact.plan }} {{ order.number }}")
     await idle.make_list("news")
