@@ -12,7 +12,7 @@ class Line:
     """Something that happened or was decided: when (UTC), of what kind, a word for its reason, and words for people.
 
     `rules` are the conditions that decided, a mapping for each rule that was looked at. `by` is who did it, where
-    somebody did. `after` is what it stands after, where that is earlier: visits count by the workflow's clock.
+    somebody did. Visits and messages stand at the workflow's time when they began.
     """
 
     at: datetime
@@ -25,7 +25,6 @@ class Line:
     event: str | None = None
     by: str | None = None
     rules: Sequence[Mapping[str, bool]] = field(default_factory=tuple)
-    after: datetime | None = None
 
 
 @dataclass(frozen=True)

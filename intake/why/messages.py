@@ -1,12 +1,15 @@
 """Messages in words: sent, skipped, refused, come back, opened and clicked; and how runs ended."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
-from intake.why.line import Line
+from intake.why.line import Clock, Line
 from processes.definition import ProcessDefinition
 from processes.reasons import UNEXPLAINED, Reason, reason
 from processes.steps.end import EndStep
+
+LATER = timedelta(minutes=1)
 
 _SAYS = {
     "claimed": "is on its way",
@@ -22,8 +25,10 @@ _SAYS = {
 }
 
 
-def lines_of_message(row: Any) -> Iterator[Line]:
-    """What became of it, and when it was first opened and clicked in."""
+def lines_of_message(row: Any, clock: Clock) -> Iterator[Line]:
+    """What became of it, and when it was first opened and clicked in. It stands where it was begun, as the visits do;
+    what became of it later says when.
+    """
     place = {"instance": row.instance_id, "step": row.step, "visit": row.visit}
     what = f"{row.channel} message" + (f" «{row.subject}»" if row.subject else "")
     to = f" to {row.recipient}" if row.recipient else ""
@@ -32,9 +37,9 @@ def lines_of_message(row: Any) -> Iterator[Line]:
     means = f" ({found.means})" if row.detail and found.means not in {row.detail, ""} else ""
     says = f"{what}{to} {_SAYS[row.state]}" + (f": {why}{means}" if why else "")
     tries = f", after {row.attempts} tries" if row.attempts > 1 else ""
-    yield Line(
-        row.closed_at or row.claimed_at, "message", found.code, says + tries, after=row.claimed_at, **place
-    )
+    later = row.closed_at is not None and row.closed_at - row.claimed_at >= LATER
+    when = f", {clock(row.closed_at)} is when that was known" if later else ""
+    yield Line(row.claimed_at, "message", found.code, says + tries + when, **place)
     for at, code in ((row.opened_at, "opened"), (row.clicked_at, "clicked")):
         if at is not None:
             verb = "was opened" if code == "opened" else "was clicked in"

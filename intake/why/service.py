@@ -106,7 +106,7 @@ class _Story:
             await self._read_instance(row, sent)
         there = {row.id for row in self.instances}
         for message in messages:
-            self._lines += lines_of_message(message)
+            self._lines += lines_of_message(message, self._clock)
             if message.instance_id not in there and self.complete:
                 self._lines.append(line_of_message_gone(message))
         await self._read_changes()
@@ -117,13 +117,16 @@ class _Story:
         visits = await history.visits(self._connection, row.id, definition)
         self.complete = self.complete and len(visits) < history.VISITS
         for visit in visits:
+            here = (row.step, row.visit) == (visit.step, visit.visit)
+            over = not row.open or row.state == "stopping"
             self._lines += lines_of_visit(
                 visit,
                 row.id,
                 definition,
                 self._clock,
-                under_way=row.open and (row.step, row.visit) == (visit.step, visit.visit),
+                under_way=row.open and here,
                 has_message=(row.id, visit.step, visit.visit) in sent,
+                ended_at=(row.ended_at or row.updated_at) if here and over else None,
             )
         stands = line_of_standing(row) if row.open else line_of_end(row, definition)
         if stands is not None:
@@ -154,8 +157,10 @@ class _Story:
             )
 
     def lines(self) -> list[Line]:
-        """In the order of time; what happened at one moment in the order in which it was told."""
-        return sorted(self._lines, key=lambda line: (line.after or line.at, line.after is None))
+        """In the order of the time that they show. At one moment a message comes before the visits that followed it:
+        these bear the time at which its step began. Others come in the order in which they were told.
+        """
+        return sorted(self._lines, key=lambda line: (line.at, line.what != "message"))
 
     def headline(self, definition: ProcessDefinition | None, status: str) -> str:
         """The answer in a sentence."""

@@ -1,6 +1,7 @@
 """Visits of steps in words: which branch and why, what ended a wait, what kept a step from acting, what it did."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from intake.why.line import Clock, Line
@@ -25,13 +26,16 @@ def lines_of_visit(
     *,
     under_way: bool,
     has_message: bool,
+    ended_at: datetime | None = None,
 ) -> Iterator[Line]:
-    """What kept the step back, then what it did. `under_way`: the instance is at this visit still."""
+    """What kept the step back, then what it did. `under_way`: the instance is at this visit still. `ended_at` (UTC) is
+    when the run ended, or was stopped, at this visit; None where it went on from it, or may.
+    """
     result: Mapping[str, Any] = row.result or {}
     place = {"instance": instance, "step": row.step, "visit": row.visit}
     for held in result.get(HELD, ()):
         why = reason("hold", str(held.get("by")))
-        says = f"kept back by {held.get('by')} until {clock(held['until'])}: {why.means}"
+        says = f"kept back by {held.get('by')}, not before {clock(held['until'])}: {why.means}"
         yield Line(row.at, "held", why.code, says, **place)
     for stood in result.get(STOOD, ()):
         why = reason("hold", str(stood.get("for")))
@@ -50,7 +54,7 @@ def lines_of_visit(
         code, says, event = _goal(row.step.removeprefix(goal_step("")), result, definition)
         yield Line(row.at, "goal", code, says, event=event, **place)
         return
-    code, says = _did(row.kind, step, result, clock, under_way=under_way)
+    code, says = _did(row.kind, step, result, clock, under_way=under_way, ended_at=ended_at)
     event = result.get("event") if isinstance(result.get("event"), str) else None
     yield Line(row.at, "step", code, says, event=event, rules=_rules(result), **place)
 
@@ -88,7 +92,13 @@ def _goal(name: str, result: Mapping[str, Any], definition: ProcessDefinition) -
 
 
 def _did(
-    kind: str, step: StepBase | None, result: Mapping[str, Any], clock: Clock, *, under_way: bool
+    kind: str,
+    step: StepBase | None,
+    result: Mapping[str, Any],
+    clock: Clock,
+    *,
+    under_way: bool,
+    ended_at: datetime | None,
 ) -> tuple[str, str]:
     """A word, and what the step did, by what its result says."""
     named = kind.replace("_", " ")
@@ -104,7 +114,7 @@ def _did(
     if result.get("holds"):
         return "rule_holds", f"{named}: waited until the rule held"
     if step is not None and step.waits:
-        return _waited(named, result, clock, under_way=under_way)
+        return _waited(named, result, clock, under_way=under_way, ended_at=ended_at)
     if "skipped" in result:
         why = reason("step", str(result["skipped"]))
         return why.code, f"{_what(named, step)}: nothing was done, {result['skipped']}"
@@ -130,12 +140,16 @@ def _branch(kind: str, named: str, result: Mapping[str, Any]) -> tuple[str, str]
     return "branch", f"{named}: branch {which} is the first whose rule held, {leads}"
 
 
-def _waited(named: str, result: Mapping[str, Any], clock: Clock, *, under_way: bool) -> tuple[str, str]:
+def _waited(
+    named: str, result: Mapping[str, Any], clock: Clock, *, under_way: bool, ended_at: datetime | None
+) -> tuple[str, str]:
     if result.get("looked_back"):
         return "looked_back", f"{named}: event {result['event']} had come before"
     if "event" in result:
         return "event_came", f"{named}: waited until event {result['event']} came"
     until = f" until {clock(result['until'])}" if "until" in result else ""
+    if ended_at is not None and until and ended_at < datetime.fromisoformat(result["until"]):
+        return "cut_short", f"{named}: would have waited{until}, cut short by the end of the run"
     return ("waits", f"{named}: waits{until}") if under_way else ("waited", f"{named}: waited{until}")
 
 

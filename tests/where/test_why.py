@@ -133,16 +133,20 @@ async def test_a_stop_says_by_whom_and_why(idle: Engine) -> None:
     await idle.template("hello")
     await idle.publish(journey(recurrence="each_time"))
     run = await ByHand.begun(idle, None, params={"total": 7})
-    await stop_by_hand(idle, run.instance, "asked on the phone")
     async with idle.services.database.write() as connection:
         subject = f"instance/{run.instance}"
         await audit.record(connection, "key/k1", "stop", subject, run.now, reason="asked on the phone")
+    assert ("pause", "waits") in codes(await said(idle), "step")
+    await stop_by_hand(idle, run.instance, "asked on the phone")
     (stopping,) = [line for line in await said(idle) if line.what == "held"]
+    assert ("pause", "cut_short") in codes(await said(idle), "step")
     assert (stopping.code, "asked on the phone" in stopping.says) == ("stopping", True)
     await run.cancel()
     answer = await ask(idle.services.database, idle.contact, "journey")
     (end,) = [line for line in answer.lines if line.what == "end"]
     assert (end.code, "asked on the phone" in end.says) == ("stopped", True)
+    (pause,) = [line for line in answer.lines if line.step == "pause"]
+    assert (pause.code, "cut short by the end" in pause.says) == ("cut_short", True)
     (change,) = [line for line in answer.lines if line.what == "change"]
     assert (change.by, change.code, change.instance) == ("key/k1", "stop", run.instance)
 
@@ -217,6 +221,48 @@ def test_each_way_in_which_a_visit_can_end_has_its_words(
     clock = Clock("UTC", NOW)
     (line,) = lines_of_visit(row, "p/1", definition, clock, under_way=False, has_message=False)
     assert (line.code, words in line.says) == (code, True), line.says
+
+
+@pytest.mark.parametrize(
+    ("ended", "under_way", "code", "says"),
+    [
+        (None, True, "waits", "wait: waits until 24 Nov 13:00 UTC"),
+        (None, False, "waited", "wait: waited until 24 Nov 13:00 UTC"),
+        (
+            NOW,
+            False,
+            "cut_short",
+            "wait: would have waited until 24 Nov 13:00 UTC, cut short by the end of the run",
+        ),
+        (
+            NOW,
+            True,
+            "cut_short",
+            "wait: would have waited until 24 Nov 13:00 UTC, cut short by the end of the run",
+        ),
+        (NOW + HOUR, False, "waited", "wait: waited until 24 Nov 13:00 UTC"),
+    ],
+)
+def test_a_wait_that_the_end_cut_short_was_not_waited_for(
+    ended: datetime | None, under_way: bool, code: str, says: str
+) -> None:
+    step = {"id": "s", "type": "wait", "for": "1h"}
+    definition = parse({"key": "p", "name": "P", "recurrence": "once", "steps": [step]})
+    until = {"until": (NOW + HOUR).isoformat()}
+    row = SimpleNamespace(step="s", visit=1, kind="wait", at=NOW - DAY, result=until)
+    (line,) = lines_of_visit(
+        row, "p/1", definition, Clock("UTC", NOW), under_way=under_way, has_message=False, ended_at=ended
+    )
+    assert (line.code, line.says) == (code, says)
+
+
+def test_a_step_that_was_kept_back_is_not_said_to_have_been_so_until_then() -> None:
+    """The run may have ended, or a person let it pass, before."""
+    definition = parse({"key": "p", "name": "P", "recurrence": "once", "steps": [{"id": "s", "type": "end"}]})
+    held = {"by": "the delivery window", "until": (NOW + HOUR).isoformat()}
+    row = SimpleNamespace(step="mail", visit=1, kind="send_email", at=NOW, result={"held": [held]})
+    (line,) = lines_of_visit(row, "p/1", definition, Clock("UTC", NOW), under_way=True, has_message=False)
+    assert line.says.startswith("kept back by the delivery window, not before 24 Nov 13:00 UTC")
 
 
 @ON_SQLITE
@@ -323,7 +369,7 @@ def test_a_message_has_our_own_reason_where_it_was_ours_that_it_did_not_go(
         instance_id="w/1", step="mail", visit=1, channel="email", subject=None, recipient="a@example.com",
         state=state, detail=detail, attempts=1, claimed_at=NOW, closed_at=NOW, opened_at=None, clicked_at=None,
     )  # fmt: skip
-    (line,) = lines_of_message(row)
+    (line,) = lines_of_message(row, Clock("UTC", NOW))
     assert (line.code, (detail or "") in line.says) == (code, True)
 
 
@@ -393,6 +439,9 @@ async def test_lines_come_in_the_order_in_which_things_began_and_say_what_has_no
     lines = (await ask(database, "ann", "welcome")).lines
     told_of = [(line.what, line.step) for line in lines if line.instance == "w/1" and line.what != "event"]
     assert told_of == [("message", "pause"), ("step", "tag"), ("message", "gone"), ("end", None)]
+    assert [line.at for line in lines] == sorted(line.at for line in lines)
+    (late,) = [line for line in lines if (line.what, line.step) == ("message", "pause")]
+    assert (late.at, "12:09" in late.says) == (NOW - DAY + MINUTE, True)
     assert [(line.what, line.code) for line in lines if line.instance == "w/2"] == [("held", "start_pending")]
 
 
