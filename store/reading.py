@@ -123,14 +123,15 @@ async def contact(connection: AsyncConnection, contact_id: str) -> Any:
     return (await connection.execute(select(rows.contacts).where(_c.id == contact_id))).one()
 
 
-async def tags_of(connection: AsyncConnection, contact_id: str) -> Sequence[Any]:
-    """The contact's tags with the time they were added, by name."""
+async def tags_of(connection: AsyncConnection, contact_ids: Collection[str]) -> dict[str, list[Any]]:
+    """The tags of each contact with the time they were added, by name; a contact without one is left out."""
     t = rows.contact_tags.c
-    return (
-        await connection.execute(
-            select(t.tag, t.added_at, t.source).where(t.contact_id == contact_id).order_by(t.tag)
-        )
-    ).all()
+    found = await connection.execute(
+        select(t.contact_id, t.tag, t.added_at, t.source)
+        .where(t.contact_id.in_(contact_ids))
+        .order_by(t.contact_id, t.tag)
+    )
+    return {contact: list(of_one) for contact, of_one in groupby(found, key=attrgetter("contact_id"))}
 
 
 async def lists_of(connection: AsyncConnection, contact_id: str) -> Sequence[Any]:

@@ -1,5 +1,6 @@
 """Contacts: who they are, their tags, notes and lists, and what runs for them (C1-C3, O6)."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -95,12 +96,12 @@ class ContactRow(BaseModel):
     email_state_reason: str | None = None
     created_at: datetime
     updated_at: datetime
+    tags: list[TagRow] = Field(description="By name.")
 
 
 class ContactDetail(ContactRow):
-    """A contact with its tags and lists."""
+    """A contact with its lists."""
 
-    tags: list[TagRow]
     lists: list[SubscriptionRow]
 
 
@@ -204,7 +205,10 @@ async def list_contacts(
             )
         except UnknownSegment as error:
             raise Missing("segment", error.key) from error
-    return Page(items=[ContactRow(**_contact(row)) for row in found.items], next_cursor=found.next_cursor)
+        tags = await reading.tags_of(connection, [row.id for row in found.items])
+    return Page(
+        items=[ContactRow(**_contact(row, tags)) for row in found.items], next_cursor=found.next_cursor
+    )
 
 
 @router.get("/{ref}", dependencies=[needs("contacts:read")], summary="A contact", responses=problems(404))
@@ -460,8 +464,12 @@ async def stop_process(
     return StopAnswer(stopped=bool(done.instances), instances=done.instances, in_flight=done.in_flight)
 
 
-def _contact(row: Any) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in ContactRow.model_fields}
+def _contact(row: Any, tags: Mapping[str, list[Any]]) -> dict[str, Any]:
+    own = {name: getattr(row, name) for name in ContactRow.model_fields if name != "tags"}
+    return {
+        **own,
+        "tags": [TagRow(tag=t.tag, added_at=t.added_at, source=t.source) for t in tags.get(row.id, [])],
+    }
 
 
 async def _lists(connection: AsyncConnection, contact_id: str) -> list[SubscriptionRow]:
@@ -472,6 +480,6 @@ async def _lists(connection: AsyncConnection, contact_id: str) -> list[Subscript
 async def _detail(services: ServicesDep, contact_id: str) -> ContactDetail:
     async with services.database.read() as connection:
         row = await reading.contact(connection, contact_id)
-        tags = await reading.tags_of(connection, contact_id)
+        tags = await reading.tags_of(connection, [contact_id])
         lists = await _lists(connection, contact_id)
-    return ContactDetail(**_contact(row), tags=[TagRow(**tag._mapping) for tag in tags], lists=lists)
+    return ContactDetail(**_contact(row, tags), lists=lists)

@@ -1,10 +1,13 @@
 """Contacts, lists, segments and templates over HTTP."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, event, select
 
 from runtime import Services
 from store import rows
@@ -302,3 +305,34 @@ async def test_segments_that_are_made_of_each_other_at_once_are_not_both_taken(
             api.put(f"/v1/segments/{two}", json={"name": two, "rule": {"segment": one}}),
         )
         assert sorted(answer.status_code for answer in answers) == [200, 422]
+
+
+async def test_contacts_are_listed_with_their_tags_by_one_query(api: httpx.AsyncClient) -> None:
+    for reference, tags in (("1", ["vip", "new"]), ("2", []), ("3", ["vip"])):
+        await contact(api, reference)
+        for tag in tags:
+            await api.put(f"/v1/contacts/{reference}/tags/{tag}")
+
+    async def tagged(query: str) -> dict[str, list[str]]:
+        items = (await api.get(f"/v1/contacts{query}")).json()["items"]
+        return {item["external_id"]: [tag["tag"] for tag in item["tags"]] for item in items}
+
+    with statements() as asked:
+        assert await tagged("") == {"1": ["new", "vip"], "2": [], "3": ["vip"]}
+    assert sum("FROM contact_tags" in statement for statement in asked) == 1
+    assert await tagged("?tag=vip") == {"1": ["new", "vip"], "3": ["vip"]}
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What the database is asked meanwhile, by this process."""
+    asked: list[str] = []
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
