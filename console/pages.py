@@ -56,7 +56,7 @@ def show_process(process: Mapping[str, Any]) -> None:
         [
             ("Process", process.get("key")),
             ("Name", process.get("name")),
-            ("Status", process.get("status")),
+            ("Status", status_words(process)),
             ("Version", process.get("version")),
             ("Recurrence", recurrence_words(definition)),
             ("List", definition.get("list")),
@@ -90,6 +90,11 @@ def show_process(process: Mapping[str, Any]) -> None:
         title="\nSteps",
         empty="",
     )
+
+
+def status_words(process: Mapping[str, Any]) -> str:
+    until = moment_words(process.get("paused_until"))
+    return f"{process.get('status')} until {until}" if until else str(process.get("status"))
 
 
 def step_words(step: Mapping[str, Any]) -> str:

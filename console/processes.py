@@ -11,7 +11,7 @@ from console.bundles import apply_bundle, problems_offline, problems_online, rea
 from console.failures import Failure, Unreachable
 from console.options import ApiUrl, AsJson
 from console.output import echo_json, echo_problems, items_of, table, version_words
-from console.pages import show_changes, show_process
+from console.pages import show_changes, show_process, status_words
 from console.recipes import recipes, written
 
 InsideChoice = Annotated[
@@ -141,7 +141,7 @@ def process_list(api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> None:
             [
                 p.get("key"),
                 p.get("name"),
-                p.get("status"),
+                status_words(p),
                 p.get("version"),
                 p.get("has_draft"),
                 p.get("list"),

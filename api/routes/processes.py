@@ -68,6 +68,7 @@ class ProcessRow(BaseModel):
     key: str
     name: str
     status: str = Field(description="draft, active, paused or archived")
+    paused_until: datetime | None = Field(default=None, description="Then a pause ends by itself.")
     version: int | None = Field(default=None, description="The published version; null before the first.")
     has_draft: bool
     list: str | None = None
@@ -358,6 +359,7 @@ def _row(row: Any) -> dict[str, Any]:
         "key": row.key,
         "name": row.name,
         "status": row.status,
+        "paused_until": row.paused_until,
         "version": row.version,
         "has_draft": row.draft is not None,
         "list": row.list_key,

@@ -70,6 +70,17 @@ async def test_a_process_shows_its_launch_conditions(api: httpx.AsyncClient) -> 
     assert (await api.get("/v1/processes/none")).status_code == 404
 
 
+async def test_a_pause_that_ends_by_itself_is_shown_with_its_end(api: httpx.AsyncClient) -> None:
+    await activate(api, process())
+    await api.post("/v1/processes/welcome/pause", json={"until": "2126-12-24T09:00:00+01:00"})
+    for until in ("2126-12-24T08:00:00Z", None):
+        (listed,) = (await api.get("/v1/processes")).json()["items"]
+        shown = (await api.get("/v1/processes/welcome")).json()
+        assert listed["paused_until"] == shown["paused_until"] == until
+        assert (await api.post("/v1/processes/welcome/activate")).status_code == 200
+        await api.post("/v1/processes/welcome/pause")
+
+
 async def test_a_definition_may_be_yaml(api: httpx.AsyncClient) -> None:
     text = yaml.safe_dump(process(steps=WAITING), allow_unicode=True)
     headers = {"content-type": "application/yaml; charset=utf-8"}

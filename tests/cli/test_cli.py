@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from console.output import moment_words
 from store import rows
 from tests.cli.conftest import CLI, EXAMPLES, ROOT, Onward
 from tests.support.engine import Engine
+from tests.support.people import add_tag, meet
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -78,6 +80,24 @@ async def test_without_activate_a_process_stays_a_draft(onward: Onward, tmp_path
     paused = (await onward("process", "pause", "cart")).out
     assert paused == "process cart is paused (version 1)\nIt goes on by: onward process activate cart\n"
     assert (await onward("process", "archive", "cart")).out == "process cart is archived (version 1)\n"
+
+
+async def test_a_pause_that_ends_by_itself_is_shown_with_its_end(onward: Onward, engine: Engine) -> None:
+    await engine.publish(CART)
+    assert (await onward("process", "pause", "cart", "--until", "2126-12-24T09:00:00+01:00")).code == 0
+    end = moment_words("2126-12-24T08:00:00Z")
+    assert f"paused until {end}" in (await onward("process", "list")).out
+    assert f"paused until {end}" in (await onward("process", "show", "cart")).out
+    assert (await onward("process", "activate", "cart")).code == 0
+    assert " until " not in (await onward("process", "list")).out
+
+
+async def test_contacts_are_listed_with_their_tags(onward: Onward, engine: Engine) -> None:
+    await meet(engine)
+    for tag in ("vip", "new"):
+        await add_tag(engine, tag)
+    for options in ((), ("--tag", "vip")):
+        assert "new, vip" in (await onward("contacts", *options)).out
 
 
 async def test_an_active_process_is_changed_only_when_asked_to(
