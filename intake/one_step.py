@@ -4,7 +4,7 @@ An update is taken up once by its id: who does not know whether an answer was lo
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -32,6 +32,10 @@ class NotAnswered(Exception):
     """Nobody answered in time, and it may still be done. Asked again with the same id, it is done once."""
 
 
+class EndedFirst(NotAnswered):
+    """The workflow ended while it was done."""
+
+
 class OneStep:
     """Asks the workflows of instances."""
 
@@ -40,20 +44,44 @@ class OneStep:
         self._client = client
 
     async def ask(
-        self, instance: str, kind: str, wish: Mapping[str, Any], *, update: str, wait: float
+        self,
+        instance: str,
+        kind: str,
+        wish: Mapping[str, Any],
+        *,
+        update: str,
+        wait: float,
+        perhaps_again: bool = True,
     ) -> dict[str, Any]:
-        """What was done, in the workflow's words. `wait` is in seconds.
+        """What was done, in the workflow's words. `wait` is in seconds. Of an instance that has ended, the answer that
+        the update had, where it had one; without `perhaps_again` the update's id is a new one, and that is not asked.
 
         Raises Missing, InstanceEnded, StepRefused with the reason, and NotAnswered.
         """
-        await self._check(instance)
         handle = self._client.get_workflow_handle(instance)
         try:
+            await self._check(instance)
+        except InstanceEnded as ended:
+            if not perhaps_again:
+                raise
+            try:
+                return await self._answer(instance, handle.get_update_handle(update).result(), wait)
+            except EndedFirst:
+                raise ended from None
+
+        async def asked() -> dict[str, Any]:
+            begun = await handle.start_update(
+                kind, dict(wish), id=update, wait_for_stage=WorkflowUpdateStage.ACCEPTED
+            )
+            answer: dict[str, Any] = await begun.result()
+            return answer
+
+        return await self._answer(instance, asked(), wait)
+
+    async def _answer(self, instance: str, asked: Awaitable[dict[str, Any]], wait: float) -> dict[str, Any]:
+        try:
             async with asyncio.timeout(wait):
-                asked = await handle.start_update(
-                    kind, dict(wish), id=update, wait_for_stage=WorkflowUpdateStage.ACCEPTED
-                )
-                answer: dict[str, Any] = await asked.result()
+                return await asked
         except WorkflowUpdateFailedError as error:
             raise _refusal(instance, error) from error
         except RPCError as error:
@@ -65,7 +93,6 @@ class OneStep:
             raise NotAnswered(f"no worker answered within {wait:g} s") from error
         except RuntimeError as error:
             raise NotAnswered(f"Temporal did not answer: {error}") from error
-        return answer
 
     async def _check(self, instance: str) -> None:
         async with self._database.read() as connection:
@@ -89,5 +116,5 @@ def _refusal(instance: str, error: WorkflowUpdateFailedError) -> Exception:
     if cause.type == REFUSED:
         return StepRefused(f"instance «{instance}»: {cause.message}", reason=cause.message)
     if cause.type == ENDED_FIRST:
-        return NotAnswered(f"instance «{instance}»: its workflow ended before it answered")
+        return EndedFirst(f"instance «{instance}»: its workflow ended before it answered")
     return error

@@ -87,9 +87,17 @@ async def _ask(
     parts: PartsDep, instance: str, kind: str, body: Body, actor: str, wait: float
 ) -> dict[str, Any]:
     said = body.model_dump(exclude_none=True)
-    update = said.pop("id", None) or new_event_id()
+    given = said.pop("id", None)
+    update = given or new_event_id()
     try:
-        done = await parts.one_step.ask(instance, kind, {**said, "actor": actor}, update=update, wait=wait)
+        done = await parts.one_step.ask(
+            instance,
+            kind,
+            {**said, "actor": actor},
+            update=update,
+            wait=wait,
+            perhaps_again=given is not None,
+        )
     except NotAnswered as error:
         raise Unavailable(
             f"{error}; it may still be done: ask again with the id {update}",

@@ -82,6 +82,7 @@ async def test_one_step_by_http(onward: Onward, engine: Engine) -> None:
         await engine.ended(instance, "stopped")
         over = await client.post(f"/{instance}/skip")
         assert (over.status_code, over.json()["type"]) == (409, "urn:onward:problem:instance-ended")
+        assert (await client.post(f"/{instance}/skip", json=body)).json() == first.json()
 
 
 async def test_one_step_by_the_plain_temporal_cli(engine: Engine) -> None:

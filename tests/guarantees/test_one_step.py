@@ -17,6 +17,7 @@ from activities import delivery, interventions
 from activities.interventions import Interventions
 from activities.steps.send_email import SendEmailActivity
 from intake.one_step import NotAnswered, OneStep
+from intake.refusals import InstanceEnded
 from intake.service import retried
 from runtime import Services
 from store import rows
@@ -338,6 +339,10 @@ async def test_who_asks_a_workflow_that_is_terminated_meanwhile_is_told_so(
     with pytest.raises(NotAnswered, match="ended before it answered"):
         await asked
     behaviour.answer_when.set()
+    async with engine.services.database.write() as connection:
+        await connection.execute(update(rows.instances).values(open=False, outcome="terminated"))
+    with pytest.raises(InstanceEnded):
+        await one_step.ask(instance, "resend", wanted, update="u", wait=30)
 
 
 async def test_before_its_first_step_everything_is_refused(idle: Engine, services: Services) -> None:
@@ -363,6 +368,29 @@ async def test_the_same_update_twice_is_one_and_a_second_skip_of_a_visit_is_refu
     await waiting_at(engine, instance, "rest")
     assert await operate(engine, "skip", step="pause", visit=1) == "it stands at step rest, visit 1"
     assert await operate(engine, "skip", "one") == first
+    assert len(await audited(engine)) == 1
+
+
+async def test_the_same_update_after_the_end_gives_the_first_answer_and_another_one_is_refused(
+    engine: Engine, services: Services
+) -> None:
+    await engine.publish(process(wait("pause", "7 days"), recurrence="once"))
+    await engine.event("go")
+    instance = engine.id("p")
+    await waiting_at(engine, instance, "pause")
+    one_step = OneStep(services.database, services.client)
+
+    async def asked(update: str, **more: Any) -> Any:
+        return await one_step.ask(instance, "skip", wish("skip"), update=update, wait=30, **more)
+
+    first = await asked("s1")
+    assert first["next"]["do"] == "end"
+    await engine.ended(instance, "completed")
+    assert await asked("s1") == first
+    with pytest.raises(InstanceEnded):
+        await asked("s2")
+    with pytest.raises(InstanceEnded):
+        await asked("s1", perhaps_again=False)
     assert len(await audited(engine)) == 1
 
 
