@@ -30,7 +30,7 @@ from starlette.exceptions import HTTPException
 
 from channels.errors import TemplateFailed
 from intake.refusals import Clash, Missing
-from processes.problems import DocumentInvalid, Problem, problems_of
+from processes.problems import DocumentInvalid, Problem, message_of, problems_of
 from store.database import DatabaseUnavailable
 from store.reading import BadCursor
 from store.rules import RuleError
@@ -283,10 +283,5 @@ def _request_problems(error: RequestValidationError) -> list[Problem]:
             found += problems_of(located, error.body)
         else:
             sign = {"query": "?", "header": "header ", "path": "path "}.get(where, "")
-            message = str(one["msg"]).removeprefix("Value error, ")
-            found.append(
-                Problem(
-                    pointer=f"{sign}{'/'.join(map(str, place))}", message=message[0].lower() + message[1:]
-                )
-            )
+            found.append(Problem(pointer=f"{sign}{'/'.join(map(str, place))}", message=message_of(one)))
     return found

@@ -5,6 +5,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+A_MOMENT = "2026-12-24T09:00:00+01:00"
+_NO_MOMENT = {
+    "datetime_parsing",
+    "datetime_from_date_parsing",
+    "datetime_object_invalid",
+    "datetime_type",
+    "timezone_aware",
+}
+
 
 class Problem(BaseModel):
     """One thing that is wrong. `pointer` is a JSON Pointer (RFC 6901) into the document."""
@@ -33,7 +42,7 @@ def problems_of(error: ValidationError, document: Any, *, under: Sequence[Any] =
     return [
         Problem(
             pointer=pointer([*under, *_place(e["loc"], document, missing=e["type"] == "missing")]),
-            message=_message(e),
+            message=message_of(e),
         )
         for e in error.errors(include_url=False)
     ]
@@ -69,11 +78,14 @@ def _is_tag(part: int | str, following: int | str | None, here: Any) -> bool:
     )
 
 
-def _message(error: Any) -> str:
+def message_of(error: Any) -> str:
+    """One of pydantic's errors in words that say what is expected."""
     message: str = error["msg"]
     message = message.removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         return "unknown field"
     if error["type"] == "missing":
         return "this field is required"
+    if error["type"] in _NO_MOMENT:
+        return f"is not a date and time with its offset, such as {A_MOMENT}"
     return message[0].lower() + message[1:] if message else message

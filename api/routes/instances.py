@@ -3,7 +3,7 @@
 Ids hold slashes (`order/22222/evt-1`), so the routes with an action stand before the one that takes every path.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
@@ -29,7 +29,9 @@ async def list_instances(
     caller: CallerDep,
     process: Annotated[Key | None, Query()] = None,
     contact: Annotated[str | None, Query(max_length=320, description="Any reference of a contact.")] = None,
-    state: Annotated[str | None, Query(pattern="^(pending|running|waiting|holding|stopping|ended)$")] = None,
+    state: Annotated[
+        Literal["pending", "running", "waiting", "holding", "stopping", "ended"] | None, Query()
+    ] = None,
     step: Annotated[StepId | None, Query(description="Now at this step.")] = None,
     outcome: Annotated[str | None, Query(max_length=100)] = None,
     limit: LimitQuery = 50,

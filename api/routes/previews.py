@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
 from api.access import CallerDep, allow_document, needs
 from api.bodies import JsonRoute
@@ -73,7 +73,7 @@ class PreviewBody(Body):
     document: JsonObject | None = Field(
         default=None, description="A definition to look at in its place; it is not kept."
     )
-    at: datetime | None = Field(default=None, description="As if it were then; now if not given.")
+    at: AwareDatetime | None = Field(default=None, description="As if it were then; now if not given.")
     content: bool = Field(default=True, description="With the texts and the HTML of messages.")
 
     @model_validator(mode="after")
@@ -227,9 +227,7 @@ def _wanted(key: str, body: PreviewBody) -> PreviewWanted:
             lambda place, message: found.append(Problem(pointer=place, message=message)),
         )
     at = body.at or datetime.now(UTC)
-    if at.tzinfo is None:
-        found.append(Problem(pointer="/at", message="must say its offset, such as …T09:00:00Z"))
-    elif not EARLIEST <= at <= LAST:
+    if not EARLIEST <= at <= LAST:
         found.append(Problem(pointer="/at", message="is outside the years that processes run in"))
     if found:
         raise DocumentInvalid(found)
