@@ -172,7 +172,7 @@ class Operations:
                 known = await operations.resolve_all(connection, contacts)
                 unknown = next((reference for reference in contacts if reference not in known), None)
                 if unknown is not None:
-                    raise Missing("contact", unknown)
+                    raise Missing("contact", unknown, "nothing was stopped, for nobody of those named")
                 asked["contacts"] = sorted(set(known.values()))
             if instances is not None:
                 asked["instances"] = sorted(set(instances))

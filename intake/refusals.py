@@ -25,8 +25,9 @@ class Missing(Refusal):
 
     name: ClassVar[str] = "not-found"
 
-    def __init__(self, what: str, reference: str) -> None:
-        super().__init__(f"there is no {what} «{reference}»")
+    def __init__(self, what: str, reference: str, so: str | None = None) -> None:
+        """`so` is what follows from it, where that is not plain."""
+        super().__init__(f"there is no {what} «{reference}»" + (f": {so}" if so else ""))
 
 
 class Clash(Refusal):

@@ -147,6 +147,9 @@ async def test_what_is_not_there_and_what_is_not_active_is_refused(
         assert (await api.get(f"/v1/operations/nothing{place}")).status_code == 404
     unknown = await api.post("/v1/processes/welcome/stop", json={"contacts": ["000", "nobody"]})
     assert unknown.status_code == 404
+    assert unknown.json()["detail"] == (
+        "there is no contact «nobody»: nothing was stopped, for nobody of those named"
+    )
     await api.post("/v1/processes/welcome/pause")
     paused = await api.post("/v1/processes/welcome/start-many", json={"contacts": ["000"]})
     assert (paused.status_code, paused.json()["allowed"]) == (409, ["activate"])
