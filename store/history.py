@@ -4,10 +4,11 @@ Each list has an end; the newest are taken, and come in the order of time.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, String, cast, func, literal, or_, select
+from sqlalchemy import ColumnElement, String, and_, cast, exists, false, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,7 +22,7 @@ VISITS: Final = 300
 """Of one instance."""
 CHANGES: Final = 300
 
-_e, _v, _m, _a = rows.events.c, rows.visits.c, rows.messages.c, rows.audit.c
+_e, _v, _m, _a, _r = rows.events.c, rows.visits.c, rows.messages.c, rows.audit.c, rows.operation_results.c
 
 
 async def events(connection: AsyncConnection, contact_id: str, process: str) -> list[Any]:
@@ -73,17 +74,62 @@ async def messages(connection: AsyncConnection, contact_id: str, process: str) -
     return list(reversed(found.all()))
 
 
+@dataclass(frozen=True)
+class Meant:
+    """Whom an operation on many, or a test run, would have to be about: a contact, by our id, and its instances.
+
+    `operations` are known to have been about it: an event of the contact's came from them.
+    """
+
+    contact: str
+    instances: Collection[str]
+    operations: Collection[str] = ()
+
+
 async def changes(
-    connection: AsyncConnection, subjects: Collection[str], process: str, since: datetime | None
+    connection: AsyncConnection, subjects: Collection[str], process: str, since: datetime | None, meant: Meant
 ) -> list[Any]:
-    """What people did: to these subjects, and since an instant (UTC; None: never) to the process itself."""
+    """What people did: to these subjects, to the process itself since an instant (UTC; None: never), and to some of
+    its contacts where the one who is meant was among them, whenever that was.
+    """
     wanted: list[ColumnElement[bool]] = [_a.subject.in_(subjects)]
+    about = _about(connection.dialect.name, meant)
     if since is not None:
-        wanted.append((_a.subject == f"process/{process}") & (_a.at >= since))
+        about |= _of_all() & (_a.at >= since)
+    wanted.append((_a.subject == f"process/{process}") & about)
     found = await connection.execute(
         select(rows.audit).where(or_(*wanted)).order_by(_a.id.desc()).limit(CHANGES)
     )
     return list(reversed(found.all()))
+
+
+def _of_all() -> ColumnElement[bool]:
+    """Whether an entry names neither an operation nor an instance: a change of the process itself."""
+    named = [_a.after[name].as_string() for name in ("operation", "instance")]
+    return _a.after.is_(None) | and_(*(one.is_(None) for one in named))
+
+
+def _about(dialect: str, meant: Meant) -> ColumnElement[bool]:
+    """Whether an entry is about who is meant: by whom was asked for, or by whom the operation has a result for."""
+    operation = _a.after["operation"].as_string()
+    names = {meant.contact, *meant.instances}
+    result = exists().where(_r.operation_id == operation, _r.subject.in_(names))
+    return or_(
+        operation.in_(meant.operations),
+        _a.after["instance"].as_string().in_(meant.instances),
+        _lists(dialect, "contacts", [meant.contact]),
+        _lists(dialect, "instances", meant.instances),
+        _lists(dialect, "stopped", meant.instances),
+        result,
+    )
+
+
+def _lists(dialect: str, name: str, wanted: Collection[str]) -> ColumnElement[bool]:
+    """Whether what an entry keeps under a name is a list with one of these in it; a number is none."""
+    if dialect == "postgresql":
+        return or_(false(), *(_a.after.op("@>")(cast({name: [one]}, JSONB)) for one in wanted))
+    each = func.json_each(_a.after, f"$.{name}").table_valued("value", name=f"of_{name}")
+    return select(literal(1)).select_from(each).where(each.c.value.in_(wanted)).exists()
 
 
 async def types_of(connection: AsyncConnection, events: Sequence[str]) -> dict[str, str]:

@@ -23,6 +23,9 @@ from processes.triggers import Trigger
 from store import contacts, history, rows
 from store.catalog import CatalogCache
 
+OPERATION = "operation "
+"""How the source of an event begins that an operation made for one contact; its id follows."""
+
 _c, _p = rows.contacts.c, rows.processes.c
 
 
@@ -62,7 +65,7 @@ async def why(
         await catalog.definition(connection, process, about.version) if about.version is not None else None
     )
     zone = contact.time_zone or (current.time_zone if current is not None else "UTC")
-    story = _Story(connection, catalog, contact_id, process, Clock(zone, now))
+    story = _Story(connection, catalog, contact, process, Clock(zone, now))
     await story.read()
     return Why(
         process=process,
@@ -80,11 +83,11 @@ async def why(
 
 class _Story:
     def __init__(
-        self, connection: AsyncConnection, catalog: CatalogCache, contact_id: str, process: str, clock: Clock
+        self, connection: AsyncConnection, catalog: CatalogCache, contact: Any, process: str, clock: Clock
     ) -> None:
         self._connection = connection
         self._catalog = catalog
-        self._contact_id = contact_id
+        self._contact_id = contact.id
         self._process = process
         self._clock = clock
         self._lines: list[Line] = []
@@ -109,7 +112,7 @@ class _Story:
             self._lines += lines_of_message(message, self._clock)
             if message.instance_id not in there and self.complete:
                 self._lines.append(line_of_message_gone(message))
-        await self._read_changes()
+        await self._read_changes(events)
 
     async def _read_instance(self, row: Any, sent: set[tuple[str, str, int]]) -> None:
         definition = await self._catalog.definition(self._connection, row.process_key, row.version)
@@ -132,12 +135,16 @@ class _Story:
         if stands is not None:
             self._lines.append(stands)
 
-    async def _read_changes(self) -> None:
-        """What people did to the runs, and to the process while the contact was known to it."""
+    async def _read_changes(self, events: Sequence[Any]) -> None:
+        """What people did to the runs, and to the process while the contact was known to it; of operations those that
+        were about the contact.
+        """
         since = min((row.created_at for row in self.instances), default=None)
         subjects = [f"contact/{self._contact_id}", *(f"instance/{row.id}" for row in self.instances)]
         mine = {row.id for row in self.instances}
-        changes = await history.changes(self._connection, subjects, self._process, since)
+        started = {row.source.removeprefix(OPERATION) for row in events if row.source.startswith(OPERATION)}
+        meant = history.Meant(self._contact_id, mine, started)
+        changes = await history.changes(self._connection, subjects, self._process, since, meant)
         self.complete = self.complete and len(changes) < history.CHANGES
         for row in changes:
             kind, _, what = row.subject.partition("/")

@@ -16,7 +16,7 @@ from intake.why.messages import lines_of_message
 from intake.why.visits import lines_of_visit
 from processes.definition import parse
 from processes.instructions import End, Hold, Wait
-from store import history, rows
+from store import history, operations, rows
 from store.database import Database
 from tests.api.conftest import client_of
 from tests.guarantees.processes import set_status, stop_by_hand
@@ -453,6 +453,63 @@ async def test_of_what_people_changed_it_tells_what_was_of_these_runs_or_of_the_
     assert sorted(line.says for line in lines if line.what == "change") == [
         "by hand: activate of process welcome",
         "by hand: stop of contact ann",
+    ]
+
+
+async def test_an_operation_on_many_is_told_to_those_whom_it_was_about(database: Database) -> None:
+    await lived_through(database)
+    await people(database, "zoe")
+    at = NOW - DAY + HOUR
+    made_of = ["start-ann", "start-zoe", "start-by-name", "stop-all", "stop-nobody", "stop-ann", "stop-zoe"]
+    entries = [
+        changed("process.start-many", "process/welcome", at, segment="s", operation="start-ann"),
+        changed("process.start-many", "process/welcome", at, segment="t", operation="start-zoe"),
+        changed("process.start-many", "process/welcome", at - DAY, contacts=3, operation="start-by-name"),
+        changed("process.stop", "process/welcome", at, operation="stop-all"),
+        changed("process.stop", "process/welcome", at, operation="stop-nobody"),
+        changed("process.stop", "process/welcome", at, contacts=["ann", "zoe"], operation="stop-ann"),
+        changed("process.stop", "process/welcome", at, contacts=["zoe"], operation="stop-zoe"),
+        changed("process.stop", "process/welcome", at, instances=["w/1"], operation="stop-one"),
+        changed("process.test_run", "process/welcome", at, instance="w/2", stopped=[]),
+        changed("process.test_run", "process/welcome", at, instance="w/9", stopped=["w/8"]),
+        changed("process.publish", "process/welcome", at, version=2),
+    ]
+    for number, entry in enumerate(entries):
+        entry["reason"] = str(number)
+    subjects = {"start-ann": "ann", "start-zoe": "zoe", "start-by-name": "a@example.com", "stop-all": "w/1"}
+    event = {
+        "id": "named", "type": "process.requested", "contact_id": "ann", "occurred_at": at, "received_at": at,
+        "params": {}, "source": "operation start-by-name", "outcome": [{"process": "welcome", "decision": "started"}],
+    }  # fmt: skip
+    async with database.write() as connection:
+        for operation in made_of:
+            values = {
+                "id": operation,
+                "kind": "stop",
+                "process_key": "welcome",
+                "params": {},
+                "actor": "local",
+            }
+            await operations.create(connection, values, at)
+        await connection.execute(
+            insert(rows.operation_results),
+            [
+                {"operation_id": operation, "subject": subject, "status": "stopped", "at": at}
+                for operation, subject in subjects.items()
+            ],
+        )
+        await connection.execute(insert(rows.audit), entries)
+        await connection.execute(insert(rows.events), [event])
+    lines = (await ask(database, "ann", "welcome")).lines
+    about = [line.says for line in lines if line.code.startswith("process.")]
+    assert about == [
+        "by hand: start many of process welcome (2)",
+        "by hand: start many of process welcome (0)",
+        "by hand: stop of process welcome (3)",
+        "by hand: stop of process welcome (5)",
+        "by hand: stop of process welcome (7)",
+        "by hand: test run of process welcome (8)",
+        "by hand: publish of process welcome (10)",
     ]
 
 
