@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from api.access import ActorDep, needs
 from api.bodies import JsonRoute
@@ -17,12 +17,14 @@ from api.errors import Unavailable
 from api.models import Body
 from intake.events import new_event_id
 from intake.one_step import NotAnswered
+from intake.refusals import StepRefused
 from processes.instructions import MOVE, RESEND, SKIP, SKIP_WAIT
 from processes.values import Json, StepId
 
 router = APIRouter(prefix="/v1/instances", tags=["instances"], route_class=JsonRoute)
 
 F = TypeVar("F", bound=Callable[..., Any])
+A = TypeVar("A", bound=BaseModel)
 
 UpdateId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9._:-]+$")]
 WaitQuery = Annotated[float, Query(ge=1, le=60, description="Seconds to wait for the answer.")]
@@ -84,8 +86,8 @@ def _operation(name: str, summary: str) -> Callable[[F], F]:
 
 
 async def _ask(
-    parts: PartsDep, instance: str, kind: str, body: Body, actor: str, wait: float
-) -> dict[str, Any]:
+    answer: type[A], parts: PartsDep, instance: str, kind: str, body: Body, actor: str, wait: float
+) -> A:
     said = body.model_dump(exclude_none=True)
     given = said.pop("id", None)
     update = given or new_event_id()
@@ -104,7 +106,12 @@ async def _ask(
             facts={"id": update},
             headers={"Retry-After": "5"},
         ) from error
-    return {"id": update, **done}
+    try:
+        return answer(id=update, **done)
+    except ValidationError:
+        raise StepRefused(
+            f"instance «{instance}»: the id {update} is that of something else that was done"
+        ) from None
 
 
 @_operation("skip", "Skip the step where an instance stands")
@@ -112,7 +119,7 @@ async def skip(
     instance_id: str, parts: PartsDep, actor: ActorDep, body: StepWish | None = None, wait: WaitQuery = 20
 ) -> StepDone:
     """It is left undone, and the instance goes on with what follows. A wait is over as by its time limit."""
-    return StepDone(**await _ask(parts, instance_id, SKIP, body or StepWish(), actor, wait))
+    return await _ask(StepDone, parts, instance_id, SKIP, body or StepWish(), actor, wait)
 
 
 @_operation("skip-wait", "End an instance's wait now")
@@ -120,7 +127,7 @@ async def skip_wait(
     instance_id: str, parts: PartsDep, actor: ActorDep, body: StepWish | None = None, wait: WaitQuery = 20
 ) -> StepDone:
     """As if its time were over. What a delivery window or a cap holds is sent."""
-    return StepDone(**await _ask(parts, instance_id, SKIP_WAIT, body or StepWish(), actor, wait))
+    return await _ask(StepDone, parts, instance_id, SKIP_WAIT, body or StepWish(), actor, wait)
 
 
 @_operation("move", "Move an instance to another step")
@@ -128,7 +135,7 @@ async def move(
     instance_id: str, body: MoveStepWish, parts: PartsDep, actor: ActorDep, wait: WaitQuery = 20
 ) -> StepDone:
     """It leaves the step where it stands undone. What it comes to again is a visit of its own, and is sent again."""
-    return StepDone(**await _ask(parts, instance_id, MOVE, body, actor, wait))
+    return await _ask(StepDone, parts, instance_id, MOVE, body, actor, wait)
 
 
 @_operation("resend", "Send a step's message again")
@@ -136,4 +143,4 @@ async def resend(
     instance_id: str, body: ResendStepWish, parts: PartsDep, actor: ActorDep, wait: WaitQuery = 20
 ) -> MessageResent:
     """With an id of its own; the instance stays where it is."""
-    return MessageResent(**await _ask(parts, instance_id, RESEND, body, actor, wait))
+    return await _ask(MessageResent, parts, instance_id, RESEND, body, actor, wait)

@@ -78,6 +78,9 @@ async def test_one_step_by_http(onward: Onward, engine: Engine) -> None:
         await waiting_at(engine, instance, "week")
         again = await client.post(f"/{instance}/skip", json=body)
         assert again.json() == first.json()
+        other = await client.post(f"/{instance}/resend", json={"id": "once", "step": "hello"})
+        assert (other.status_code, other.json()["type"]) == (409, "urn:onward:problem:step-refused")
+        assert "the id once is that of something else" in other.json()["detail"]
         assert (await client.post(f"/{instance}/stop")).status_code == 200
         await engine.ended(instance, "stopped")
         over = await client.post(f"/{instance}/skip")
