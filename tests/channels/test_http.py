@@ -145,9 +145,11 @@ async def test_retry_after_is_a_number_or_a_date() -> None:
     assert retry_after_seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
 
 
-async def test_many_calls_at_once_do_not_wait_for_one_another(server: Echo, client: HttpClient) -> None:
+async def test_many_calls_at_once_do_not_wait_for_one_another(server: Echo) -> None:
     server.answer_when.clear()
+    client = HttpClient("Post office", 60)
     calls = [asyncio.create_task(client.request("POST", server.url, content=b"x")) for _ in range(30)]
     await server.wait_received(30)
     server.answer_when.set()
     assert {reply.status for reply in await asyncio.gather(*calls)} == {200}
+    await client.close()
