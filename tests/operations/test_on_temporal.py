@@ -9,7 +9,7 @@ import pytest
 from intake import operating
 from processes.operating import LOW_PRIORITY
 from store import operations, rows
-from tests.guarantees.processes import canceled, mail, process, wait
+from tests.guarantees.processes import canceled, mail, process, wait, waiting_at
 from tests.operations.crowd import Crowd
 from tests.support.engine import Engine
 from tests.support.smtp_server import RecordingSmtpServer
@@ -57,6 +57,7 @@ async def test_a_group_start_and_the_stop_of_all_run_to_their_end(
     description = await parts.client.get_workflow_handle(instance.id).describe()
     priority = description.raw_description.workflow_execution_info.priority
     assert (priority.priority_key, priority.fairness_key) == (LOW_PRIORITY, started.id)
+    await waiting_at(engine, instance.id, "rest")
     answer = await parts.operations.stop_process("p", "a wrong price", actor="local")
     assert answer.stopping == COUNT
     assert {row.state for row in await engine.rows(rows.instances)} <= {"stopping", "ended"}
