@@ -22,17 +22,18 @@ async def test_a_process_says_how_many_are_at_each_of_its_steps(
 ) -> None:
     await activate(api, process(steps=STEPS))
     ann = await contact(api)
-    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    now = datetime.now(UTC)
     await made(
         away.database,
         *({"id": f"w{n}", "contact_id": ann} for n in range(2)),
-        {"id": "late", "contact_id": ann, "due_at": long_ago},
+        {"id": "late", "contact_id": ann, "due_at": now - timedelta(hours=1)},
         {"id": "begins", "contact_id": ann, "state": "pending"},
         {"id": "old", "contact_id": ann, "state": "holding", "step": "gone"},
         {"id": "done", "contact_id": ann, "state": "ended"},
         {"id": "stopped", "contact_id": ann, "state": "ended", "outcome": "stopped", "step": "tag"},
         {"id": "test", "contact_id": ann, "test_cap": 300},
         {"id": "tested", "contact_id": ann, "test_cap": 300, "state": "ended"},
+        now=now,
     )
     shown = (await api.get("/v1/processes/welcome/where")).json()
     none = {"pending": 0, "running": 0, "waiting": 0, "overdue": 0, "holding": 0, "stopping": 0, "ended": {}}

@@ -83,13 +83,16 @@ async def people(database: Database, *names: str) -> None:
         )
 
 
-async def made(database: Database, *instances: Mapping[str, Any]) -> None:
-    """Instances: what is not said is of one who waits at `pause` for a day more."""
+async def made(database: Database, *instances: Mapping[str, Any], now: datetime = NOW) -> None:
+    """Insert instances. What a mapping leaves out is that of an instance that waits at `pause` for another day.
+
+    A test whose code reads the clock itself, as the API does, passes the present as `now`.
+    """
     async with database.write() as connection:
-        await connection.execute(insert(rows.instances), [_row(**one) for one in instances])
+        await connection.execute(insert(rows.instances), [_row(now, **one) for one in instances])
 
 
-def _row(**given: Any) -> dict[str, Any]:
+def _row(now: datetime, **given: Any) -> dict[str, Any]:
     state = given.get("state", "waiting")
     over = state == "ended"
     usual = {
@@ -106,11 +109,11 @@ def _row(**given: Any) -> dict[str, Any]:
         "reason": None,
         "step": None if over or state == "pending" else "pause",
         "visit": 1,
-        "due_at": NOW + DAY if state == "waiting" else None,
+        "due_at": now + DAY if state == "waiting" else None,
         "test_cap": None,
-        "created_at": NOW - 2 * DAY,
-        "started_at": NOW - 2 * DAY,
-        "updated_at": NOW - DAY,
-        "ended_at": NOW - DAY if over else None,
+        "created_at": now - 2 * DAY,
+        "started_at": now - 2 * DAY,
+        "updated_at": now - DAY,
+        "ended_at": now - DAY if over else None,
     }
     return {**usual, **given}
