@@ -1,5 +1,6 @@
 """What an instance does that is no step: begin, go on after a wait, record a cancellation."""
 
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -32,6 +33,7 @@ from processes.instructions import (
     Perform,
     StepCall,
 )
+from processes.steps import StepBase
 from processes.values import Json, Key
 from store import contacts, rows
 
@@ -232,6 +234,7 @@ class Lifecycle:
                 scene.row.visit_at or call.now,
                 scene.situation,
                 scene.row.loops or {},
+                await self._before_the_edit(scene),
             )
             over, plan = await stage.plan(scene, planning)
             if over is None:
@@ -242,6 +245,13 @@ class Lifecycle:
             return plan.next
 
         return await retried(self._tools.database, work)
+
+    async def _before_the_edit(self, scene: Scene) -> tuple[StepBase, datetime] | None:
+        """The step by which the instance has waited so far, and until when."""
+        row = scene.row
+        old = await self._tools.catalog.definition(scene.connection, row.process_key, row.version)
+        step = old.by_id.get(scene.call.step)
+        return None if step is None or scene.limit is None else (step, scene.limit)
 
 
 async def _came(connection: AsyncConnection, instance: str, awaited: str | None = None) -> str | None:

@@ -11,6 +11,7 @@ from api.edge import Edge
 from api.local_only import LocalOnly
 from api.routes import (
     bounces,
+    bundles,
     contacts,
     edits,
     endpoints,
@@ -64,6 +65,7 @@ ROUTERS = (
     templates.router,
     processes.router,
     edits.router,
+    bundles.router,
     previews.router,
     operations.router,
     one_step.router,

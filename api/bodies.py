@@ -13,7 +13,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from api.access import Needs, demand_of
-from api.errors import BadRequest, Invalid, TooLarge, WrongContentType
+from api.errors import YAML_TEXT, BadRequest, Invalid, TooLarge, WrongContentType
 from processes.problems import Problem, pointer
 
 MAX_NESTING = 64
@@ -85,7 +85,9 @@ async def read_document(request: Request) -> Any:
     body = await request.body()
     if content_type(request) in YAML_TYPES:
         # Half a megabyte takes seconds: beside the loop, so that nobody else waits for it.
-        return check_storable(await asyncio.to_thread(_read_yaml, body))
+        document = await asyncio.to_thread(_read_yaml, body)
+        setattr(request.state, YAML_TEXT, body.decode("utf-8", "replace"))
+        return check_storable(document)
     if not body:
         raise BadRequest("the body is empty: send a process definition")
     return check_storable(read_json(request, body))

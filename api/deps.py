@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Query, Request
 from api.access import ActorDep
 from api.lifecycle import process_lifecycle, process_previews
 from api.metrics import Metrics
+from intake.bundles import Bundles
 from intake.changes import Origin
 from intake.events import new_event_id
 from intake.imports import Imports
@@ -32,6 +33,7 @@ class Parts:
 
     services: Services
     lifecycle: ProcessLifecycle
+    bundles: Bundles
     previews: Previews
     starts: Starts
     stops: Stops
@@ -45,9 +47,11 @@ class Parts:
     @classmethod
     def of(cls, services: Services) -> "Parts":
         """Made from the services."""
+        lifecycle = process_lifecycle(services)
         return cls(
             services=services,
-            lifecycle=process_lifecycle(services),
+            lifecycle=lifecycle,
+            bundles=Bundles(services.database, services.catalog, lifecycle),
             previews=process_previews(services),
             starts=Starts(
                 services.database, services.catalog, services.changes, services.dispatcher, services.intake

@@ -16,6 +16,7 @@ What is thrown below the API (`intake.refusals`, `DocumentInvalid`, `DatabaseUna
 tree by `as_api_error`.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
@@ -31,6 +32,7 @@ from starlette.exceptions import HTTPException
 from channels.errors import TemplateFailed
 from intake.refusals import Clash, Missing
 from processes.problems import DocumentInvalid, Problem, message_of, problems_of
+from processes.yaml_lines import lines
 from store.database import DatabaseUnavailable
 from store.reading import BadCursor
 from store.rules import RuleError
@@ -39,6 +41,8 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:onward:problem:"
+YAML_TEXT = "yaml_text"
+"""In a request's state: its body, if that is YAML."""
 
 
 class ProblemDocument(BaseModel):
@@ -98,7 +102,7 @@ class ApiError(Exception):
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
-            "errors": [{"pointer": e.pointer, "message": e.message} for e in self.errors],
+            "errors": [error.model_dump() for error in self.errors],
         }
 
     def response(self) -> Response:
@@ -257,11 +261,22 @@ _HANDLED: tuple[type[Exception], ...] = (
 def install(app: FastAPI) -> None:
     """Let every exception be answered by the one handler."""
 
-    async def answer(_: Request, error: Exception) -> Response:
-        return as_api_error(error).response()
+    async def answer(request: Request, error: Exception) -> Response:
+        told = as_api_error(error)
+        told.errors = await in_lines(request, told.errors)
+        return told.response()
 
     for kind in _HANDLED:
         app.add_exception_handler(kind, answer)
+
+
+async def in_lines(request: Request, found: Sequence[Problem]) -> list[Problem]:
+    """The problems, each with its line if the body was YAML."""
+    text: str | None = getattr(request.state, YAML_TEXT, None)
+    if text is None or not found:
+        return list(found)
+    at = await asyncio.to_thread(lines, text, [problem.pointer for problem in found])
+    return [problem.model_copy(update={"line": at.get(problem.pointer)}) for problem in found]
 
 
 class _Located:

@@ -121,6 +121,9 @@ class Validity(BaseModel):
 
     valid: bool
     problems: list[Problem]
+    warnings: list[Problem] = Field(
+        default_factory=list, description="What is allowed, and may still not be what was meant."
+    )
 
 
 JsonObject = dict[str, Any]

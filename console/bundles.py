@@ -1,34 +1,45 @@
 """Files of a process and what it needs beside it: read, checked, handed to the API."""
 
 import json
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from console.api_client import Api, one_part
-from console.failures import Failure, Refused
-from console.output import object_of, version_words
+from console.api_client import Api
+from console.failures import Failure, Problem, Refused
+from console.output import items_of, object_of, version_words
+from processes.suggestions import did_you_mean
 
 BUNDLE_KEYS = ("lists", "segments", "templates", "process")
+_OF_BUNDLE = re.compile(r"/bundles/(?P<number>[0-9]+)(?P<rest>(?:/.*)?)")
 
 
-def read_bundle(file: Path) -> tuple[dict[str, Any], str]:
-    """A file as a bundle, and what stands before pointers into its process."""
-    document = read_yaml(file)
+def read_bundle(file: Path) -> "BundleFile":
+    """A file as a bundle."""
+    text = read_text(file)
+    document = _parsed(text, file)
     if not isinstance(document, dict):
         raise Failure(
             f"{file} is not an object with key, name, steps, …, and no bundle with {', '.join(BUNDLE_KEYS)}."
         )
     if "steps" in document or "key" in document:
-        return {"process": document}, ""
+        return BundleFile(str(file), {"process": document}, "", text)
     unknown = sorted(map(str, set(document) - set(BUNDLE_KEYS)))
     if unknown:
-        problems = [(f"/{name}", "unknown field") for name in unknown]
+        problems = [
+            _located(f"/{name}", f"unknown key{did_you_mean(name, BUNDLE_KEYS)}", text) for name in unknown
+        ]
         raise Failure(f"{file} is not a bundle: it may have {', '.join(BUNDLE_KEYS)}.", None, problems)
-    wrong = [(f"/{name}", "must be an object") for name in document if not isinstance(document[name], dict)]
+    wrong = [
+        _located(f"/{name}", "must be an object: keys with values below it", text)
+        for name in document
+        if not isinstance(document[name], dict)
+    ]
     wrong += [
-        (f"/{name}/{key}", "must be an object")
+        _located(f"/{name}/{key}", "must be an object: keys with values below it", text)
         for name in BUNDLE_KEYS[:3]
         if isinstance(document.get(name), dict)
         for key, value in document[name].items()
@@ -36,108 +47,131 @@ def read_bundle(file: Path) -> tuple[dict[str, Any], str]:
     ]
     if wrong:
         raise Failure(f"{file} is not valid.", None, wrong)
-    return document, "/process"
+    return BundleFile(str(file), document, "/process", text)
 
 
-def apply_bundle(client: Api, bundle: Mapping[str, Any], activate: bool) -> Iterator[tuple[str, Any]]:
-    """Send everything in an order in which what is referred to exists; yields what was done and the reply.
+@dataclass(frozen=True)
+class BundleFile:
+    """A bundle as it was read. `prefix` is what stands before pointers into its process, in the file."""
 
-    Raises Failure before anything is sent where the process is active and is not to be changed.
-    """
-    process = bundle.get("process")
-    key = str((process or {}).get("key", ""))
-    place = f"/processes/{one_part(key)}"
-    if process is not None and not activate and _status(client, place) == "active":
-        raise Failure(
-            f"Process {key} is active.",
-            "With --activate it is paused, changed and activated again. Nothing was changed.",
-        )
-    for kind in BUNDLE_KEYS[:3]:
-        for part, value in bundle.get(kind, {}).items():
-            reply = client.put(f"/{kind}/{one_part(str(part))}", {"name": part, **value})
-            yield f"{kind.removesuffix('s')} {part}", reply
+    name: str
+    bundle: Mapping[str, Any]
+    prefix: str
+    text: str
+
+    def body(self) -> dict[str, Any]:
+        """As the API takes it; what has no name is called by its key."""
+        named = {
+            kind: {str(key): {"name": str(key), **value} for key, value in self.bundle.get(kind, {}).items()}
+            for kind in BUNDLE_KEYS[:3]
+        }
+        process = self.bundle.get("process")
+        return named if process is None else {**named, "process": process}
+
+    def place(self, below: str) -> str:
+        """A pointer into the bundle, as a pointer into the file."""
+        rest = below.removeprefix("/process")
+        return f"{self.prefix}{rest}" if below == f"/process{rest}" else below
+
+
+def apply_bundles(client: Api, files: Sequence[BundleFile], *, activate: bool) -> list[Mapping[str, Any]]:
+    """Apply everything, or nothing. What was done, in its order. Raises Failure, with places in the files."""
+    return _sent(client, files, activate=activate, dry_run=False)
+
+
+def done_words(done: Mapping[str, Any]) -> str:
+    """What became of one thing of a bundle."""
+    process = done.get("process")
     if process is None:
-        return
+        return f"{done['kind']} {done['key']}"
+    if process["status"] != "active":
+        return f"process {done['key']}: draft saved"
+    if done["changed"]:
+        return f"process {done['key']}: active{version_words(process)}"
+    return f"process {done['key']}: active already{version_words(process)}, nothing to change"
+
+
+def _sent(
+    client: Api, files: Sequence[BundleFile], *, activate: bool, dry_run: bool
+) -> list[Mapping[str, Any]]:
+    body = {"bundles": [file.body() for file in files], "activate": activate, "dry_run": dry_run}
     try:
-        reply = client.put(place, process)
+        return items_of(client.post("/bundles/apply", body))
     except Refused as refused:
-        current = client.get(place) if refused.status == 409 else {}
-        if current.get("status") != "active":
-            raise
-        if same_text(current.get("definition"), process):
-            yield f"process {key}: active already{version_words(current)}, nothing to change", current
-            return
-        yield f"process {key}: paused for the change", client.post(f"{place}/pause")
-        reply = client.put(place, process)
-    yield f"process {key}: draft saved", reply
-    if activate:
-        reply = client.post(f"{place}/activate")
-        yield f"process {key}: active{version_words(reply)}", reply
+        refused.problems = [_in_its_file(problem, files) for problem in refused.problems]
+        raise
 
 
-def _status(client: Api, place: str) -> str | None:
-    try:
-        return str(client.get(place).get("status"))
-    except Refused as refused:
-        if refused.status != 404:
-            raise
-        return None
+def _in_its_file(problem: Problem, files: Sequence[BundleFile]) -> Problem:
+    found = _OF_BUNDLE.fullmatch(problem.pointer)
+    if found is None or int(found["number"]) >= len(files):
+        return problem
+    file = files[int(found["number"])]
+    own = file.place(found["rest"])
+    return replace(
+        problem,
+        pointer=own,
+        file=file.name if len(files) > 1 else None,
+        line=line_of(file.text, own),
+    )
 
 
-def same_text(stored: Any, written: Any) -> bool:
-    from processes.definition import parse
-    from processes.problems import DocumentInvalid
-
-    try:
-        return parse(stored).document() == parse(written).document()
-    except DocumentInvalid:
-        return False
-
-
-def problems_offline(bundle: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
+def problems_offline(file: BundleFile) -> list[Problem]:
+    """What can be found wrong without the API: shapes, graphs, and what of the templates needs nothing else."""
     from pydantic import ValidationError
 
     from channels.templates import TemplateSource, check
     from processes.definition import parse
     from processes.problems import DocumentInvalid, problems_of
+    from processes.yaml_lines import lines
 
-    found: list[tuple[str, str]] = []
+    bundle = file.bundle
+    found: list[tuple[str, str, str | None]] = []
     for key, template in bundle.get("templates", {}).items():
         parts = {name: template[name] for name in TemplateSource.model_fields if name in template}
         try:
             source = TemplateSource.model_validate(parts)
         except ValidationError as error:
-            found += [(p.pointer, p.message) for p in problems_of(error, parts, under=["templates", key])]
+            found += [
+                (p.pointer, p.message, None) for p in problems_of(error, parts, under=["templates", key])
+            ]
             continue
         for problem in check(source):
             line = "" if problem.line is None else f"line {problem.line}: "
-            found.append((f"/templates/{key}/{problem.part}", f"{line}{problem.message}"))
+            found.append((f"/templates/{key}/{problem.part}", f"{line}{problem.message}", None))
     if "process" in bundle:
         try:
             parse(bundle["process"])
         except DocumentInvalid as invalid:
-            found += [(f"{prefix}{p.pointer}", p.message) for p in invalid.problems]
-    return found
+            found += [(f"{file.prefix}{p.pointer}", p.message, p.step) for p in invalid.problems]
+    at = lines(file.text, [place for place, _, _ in found])
+    return [Problem(place, message, step, at.get(place)) for place, message, step in found]
 
 
-def problems_online(api: str, bundle: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
-    """What the API finds, without what is missing there and comes with the bundle."""
-    comes = {
-        f"there is no {kind.removesuffix('s')} «{key}»"
-        for kind in BUNDLE_KEYS[:3]
-        for key in bundle.get(kind, {})
-    }
+def problems_online(api: str, file: BundleFile) -> tuple[list[Problem], list[Problem]]:
+    """What the API finds wrong, and what it warns of: everything is tried there, and nothing kept."""
     with Api(api) as client:
         try:
-            reply = client.post("/processes/validate", bundle["process"])
+            done = _sent(client, [file], activate=True, dry_run=True)
         except Refused as refused:
             if not refused.problems:
                 raise
-            found = list(refused.problems)
-        else:
-            listed = object_of(reply).get("errors") or object_of(reply).get("problems") or []
-            found = [(str(e.get("pointer", "")), str(e.get("message", ""))) for e in listed]
-    return [(f"{prefix}{pointer}", message) for pointer, message in found if message not in comes]
+            return list(refused.problems), []
+    return [], warnings_of(done, [file])
+
+
+def warnings_of(done: Sequence[Mapping[str, Any]], files: Sequence[BundleFile]) -> list[Problem]:
+    """What the API warns of, with places in the files."""
+    found = []
+    for one in done:
+        for warning in object_of(one.get("process")).get("warnings") or []:
+            problem = Problem.read(warning)
+            found.append(
+                _in_its_file(
+                    replace(problem, pointer=f"/bundles/{one['bundle']}/process{problem.pointer}"), files
+                )
+            )
+    return found
 
 
 def read_text(file: Path) -> str:
@@ -155,10 +189,25 @@ def read_json(file: Path) -> Any:
 
 
 def read_yaml(file: Path) -> Any:
+    return _parsed(read_text(file), file)
+
+
+def _parsed(text: str, file: Path) -> Any:
     try:
-        return yaml_of(read_text(file))
+        return yaml_of(text)
     except ValueError as error:
         raise Failure(f"{file} is neither YAML nor JSON.", str(error)) from error
+
+
+def _located(pointer: str, message: str, text: str) -> Problem:
+    return Problem(pointer, message, line=line_of(text, pointer))
+
+
+def line_of(text: str, pointer: str) -> int | None:
+    """The line of a place in a YAML text; None where the text has none."""
+    from processes.yaml_lines import lines
+
+    return lines(text, [pointer]).get(pointer)
 
 
 def yaml_of(text: str) -> Any:

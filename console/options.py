@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from console.failures import Failure
+from console.failures import Failure, Problem
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -31,13 +31,16 @@ Params = Annotated[
 def read_settings() -> "Settings":
     from pydantic import ValidationError
 
+    from processes.problems import message_of
     from settings import Settings
 
     try:
         return Settings()
     except ValidationError as error:
         found = [
-            ("ONWARD_" + "_".join(map(str, e["loc"])).upper() if e["loc"] else "settings", e["msg"])
+            Problem(
+                "ONWARD_" + "_".join(map(str, e["loc"])).upper() if e["loc"] else "settings", message_of(e)
+            )
             for e in error.errors()
         ]
         raise Failure("The settings are wrong.", None, found) from None

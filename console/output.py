@@ -1,25 +1,28 @@
 """Words and tables for people, JSON for programs."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
 
-from console.failures import Failure
+from console.failures import Failure, Problem
 
+_COUNTED = re.compile(r"[0-9]+ problems?: ")
+"""How the API counts the problems, which are listed."""
 WIDE = 240
 """Columns where the output is no terminal: nothing is wrapped for a program that reads it."""
 
 
 def report(failure: Failure) -> None:
     typer.echo(f"Error: {failure.title}", err=True)
-    said = {failure.title, *(f"1 problem: {pointer}: {message}" for pointer, message in failure.problems)}
-    if failure.detail and failure.detail not in said:
+    repeated = failure.problems and _COUNTED.match(failure.detail or "")
+    if failure.detail and failure.detail != failure.title and not repeated:
         typer.echo(f"  {failure.detail}", err=True)
-    for pointer, message in failure.problems:
-        typer.echo(f"  {pointer or '/'}: {message}", err=True)
+    for problem in failure.problems:
+        typer.echo(f"  {problem}", err=True)
 
 
 def echo_json(reply: Any) -> None:
@@ -28,9 +31,7 @@ def echo_json(reply: Any) -> None:
 
 def echo_problems(reply: Any) -> None:
     for problem in object_of(reply).get("problems") or []:
-        typer.echo(
-            f"    before it can be published: {problem.get('pointer') or '/'}: {problem.get('message')}"
-        )
+        typer.echo(f"    before it can be published: {Problem.read(problem)}")
 
 
 def echo_more(reply: Any) -> None:

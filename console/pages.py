@@ -249,6 +249,31 @@ def show_changes(changes: Mapping[str, Any]) -> None:
         title="Who is inside",
         empty="Nobody is inside.",
     )
+    for row in changes["inside"]:
+        if row.get("moments"):
+            _show_moments(row)
+
+
+def _show_moments(row: Mapping[str, Any]) -> None:
+    """Until when those wait whose wait is changed."""
+    moments = row["moments"]
+    counts = ", ".join(
+        f"{moments[name]} {name.replace('_', ' ')}"
+        for name in ("earlier", "later", "unchanged", "at_once")
+        if moments[name]
+    )
+    shown = sum(change["count"] for change in moments["changes"])
+    more = f"; the most frequent ones, of {shown}" if shown < moments["examined"] else ""
+    more += f"; of {row['count']}, those due first" if moments["examined"] < row["count"] else ""
+    table(
+        ["Waits until", "Will wait until", "Contacts"],
+        (
+            [moment_words(c["before"]), moment_words(c["after"]) or "(goes on at once)", c["count"]]
+            for c in moments["changes"]
+        ),
+        title=f"At {row['step']} (version {row['version']}): {counts}{more}",
+        empty="",
+    )
 
 
 def _change_words(step: Mapping[str, Any]) -> str:

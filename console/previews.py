@@ -81,7 +81,7 @@ def preview(
 
 
 def _document(file: Path) -> Any:
-    bundle, _ = read_bundle(file)
+    bundle = read_bundle(file).bundle
     if "process" not in bundle:
         raise Failure(f"{file} has no process in it.")
     return bundle["process"]

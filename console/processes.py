@@ -1,14 +1,22 @@
 """`onward process …`."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from console.api_client import DEFAULT_API, Api, one_part
-from console.bundles import apply_bundle, problems_offline, problems_online, read_bundle, yaml_of
-from console.failures import Failure, Unreachable
+from console.bundles import (
+    BundleFile,
+    apply_bundles,
+    done_words,
+    problems_offline,
+    problems_online,
+    read_bundle,
+    warnings_of,
+    yaml_of,
+)
+from console.failures import Failure, Problem, Unreachable
 from console.options import ApiUrl, AsJson
 from console.output import echo_json, echo_problems, items_of, table, version_words
 from console.pages import show_changes, show_process, status_words
@@ -37,28 +45,30 @@ def process_apply(
     ],
     activate: Annotated[
         bool,
-        typer.Option("--activate", help="Publish and activate it; an active one is paused for the change."),
+        typer.Option("--activate", help="Publish and activate it; an active one stays active throughout."),
     ] = False,
     api: ApiUrl = DEFAULT_API,
     as_json: AsJson = False,
 ) -> None:
     """Make or change processes, with the lists, segments and templates that stand beside them in a bundle.
 
-    A bundle has `lists`, `segments`, `templates` (each by key) and one `process`.
+    A bundle has `lists`, `segments`, `templates` (each by key) and one `process`. All files are applied, or none.
     """
-    bundles = [(str(file), *read_bundle(file)) for file in files]
-    replies: list[Any] = []
+    read = [read_bundle(file) for file in files]
     with Api(api) as client:
-        for name, bundle, _ in bundles:
-            if not as_json:
-                typer.echo(f"{name}:")
-            for what, reply in apply_bundle(client, bundle, activate):
-                replies.append(reply)
-                if not as_json:
-                    typer.echo(f"  {what}")
-                    echo_problems(reply)
+        done = apply_bundles(client, read, activate=activate)
     if as_json:
-        typer.echo(json.dumps(replies, ensure_ascii=False))
+        return echo_json(done)
+    warnings = warnings_of(done, read)
+    for number, file in enumerate(read):
+        typer.echo(f"{file.name}:")
+        for one in done:
+            if one["bundle"] == number:
+                typer.echo(f"  {done_words(one)}")
+                echo_problems(one.get("process"))
+    for warning in warnings:
+        typer.echo(f"Warning: {warning}", err=True)
+    return None
 
 
 @process_app.command("new")
@@ -85,9 +95,9 @@ def process_new(
     own = recipe if key is None else key
     file = Path(f"{own}.yaml") if out is None else out
     text = written(recipe, own, name, str(file))
-    problems = problems_offline(yaml_of(text), "/process")
+    problems = problems_offline(BundleFile(str(file), yaml_of(text), "/process", text))
     if problems:
-        wrong = [problem for problem in problems if problem[0] == "/process/key"] or problems
+        wrong = [problem for problem in problems if problem.pointer == "/process/key"] or problems
         raise Failure(f"A process cannot be «{own}».", None, wrong)
     if str(file) == "-":
         typer.echo(text, nl=False)
@@ -108,22 +118,25 @@ def process_validate(
     as_json: AsJson = False,
 ) -> None:
     """Say everything that is wrong with a process: its shape and graph here, its references by the API."""
-    bundle, prefix = read_bundle(file)
-    problems = problems_offline(bundle, prefix)
+    read = read_bundle(file)
+    problems = problems_offline(read)
+    warnings: list[Problem] = []
     asked = "its references were not checked (--offline)"
-    if not offline and not problems and "process" in bundle:
+    if not offline and not problems:
         try:
-            problems = problems_online(api, bundle, prefix)
+            problems, warnings = problems_online(api, read)
             asked = f"its references were checked by {api}"
         except Unreachable:
             asked = f"its references were not checked: {api} does not answer"
     if as_json:
-        found = [{"pointer": pointer, "message": message} for pointer, message in problems]
-        typer.echo(json.dumps({"valid": not problems, "errors": found}, ensure_ascii=False))
+        errors, warned = ([one.document() for one in found] for found in (problems, warnings))
+        echo_json({"valid": not problems, "errors": errors, "warnings": warned})
     elif problems:
         raise Failure(f"{file} is not valid.", None, problems)
     else:
         typer.echo(f"{file} is valid; {asked}.")
+        for warning in warnings:
+            typer.echo(f"Warning: {warning}", err=True)
     if problems:
         raise typer.Exit(1)
 

@@ -4,7 +4,8 @@ An instance moves to a new version when it next does something, in the transacti
 Only who waits at a step that the edit touches has to be woken for that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,9 +14,11 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake.effects import enqueue, lease
+from processes import planner
 from processes.definition import ProcessDefinition
 from processes.differences import Difference, Inside, becomes, difference, stands
 from processes.instructions import SIGNAL_EDITED
+from processes.planning import Situation
 from store import rows
 from store.catalog import CatalogCache, parse_stored
 from store.reading import OPEN_STATES, standing
@@ -24,7 +27,17 @@ TOLD_AT_ONCE = 200
 TOLD_A_SECOND = 200
 """More who wait are told at this pace, by the sweeper, so that they do not keep others from their turn."""
 
-_i, _v = rows.instances.c, rows.process_versions.c
+EXAMINED = 2000
+"""Of the contacts at a changed wait, so many are looked at in a preview, those that are due first."""
+MOST_MOMENTS = 20
+
+_i, _v, _c, _e, _w = (
+    rows.instances.c,
+    rows.process_versions.c,
+    rows.contacts.c,
+    rows.events.c,
+    rows.visits.c,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,30 @@ class Standing:
     count: int
     to: str | None
     becomes: str
+    moments: "Moments | None" = None
+
+
+@dataclass(frozen=True)
+class MomentChange:
+    """So many contacts wait until `before` (UTC), and will until `after`; None: they go on at once."""
+
+    before: datetime
+    after: datetime | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When contacts go on who wait at a step that is changed. Of many, those that are due first were `examined`;
+    `changes` are the most frequent, in the order of `before`.
+    """
+
+    examined: int
+    earlier: int
+    later: int
+    unchanged: int
+    at_once: int
+    changes: list[MomentChange]
 
 
 @dataclass(frozen=True)
@@ -58,16 +95,78 @@ async def preview(
     current: tuple[ProcessDefinition, int],
     draft: ProcessDefinition,
     inside: Inside,
+    now: datetime,
 ) -> EditPreview:
-    """What an edit changes, and how many contacts are at each step. Test runs do not count."""
+    """What an edit changes, how many contacts are at each step, and, if it is resumed `now` (UTC), until when those
+    wait whose wait is changed. Test runs do not count.
+    """
     before, version = current
     inside_now = []
     for row in await _standing(connection, draft.key, _i.test_cap.is_(None)):
         definition = await catalog.definition(connection, draft.key, row.version)
         step = row.step if row.step in definition.by_id else None
         to, words = becomes(inside, definition, step, draft)
-        inside_now.append(Standing(row.version, step, row.state, row.number, to, words))
+        moments = None
+        if inside.inside == "move" and row.state == "waiting" and step is not None and to == step:
+            moments = await _moments(connection, definition, row.version, step, draft, now)
+        inside_now.append(Standing(row.version, step, row.state, row.number, to, words, moments))
     return EditPreview(version, difference(before, draft), inside, inside_now)
+
+
+async def _moments(
+    connection: AsyncConnection,
+    before: ProcessDefinition,
+    version: int,
+    step: str,
+    draft: ProcessDefinition,
+    now: datetime,
+) -> Moments | None:
+    """None if the step is the same, or is none that waits."""
+    if _is_same(before, step, draft) or not draft.by_id[step].waits:
+        return None
+    found = await connection.execute(
+        select(_i.visit, _i.due_at, _w.at, _w.result, _c.time_zone, _c.fields, _c.created_at, _e.params)
+        .select_from(rows.instances)
+        .join(rows.visits, (_w.instance_id == _i.id) & (_w.step == _i.step) & (_w.visit == _i.visit))
+        .join(rows.contacts, _c.id == _i.contact_id)
+        .outerjoin(rows.events, _e.id == _i.event_id)
+        .where(
+            standing("waiting", processes=[before.key]),
+            _i.version == version,
+            _i.step == step,
+            _i.test_cap.is_(None),
+        )
+        .order_by(_i.due_at, _i.id)
+        .limit(EXAMINED)
+    )
+    changes: Counter[tuple[datetime, datetime | None]] = Counter()
+    for row in found:
+        until = (row.result or {}).get("until")
+        was = datetime.fromisoformat(until) if until is not None else row.due_at
+        situation = Situation(
+            now=now,
+            zone=row.time_zone or draft.time_zone,
+            fields={**row.fields, "created_at": row.created_at.isoformat()},
+            event=row.params or {},
+        )
+        after = planner.moment_after_edit(before.by_id[step], was, draft.by_id[step], row.at, situation)
+        changes[was, after] += 1
+    return _counted(changes)
+
+
+def _counted(changes: Counter[tuple[datetime, datetime | None]]) -> Moments:
+    def number(meant: Callable[[datetime, datetime], bool]) -> int:
+        return sum(n for (was, after), n in changes.items() if after is not None and meant(was, after))
+
+    shown = sorted(changes.most_common(MOST_MOMENTS), key=lambda one: one[0][0])
+    return Moments(
+        examined=changes.total(),
+        earlier=number(lambda was, after: after < was),
+        later=number(lambda was, after: after > was),
+        unchanged=number(lambda was, after: after == was),
+        at_once=sum(n for (_, after), n in changes.items() if after is None),
+        changes=[MomentChange(was, after, n) for (was, after), n in shown],
+    )
 
 
 async def versions_inside(

@@ -6,7 +6,7 @@ caller brings: this module knows no channel.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,12 +14,23 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake import audit, edits
+from intake import edits
 from intake.audit import LOCAL
 from intake.dispatch import Dispatcher
 from intake.edits import EditPreview
 from intake.effects import Effects, enqueue
 from intake.operations import Operations
+from intake.process_rows import (
+    ACTIVE,
+    ALLOWED,
+    ARCHIVED,
+    PAUSED,
+    check_list,
+    newest,
+    record,
+    record_status,
+    wrong_status,
+)
 from intake.refusals import InstancesOpen, Missing, WrongStatus
 from intake.service import retried
 from processes.definition import ProcessDefinition, parse
@@ -27,22 +38,13 @@ from processes.differences import STAY, Inside, wrong_choices
 from processes.instructions import SIGNAL_RELEASE
 from processes.problems import DocumentInvalid, Problem
 from processes.recurrence import Once, OncePer, WhenFinished
-from processes.validation import Surroundings, problems
+from processes.validation import Surroundings, problems, templates_of, warnings
 from store import definitions, rows
 from store.catalog import CatalogCache, CatalogView, TemplateView
 from store.database import Database, DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
-DRAFT, ACTIVE, PAUSED, ARCHIVED = "draft", "active", "paused", "archived"
-
-ALLOWED: Mapping[str, tuple[str, ...]] = {
-    DRAFT: ("edit", "publish", "activate", "archive"),
-    ACTIVE: ("pause", "archive"),
-    PAUSED: ("edit", "publish", "activate", "archive"),
-    ARCHIVED: (),
-}
-"""What may be done with a process, by its status."""
 CLOCK = "clock"
 """Who resumes a process whose pause was to last until an instant: the audit log's word."""
 BECAUSE_ARCHIVED = "the process was archived"
@@ -53,7 +55,9 @@ RELEASED_AT_ONCE = 200
 
 @dataclass(frozen=True)
 class ProcessState:
-    """A process after a change. `problems` are what keeps its draft from being published."""
+    """A process after a change. `problems` are what keeps its draft from being published, `warnings` what may not be
+    as it was meant.
+    """
 
     key: str
     name: str
@@ -63,6 +67,19 @@ class ProcessState:
     created: bool = False
     released: int = 0
     stopped: int = 0
+    warnings: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What `apply` did in its transaction, and what is to follow its commit. `changed` is false where the process was
+    active with this very definition already.
+    """
+
+    state: ProcessState
+    effects: Effects = field(default_factory=Effects)
+    operation: str | None = None
+    changed: bool = True
 
 
 class ProcessLifecycle:
@@ -88,16 +105,17 @@ class ProcessLifecycle:
         self._check_text = check_text
         self._channels = channels or {}
 
-    async def validate(self, document: Any) -> list[Problem]:
-        """Everything that keeps a document from being published; empty where nothing does."""
+    async def validate(self, document: Any) -> tuple[list[Problem], list[Problem]]:
+        """Everything that keeps a document from being published, and what it is warned of."""
         try:
             definition = parse(document)
         except DocumentInvalid as invalid:
-            return invalid.problems
+            return invalid.problems, []
         async with self._database.read() as connection:
-            return await self._problems(connection, definition)
+            around = await self._around(connection, definition)
+        return problems(definition, around), warnings(definition, around)
 
-    async def validate_stored(self, key: str) -> list[Problem]:
+    async def validate_stored(self, key: str) -> tuple[list[Problem], list[Problem]]:
         """The same for a process's draft, else for its published version. Raises Missing."""
         async with self._database.read() as connection:
             row = (
@@ -125,17 +143,98 @@ class ProcessLifecycle:
             now = datetime.now(UTC)
             created = await definitions.make_process(connection, key, definition.name, now)
             row = await self._locked(connection, key, "edit")
-            _check_list(definition, row)
-            values: dict[str, Any] = {"draft": definition.document()}
-            if row.version is None:
-                values |= {"name": definition.name, "list_key": definition.list_key}
-            await definitions.set_process(connection, key, now, **values)
-            was = await _newest(connection, row)
-            await _record(connection, actor, "edit", key, now, was, values["draft"])
-            found = await self._problems(connection, definition)
-            return ProcessState(key, definition.name, row.status, row.version, found, created=created)
+            await self._write_draft(connection, row, definition, actor, now)
+            return await self._drafted(connection, row, definition, created=created)
 
         return await retried(self._database, work)
+
+    async def _write_draft(
+        self, connection: AsyncConnection, row: Any, definition: ProcessDefinition, actor: str, now: datetime
+    ) -> None:
+        check_list(definition, row)
+        values: dict[str, Any] = {"draft": definition.document()}
+        if row.version is None:
+            values |= {"name": definition.name, "list_key": definition.list_key}
+        await definitions.set_process(connection, row.key, now, **values)
+        await record(connection, actor, "edit", row.key, now, await newest(connection, row), values["draft"])
+
+    async def _drafted(
+        self, connection: AsyncConnection, row: Any, definition: ProcessDefinition, *, created: bool
+    ) -> ProcessState:
+        around = await self._around(connection, definition)
+        return ProcessState(
+            row.key,
+            definition.name,
+            row.status,
+            row.version,
+            problems(definition, around),
+            created=created,
+            warnings=warnings(definition, around),
+        )
+
+    async def apply(
+        self,
+        connection: AsyncConnection,
+        row: Any,
+        definition: ProcessDefinition,
+        *,
+        activate: bool,
+        actor: str,
+        now: datetime,
+        created: bool = False,
+    ) -> Applied:
+        """Make the definition the draft of a process whose row is locked, or, with `activate`, its next version, and
+        let contacts in. A process that is active stays so throughout: nobody is held, and who is inside finishes on
+        the version that they began with.
+
+        Part of the caller's transaction, which must not be committed if this raises: DocumentInvalid, WrongStatus.
+        """
+        if not activate:
+            if row.status == ACTIVE:
+                raise WrongStatus(
+                    f"process «{row.key}» is active, and nothing was changed: apply it with `activate` "
+                    "(`--activate`) to publish the change; it stays active throughout",
+                    status=row.status,
+                    allowed=list(ALLOWED[row.status]),
+                )
+            if "edit" not in ALLOWED[row.status]:
+                raise wrong_status(row, "edit")
+            await self._write_draft(connection, row, definition, actor, now)
+            return Applied(await self._drafted(connection, row, definition, created=created))
+        if row.status == ARCHIVED:
+            raise wrong_status(row, "activate")
+        published = (
+            None if row.version is None else await definitions.version(connection, row.key, row.version)
+        )
+        if published is not None and parse(published.definition).document() == definition.document():
+            state, changed = ProcessState(row.key, row.name, ACTIVE, row.version, []), False
+            if row.status != ACTIVE and row.draft is not None:
+                await definitions.set_process(connection, row.key, now, draft=None)
+                await record(connection, actor, "drop_draft", row.key, now, row.draft, published.definition)
+        else:
+            await self._write_draft(connection, row, definition, actor, now)
+            drafted = await definitions.lock_process(connection, row.key)
+            state, changed = await self._publish(connection, drafted, now, actor=actor), True
+        if row.status == ACTIVE:
+            return Applied(replace(state, status=ACTIVE), changed=changed)
+        resumed, effects, operation = await self._resume(
+            connection, row, state.name, state.version, actor, now
+        )
+        return Applied(replace(resumed, warnings=state.warnings), effects, operation)
+
+    async def applied(self, done: Applied) -> ProcessState:
+        """Carry out what `apply` left to do, after the commit."""
+        state = await self._sent((done.state, done.effects, done.operation))
+        if done.changed and state.status == ACTIVE:
+            await retried(self._database, lambda connection: self._settle_again(connection, state.key))
+        return state
+
+    async def _settle_again(self, connection: AsyncConnection, key: str) -> None:
+        """Count the starts, too, that were under way while a new recurrence was published."""
+        row = await definitions.lock_process(connection, key)
+        if row is not None and row.version is not None:
+            stored = await self._catalog.definition(connection, key, row.version)
+            await self._settle_recurrence(connection, stored)
 
     async def publish(self, key: str, inside: Inside = STAY, *, actor: str = LOCAL) -> ProcessState:
         """Make the draft the next version; `inside` says what becomes of who is in the process. The status stays.
@@ -177,7 +276,9 @@ class ProcessLifecycle:
             draft = parse(row.draft)
             await self._check_inside(connection, inside, draft)
             current = await self._catalog.definition(connection, key, row.version)
-            return await edits.preview(connection, self._catalog, (current, row.version), draft, inside)
+            return await edits.preview(
+                connection, self._catalog, (current, row.version), draft, inside, datetime.now(UTC)
+            )
 
     async def drop_draft(self, key: str, actor: str = LOCAL) -> ProcessState:
         """Cancel an edit: the published version is what there was. Raises Missing, WrongStatus."""
@@ -193,7 +294,7 @@ class ProcessLifecycle:
             now = datetime.now(UTC)
             await definitions.set_process(connection, key, now, draft=None)
             published = (await self._catalog.definition(connection, key, row.version)).document()
-            await _record(connection, actor, "drop_draft", key, now, row.draft, published)
+            await record(connection, actor, "drop_draft", key, now, row.draft, published)
             return ProcessState(key, row.name, row.status, row.version, [])
 
         return await retried(self._database, work)
@@ -206,11 +307,12 @@ class ProcessLifecycle:
         async def work(connection: AsyncConnection) -> tuple[ProcessState, Effects, str | None]:
             now = datetime.now(UTC)
             row = await self._locked(connection, key, "activate")
-            name, version = row.name, row.version
+            name, version, warned = row.name, row.version, []
             if row.draft is not None:
                 published = await self._publish(connection, row, now, actor=actor)
-                name, version = published.name, published.version
-            return await self._resume(connection, row, name, version, actor, now)
+                name, version, warned = published.name, published.version, published.warnings
+            state, effects, operation = await self._resume(connection, row, name, version, actor, now)
+            return replace(state, warnings=warned), effects, operation
 
         return await self._sent(await retried(self._database, work))
 
@@ -256,7 +358,7 @@ class ProcessLifecycle:
         self, connection: AsyncConnection, row: Any, name: str, version: int | None, actor: str, now: datetime
     ) -> tuple[ProcessState, Effects, str | None]:
         await definitions.set_process(connection, row.key, now, status=ACTIVE, paused_until=None)
-        await _record_status(connection, actor, "activate", row, now, ACTIVE)
+        await record_status(connection, actor, "activate", row, now, ACTIVE)
         told = await edits.tell(connection, self._catalog, row.key, now)
         await self._operations.end_releases(connection, row.key, now)
         number = await definitions.held_by_pause(connection, row.key)
@@ -287,7 +389,7 @@ class ProcessLifecycle:
             if until is not None and until <= now:
                 raise DocumentInvalid([Problem(pointer="/until", message=f"{until.isoformat()} is past")])
             await definitions.set_process(connection, key, now, status=PAUSED, paused_until=until)
-            await _record_status(connection, actor, "pause", row, now, PAUSED, until)
+            await record_status(connection, actor, "pause", row, now, PAUSED, until)
             return ProcessState(key, row.name, PAUSED, row.version, [])
 
         return await retried(self._database, work)
@@ -305,7 +407,7 @@ class ProcessLifecycle:
                 raise Missing("process", key)
             left = await definitions.open_instances(connection, key)
             if row.status == ARCHIVED and not (stop_open and left):
-                raise _wrong_status(row, "archive")
+                raise wrong_status(row, "archive")
             if left and not stop_open:
                 raise InstancesOpen(
                     f"{left} instances of «{key}» are open: wait until they end, or stop them with the archiving",
@@ -313,7 +415,7 @@ class ProcessLifecycle:
                 )
             now = datetime.now(UTC)
             await definitions.set_process(connection, key, now, status=ARCHIVED, paused_until=None)
-            await _record_status(connection, actor, "archive", row, now, ARCHIVED)
+            await record_status(connection, actor, "archive", row, now, ARCHIVED)
             return ProcessState(key, row.name, ARCHIVED, row.version, [])
 
         state = await retried(self._database, work)
@@ -327,16 +429,17 @@ class ProcessLifecycle:
         if row is None:
             raise Missing("process", key)
         if action not in ALLOWED[row.status]:
-            raise _wrong_status(row, action)
+            raise wrong_status(row, action)
         return row
 
     async def _publish(
         self, connection: AsyncConnection, row: Any, now: datetime, inside: Inside = STAY, *, actor: str
     ) -> ProcessState:
         definition = parse(row.draft)
-        _check_list(definition, row)
+        check_list(definition, row)
         await self._check_inside(connection, inside, definition)
-        found = await self._problems(connection, definition)
+        around = await self._around(connection, definition)
+        found = problems(definition, around)
         if found:
             raise DocumentInvalid(found)
         number = (row.version or 0) + 1
@@ -352,9 +455,10 @@ class ProcessLifecycle:
             list_key=definition.list_key,
         )
         after = {"version": number, "inside": inside.model_dump(mode="json")}
-        await _record(connection, actor, "publish", row.key, now, {"version": row.version}, after)
+        await record(connection, actor, "publish", row.key, now, {"version": row.version}, after)
         await self._settle_recurrence(connection, definition)
-        return ProcessState(row.key, definition.name, row.status, number, [])
+        warned = warnings(definition, around)
+        return ProcessState(row.key, definition.name, row.status, number, [], warnings=warned)
 
     async def _check_inside(
         self, connection: AsyncConnection, inside: Inside, definition: ProcessDefinition
@@ -389,82 +493,20 @@ class ProcessLifecycle:
             )
         await definitions.keep_later_entries(connection, entries)
 
-    async def _problems(self, connection: AsyncConnection, definition: ProcessDefinition) -> list[Problem]:
+    async def _around(self, connection: AsyncConnection, definition: ProcessDefinition) -> Surroundings:
         view = await self._catalog.view(connection)
         keys = await connection.execute(select(rows.processes.c.key))
-        used = {template for step in definition.steps for _, template in step.needs().templates}
-        return problems(
-            definition,
-            Surroundings(
-                templates={
-                    key: self._check_template(template, view)
-                    for key, template in view.templates.items()
-                    if key in used
-                },
-                lists=view.lists,
-                segments=frozenset(view.segments),
-                ruled_segments=frozenset(key for key, rule in view.segments.items() if rule is not None),
-                processes=frozenset(keys.scalars()),
-                channels=self._channels,
-                check_text=self._check_text,
-            ),
+        used = templates_of(definition)
+        return Surroundings(
+            templates={
+                key: self._check_template(template, view) if key in used else None
+                for key, template in view.templates.items()
+            },
+            lists=view.lists,
+            segments=frozenset(view.segments),
+            ruled_segments=frozenset(key for key, rule in view.segments.items() if rule is not None),
+            processes=frozenset(keys.scalars()),
+            channels=self._channels,
+            event_types=frozenset(view.event_types),
+            check_text=self._check_text,
         )
-
-
-async def _record(
-    connection: AsyncConnection,
-    actor: str,
-    action: str,
-    key: str,
-    now: datetime,
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
-) -> None:
-    await audit.record(
-        connection, actor, f"process.{action}", f"process/{key}", now, before=before, after=after
-    )
-
-
-async def _record_status(
-    connection: AsyncConnection,
-    actor: str,
-    action: str,
-    row: Any,
-    now: datetime,
-    status: str,
-    until: datetime | None = None,
-) -> None:
-    before = {"status": row.status, "paused_until": row.paused_until}
-    after = {"status": status, "paused_until": until}
-    await _record(connection, actor, action, row.key, now, before, after)
-
-
-async def _newest(connection: AsyncConnection, row: Any) -> Mapping[str, Any]:
-    """The definition as it is before an edit: the draft, else what is published, else nothing."""
-    if row.draft is not None or row.version is None:
-        return row.draft or {}
-    published = await definitions.version(connection, row.key, row.version)
-    return {} if published is None else published.definition
-
-
-def _check_list(definition: ProcessDefinition, row: Any) -> None:
-    if row.version is not None and definition.list_key != row.list_key:
-        fixed = f"«{row.list_key}»" if row.list_key is not None else "none"
-        raise DocumentInvalid(
-            [
-                Problem(
-                    pointer="/list",
-                    message=f"the list is fixed once the process was published: it is {fixed}",
-                )
-            ]
-        )
-
-
-def _wrong_status(row: Any, action: str) -> WrongStatus:
-    allowed = list(ALLOWED[row.status])
-    hint = f"allowed now: {', '.join(allowed)}" if allowed else "nothing can be done with it"
-    return WrongStatus(
-        f"cannot {action} process «{row.key}» while it is {row.status}; {hint}",
-        status=row.status,
-        allowed=allowed,
-    )

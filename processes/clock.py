@@ -129,6 +129,11 @@ def _local(instant: datetime, zone: str) -> datetime:
         return _aware(instant).astimezone(ZoneInfo(check_zone(zone))).replace(tzinfo=None, fold=0)
 
 
+def local_day(instant: datetime, zone: str) -> date:
+    """The day that it is in the zone."""
+    return _local(instant, zone).date()
+
+
 def _shift(day: date, months: int, days: int) -> date:
     """Move a date by months, clipped to the month's end, then by days."""
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)

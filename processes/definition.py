@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from processes.clock import ZoneName
 from processes.goals import END, Goal
-from processes.problems import DocumentInvalid, Problem, problems_of
+from processes.problems import DocumentInvalid, Problem, problems_of, with_steps
 from processes.recurrence import Recurrence
 from processes.rules import Rule
 from processes.steps import Step, StepBase
 from processes.steps.base import MOST_VISITS
+from processes.suggestions import did_you_mean
 from processes.triggers import Trigger
 from processes.values import Json, Key, StepId, Tag
 from processes.windows import Cap, DeliveryWindow
@@ -184,10 +185,11 @@ def parse(document: Any) -> ProcessDefinition:
     try:
         definition = ProcessDefinition.model_validate(document)
     except ValidationError as error:
-        raise DocumentInvalid([*problems_of(error, document), *_dangling(document)]) from None
+        found = [*problems_of(error, document), *_dangling(document)]
+        raise DocumentInvalid(with_steps(found, document)) from None
     problems = list(_graph_problems(definition))
     if problems:
-        raise DocumentInvalid(problems)
+        raise DocumentInvalid(with_steps(problems, document))
     return definition
 
 
@@ -208,7 +210,9 @@ def _dangling(document: dict[str, Any]) -> Iterator[Problem]:
 def _unknown_exits(index: int, step: StepBase, ids: Collection[str]) -> Iterator[Problem]:
     for place, to in step.ways_out():
         if to is not None and to not in ids:
-            yield Problem(pointer=f"/steps/{index}/{place}", message=f"there is no step «{to}»")
+            yield Problem(
+                pointer=f"/steps/{index}/{place}", message=f"there is no step «{to}»{did_you_mean(to, ids)}"
+            )
 
 
 def _graph_problems(definition: ProcessDefinition) -> Iterator[Problem]:
@@ -224,7 +228,10 @@ def _graph_problems(definition: ProcessDefinition) -> Iterator[Problem]:
         yield from _unknown_exits(index, step, definition.by_id)
     yield from _goal_problems(definition)
     if definition.first is not None and definition.first not in definition.by_id:
-        yield Problem(pointer="/first", message=f"there is no step «{definition.first}»")
+        yield Problem(
+            pointer="/first",
+            message=f"there is no step «{definition.first}»{did_you_mean(definition.first, definition.by_id)}",
+        )
         return
     reachable = definition.reachable()
     for index, step in enumerate(definition.steps):
@@ -248,4 +255,7 @@ def _goal_problems(definition: ProcessDefinition) -> Iterator[Problem]:
             yield Problem(pointer=f"/goals/{index}/name", message=f"goal «{goal.name}» stands twice")
         names.add(goal.name)
         if goal.then != END and goal.then not in definition.by_id:
-            yield Problem(pointer=f"/goals/{index}/then", message=f"there is no step «{goal.then}»")
+            yield Problem(
+                pointer=f"/goals/{index}/then",
+                message=f"there is no step «{goal.then}»{did_you_mean(goal.then, definition.by_id)}",
+            )

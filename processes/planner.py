@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from processes.clock import describe
+from processes.clock import add, describe
 from processes.definition import ProcessDefinition
 from processes.goals import END, GOAL, GOAL_REACHED, Goal, goal_step
 from processes.instructions import ANY_GOAL, DECIDE, RECONSIDER, End, Perform, Wait
@@ -28,6 +28,9 @@ from processes.planning import (
     Sleep,
 )
 from processes.steps import EffectStep, StepBase, WaitStep
+from processes.steps.wait import Wait as WaitForTime
+from processes.steps.wait_for_event import WaitForEvent
+from processes.steps.wait_for_rule import WaitForRule
 
 BY_HAND = "+"
 """In the counts of visits, before a step's id: how many of them are a person's doing, and count for no limit."""
@@ -121,16 +124,23 @@ def reconsider(
     began: datetime,
     situation: Situation,
     loops: Mapping[str, int],
+    before: tuple[StepBase, datetime] | None = None,
 ) -> Generator[Question, Any, tuple[Pass | None, Plan]]:
     """What follows for an instance that has waited at `step_id` since `began` (UTC) when its definition was changed: as
     if it had been this one from the beginning. Time that has passed counts, so a shortened wait may be over.
 
-    `event` is the event that came for the wait, if one did. Nothing is passed (None) where it goes on waiting.
+    `before` is the step as it was, and until when it was waited for there: a weekday or an anniversary stays the same
+    one (`Wait.moved`). `event` is the event that came for the wait, if one did. Nothing is passed (None) where it goes
+    on waiting.
     """
     step = definition.by_id[step_id]
     then = replace(situation, now=began)
-    # No limit of visits is asked: it has come already.
-    match (yield from _answer(definition, step, Arrival(then, visit, definition.key), visit)):
+    kept = _kept(step, before, situation)
+    if kept is not None:
+        answer: Act | Sleep | Finish | Pass = kept
+    else:  # No limit of visits is asked: it has come already.
+        answer = yield from _answer(definition, step, Arrival(then, visit, definition.key), visit)
+    match answer:
         case Sleep() as whole:
             sleep = whole.within(then)
             if event is None and sleep.limit is None and sleep.until > situation.now:
@@ -143,6 +153,34 @@ def reconsider(
             return Pass(None, {**result, "outcome": outcome}), Plan(_end(outcome), [], dict(loops))
         case Act(summary):
             return None, Plan(_perform(step_id, visit, step.kind, summary), [], dict(loops))
+
+
+def moment_after_edit(
+    before: StepBase, was: datetime, after: StepBase, began: datetime, situation: Situation
+) -> datetime | None:
+    """When a wait would end (UTC) that an edit changes to `after`, by which `reconsider` decides; None: at once.
+
+    What an event or a rule may end earlier is not asked.
+    """
+    if isinstance(after, WaitForEvent | WaitForRule):
+        until: datetime | None = add(began, after.within, situation.zone)
+    else:
+        answer: Any = _kept(after, (before, was), situation)
+        if answer is None:
+            answer = after.arrive(Arrival(replace(situation, now=began), 1, ""))
+        until = answer.until if isinstance(answer, Sleep) else None
+    return until if until is not None and until > situation.now else None
+
+
+def _kept(step: StepBase, before: tuple[StepBase, datetime] | None, situation: Situation) -> Sleep | None:
+    """The wait for the weekday or the anniversary that was waited for before an edit; None if it is no such wait."""
+    if before is None or situation.cap is not None or not isinstance(step, WaitForTime):
+        return None
+    was_step, was = before
+    until = step.moved(was_step, was, situation) if isinstance(was_step, WaitForTime) else None
+    if until is None:
+        return None
+    return Sleep(until, f"Wait · until {describe(until, step.zone or situation.zone, situation.now)}")
 
 
 def resume(

@@ -1,9 +1,10 @@
 """What is wrong with a document: every problem at once, each with its place."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 A_MOMENT = "2026-12-24T09:00:00+01:00"
 _NO_MOMENT = {
@@ -15,11 +16,26 @@ _NO_MOMENT = {
 }
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Problem(BaseModel):
-    """One thing that is wrong. `pointer` is a JSON Pointer (RFC 6901) into the document."""
+    """One thing that is wrong. `pointer` is a JSON Pointer (RFC 6901) into the document; `step` is the id of the step
+    that it is in, `line` the line of a YAML text, where these are known.
+    """
 
     pointer: str
     message: str
+    step: str | None = Field(default=None, exclude_if=_is_none)
+    line: int | None = Field(default=None, exclude_if=_is_none)
+
+    def under(self, place: str) -> "Problem":
+        """The same, in a document around this one: `place` is the pointer of this one in it."""
+        return self.model_copy(update={"pointer": place + self.pointer})
+
+
+_IN_STEP = re.compile(r"/steps/([0-9]{1,4})(?:/|$)")
 
 
 class DocumentInvalid(Exception):
@@ -33,6 +49,19 @@ class DocumentInvalid(Exception):
 def pointer(parts: Iterable[Any]) -> str:
     """The JSON Pointer of a path of keys and indexes."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def with_steps(problems: Iterable[Problem], document: Any) -> list[Problem]:
+    """The problems of a process's document, each with the id of the step that it is in."""
+    steps = document.get("steps") if isinstance(document, dict) else None
+    return [_with_step(problem, steps if isinstance(steps, list) else []) for problem in problems]
+
+
+def _with_step(problem: Problem, steps: Sequence[Any]) -> Problem:
+    found = _IN_STEP.match(problem.pointer)
+    step = steps[int(found[1])] if found is not None and int(found[1]) < len(steps) else None
+    name = step.get("id") if isinstance(step, dict) else None
+    return problem.model_copy(update={"step": name}) if isinstance(name, str) and name else problem
 
 
 def problems_of(error: ValidationError, document: Any, *, under: Sequence[Any] = ()) -> list[Problem]:

@@ -1,5 +1,7 @@
 """Editing a live process (O9): what an edit changes and what becomes of who is inside; cancelling it."""
 
+from datetime import datetime
+
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
@@ -13,6 +15,25 @@ from processes.differences import STAY, FieldChange, Inside, StepChange
 router = APIRouter(prefix="/v1/processes", tags=["processes"], route_class=JsonRoute)
 
 
+class MomentRow(BaseModel):
+    """So many contacts wait until one moment, and will wait until another."""
+
+    before: datetime
+    after: datetime | None = Field(description="Null: they go on at once.")
+    count: int
+
+
+class MomentsRow(BaseModel):
+    """When contacts go on who wait at a step that the edit changes, if the process is resumed now."""
+
+    examined: int = Field(description="Of many contacts, those that are due first are looked at.")
+    earlier: int
+    later: int
+    unchanged: int
+    at_once: int
+    changes: list[MomentRow] = Field(description="The most frequent ones.")
+
+
 class StandingRow(BaseModel):
     """So many instances of a version that stand at a step in a state, and what will become of them."""
 
@@ -22,6 +43,10 @@ class StandingRow(BaseModel):
     count: int
     to: str | None = Field(description="Where they will be; null: they end.")
     becomes: str = Field(examples=["waits longer: the time that it has waited counts"])
+    moments: MomentsRow | None = Field(
+        default=None,
+        description="Of those who wait at a changed wait, and move: until when, before and after.",
+    )
 
 
 class Changes(BaseModel):

@@ -1,5 +1,6 @@
 """Processes: drafts, versions, and their status (P1, P2); starts by name (O1). The rules are in `intake`."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -11,9 +12,11 @@ from api.access import ActorDep, CallerDep, Needs, allow_document, needs
 from api.bodies import JsonRoute, read_document
 from api.deps import SOURCE, PartsDep, ServicesDep
 from api.documentation import problems
+from api.errors import in_lines
 from api.models import Body, JsonObject, Validity
 from intake.events import Decision
-from intake.processes import ALLOWED, ProcessState
+from intake.process_rows import ALLOWED
+from intake.processes import ProcessState
 from intake.refusals import Missing
 from intake.starts import param_problems
 from processes.differences import STAY, Inside
@@ -105,6 +108,9 @@ class ProcessAnswer(BaseModel):
     status: str
     version: int | None = None
     problems: list[Problem] = Field(description="What keeps the draft from being published.")
+    warnings: list[Problem] = Field(
+        default_factory=list, description="What is allowed, and may still not be what was meant."
+    )
     released: int = Field(default=0, description="Held instances that were released.")
     stopped: int = Field(default=0, description="Instances that were stopped.")
 
@@ -160,8 +166,10 @@ async def list_processes(
 )
 async def validate(request: Request, parts: PartsDep) -> Validity:
     """Everything that is wrong at once, each with its place. Nothing is stored."""
-    found = await parts.lifecycle.validate(await read_document(request))
-    return Validity(valid=not found, problems=found)
+    found, warned = await parts.lifecycle.validate(await read_document(request))
+    return Validity(
+        valid=not found, problems=await in_lines(request, found), warnings=await in_lines(request, warned)
+    )
 
 
 @router.get(
@@ -210,6 +218,11 @@ async def put_process(
     state = await parts.lifecycle.put(key, document, caller.actor)
     if state.created:
         response.status_code = 201
+    state = replace(
+        state,
+        problems=await in_lines(request, state.problems),
+        warnings=await in_lines(request, state.warnings),
+    )
     return process_answer(state)
 
 
@@ -243,12 +256,14 @@ async def validate_process(key: KeyPath, request: Request, parts: PartsDep) -> V
     """Without a body: the draft, else the published version."""
     if await request.body():
         document = await read_document(request)
-        found = await parts.lifecycle.validate(
+        found, warned = await parts.lifecycle.validate(
             {"key": key, **document} if isinstance(document, dict) else document
         )
     else:
-        found = await parts.lifecycle.validate_stored(key)
-    return Validity(valid=not found, problems=found)
+        found, warned = await parts.lifecycle.validate_stored(key)
+    return Validity(
+        valid=not found, problems=await in_lines(request, found), warnings=await in_lines(request, warned)
+    )
 
 
 @router.post(
@@ -349,6 +364,7 @@ def process_answer(state: ProcessState) -> ProcessAnswer:
         status=state.status,
         version=state.version,
         problems=state.problems,
+        warnings=state.warnings,
         released=state.released,
         stopped=state.stopped,
     )

@@ -15,17 +15,17 @@ from api.documentation import problems
 from api.models import Body, Changed, ContactBrief, JsonObject, Name, Page
 from api.rows import contact_brief
 from intake import audit
+from intake.bundles import rule_problems
 from intake.effects import Effects
 from intake.refusals import Clash, Missing
 from intake.service import retried
-from processes.problems import DocumentInvalid, Problem, problems_of
+from processes.problems import DocumentInvalid, problems_of
 from processes.rules import InSegment, Rule, dump_rule, parse_rule, references
 from processes.values import Json, Key
 from processes.verdicts import Verdict
 from store import definitions, reading, rows
-from store.catalog import CatalogView
 from store.explanations import explain
-from store.rules import RuleError, count_members
+from store.rules import count_members
 
 router = APIRouter(prefix="/v1/segments", tags=["segments"], route_class=JsonRoute)
 
@@ -99,7 +99,7 @@ async def put_segment(
     key: KeyPath, body: SegmentPut, services: ServicesDep, caller: CallerDep
 ) -> SegmentDetail:
     """A rule is checked with the segments and lists that it names."""
-    rule = None if body.rule is None else _parsed(body.rule)
+    rule = None if body.rule is None else parsed_rule(body.rule)
     if rule is not None:
         named = references(rule)
         allow(caller, processes=named.processes, lists=named.lists)
@@ -107,8 +107,10 @@ async def put_segment(
     now, values = datetime.now(UTC), {"key": key, "name": body.name, "rule": stored}
     async with services.database.write() as connection:
         if await audit.record_put(connection, caller.actor, "segment", rows.segments, values, now):
-            if rule is not None:
-                await _check(connection, key, rule, await services.catalog.view(connection))
+            view = await services.catalog.view(connection)
+            found = [] if rule is None else await rule_problems(connection, key, rule, view)
+            if found:
+                raise DocumentInvalid(found)
             await definitions.put_segment(connection, key, body.name, stored, now)
     return await get_segment(key, services)
 
@@ -218,29 +220,8 @@ async def _by_hand(connection: AsyncConnection, key: str) -> None:
         raise Clash(f"segment «{key}» has a rule: its members cannot be changed by hand")
 
 
-def _parsed(document: JsonObject) -> Rule:
+def parsed_rule(document: JsonObject) -> Rule:
     try:
         return parse_rule(document)
     except ValidationError as error:
         raise DocumentInvalid(problems_of(error, document, under=["rule"])) from None
-
-
-async def _check(connection: AsyncConnection, key: str, rule: Rule, view: CatalogView) -> None:
-    refers = references(rule)
-    found = [
-        Problem(pointer="/rule", message=f"there is no {what} «{name}»")
-        for what, names, known in (
-            ("segment", refers.segments - {key}, view.segments.keys()),
-            ("list", refers.lists, view.lists),
-        )
-        for name in sorted(names - set(known))
-    ]
-    if not found:
-        try:
-            # The whole of it, with every segment that it leads to, must compile.
-            segments = {**view.segments, key: rule}
-            await count_members(connection, InSegment(segment=key), now=datetime.now(UTC), segments=segments)
-        except RuleError as error:
-            found.append(Problem(pointer="/rule", message=str(error)))
-    if found:
-        raise DocumentInvalid(found)

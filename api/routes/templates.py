@@ -20,7 +20,7 @@ from api.models import Body, Name
 from channels.errors import MessageRefused, OutcomeUnknown, RecipientRefused, SenderRefused, TryLater
 from channels.mail import Draft, Mail
 from channels.message_links import untracked
-from channels.templates import TemplateSource, check, partials_of, render
+from channels.templates import Partials, TemplateSource, check, partials_of, render
 from intake import audit
 from intake.refusals import Missing
 from processes.problems import DocumentInvalid, Problem
@@ -141,19 +141,10 @@ async def put_template(
     """What does not render is refused, with the part and the line."""
     async with services.database.read() as connection:
         partials = partials_of((await services.catalog.view(connection)).templates)
-    found = [
-        Problem(pointer=f"/{p.part}", message=f"line {p.line}: {p.message}" if p.line else p.message)
-        for p in await asyncio.to_thread(check, body.source(), partials)
-    ]
-    for name in ("sender", "reply_to"):
-        value: str | None = getattr(body, name)
-        if value is not None and not _is_address(value):
-            found.append(
-                Problem(pointer=f"/{name}", message="is not an address such as Shop <shop@example.com>")
-            )
+    found = await asyncio.to_thread(template_problems, body, partials)
     if found:
         raise DocumentInvalid(found)
-    values = {"key": key, **body.model_dump(), "name": body.name or key}
+    values = {"key": key, **template_columns(key, body)}
     now = datetime.now(UTC)
     async with services.database.write() as connection:
         if await audit.record_put(connection, actor, "template", rows.templates, values, now):
@@ -277,6 +268,26 @@ async def _row(connection: AsyncConnection, key: str) -> Any:
 
 def _picked(row: Any, model: type[BaseModel]) -> dict[str, Any]:
     return {name: getattr(row, name) for name in model.model_fields}
+
+
+def template_problems(body: TemplatePut, partials: Partials) -> list[Problem]:
+    """What keeps a template from being sent, each with its part and line. Slow: MJML is compiled."""
+    found = [
+        Problem(pointer=f"/{p.part}", message=f"line {p.line}: {p.message}" if p.line else p.message)
+        for p in check(body.source(), partials)
+    ]
+    for name in ("sender", "reply_to"):
+        value: str | None = getattr(body, name)
+        if value is not None and not _is_address(value):
+            found.append(
+                Problem(pointer=f"/{name}", message="is not an address such as Shop <shop@example.com>")
+            )
+    return found
+
+
+def template_columns(key: str, body: TemplatePut) -> dict[str, Any]:
+    """What is kept of it under its key."""
+    return {**body.model_dump(), "name": body.name or key}
 
 
 def _is_address(value: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,19 +12,25 @@ from processes.clock import (
     Weekday,
     ZoneName,
     add,
+    anniversary_in_year,
     date_moment,
     describe,
     has_year,
+    local_day,
     next_anniversary,
     next_weekday,
     parse_day,
     parse_moment,
+    resolve,
 )
 from processes.durations import Duration, SignedDuration
 from processes.planning import Answer, Arrival, Finish, Pass, Situation, Sleep
 from processes.rule_values import Path, is_index
 from processes.steps.base import Next, WaitStep
 from processes.values import FieldName, Json, StepId
+
+_FURTHEST: Final = 11
+"""Years between an anniversary and its moment: an offset has ten at most."""
 
 
 class WeekdayTime(BaseModel):
@@ -158,6 +164,30 @@ class Wait(WaitStep):
         """On to what follows."""
         return Pass(self.next, {})
 
+    def moved(self, before: "Wait", was: datetime, situation: Situation) -> datetime | None:
+        """When a wait ends (UTC) that an edit changes to this one from `before`, by which it would have ended at `was`.
+
+        A weekday or an anniversary stays the one that was waited for, at its new time; if it is another one now, the
+        first from now on counts, since nobody waits for one that had passed before the edit. None: the new wait counts
+        from when the old one began.
+        """
+        now, zone, zone_before = situation.now, self.zone or situation.zone, before.zone or situation.zone
+        if self.weekday is not None:
+            if before.weekday is not None and set(self.weekday.days) == set(before.weekday.days):
+                return resolve(datetime.combine(local_day(was, zone_before), self.weekday.at), zone)
+            return self._next_weekday(now, self.weekday, zone)
+        if self.date is None or not self.date.every_year:
+            return None
+        day = parse_day(situation.fields.get(self.date.field))
+        if day is None:
+            return None
+        years = range(max(was.year - _FURTHEST, 1), min(was.year + _FURTHEST, 9998) + 1)
+        if before.date is not None and before.date.every_year and before.date.field == self.date.field:
+            for year in years:
+                if anniversary_in_year(day, year, before.date.offset, before.date.at, zone_before) == was:
+                    return anniversary_in_year(day, year, self.date.offset, self.date.at, zone)
+        return next_anniversary(day, now, self.date.offset, self.date.at, zone)
+
     def _missing(self) -> Answer:
         if self.event_date is not None:
             return self._instead(
@@ -184,12 +214,14 @@ class Wait(WaitStep):
         if self.until is not None:
             return parse_moment(self.until, zone)
         if self.weekday is not None:
-            days = frozenset(WEEKDAYS.index(day) for day in self.weekday.days)
-            return next_weekday(after, days, self.weekday.at, zone)
+            return self._next_weekday(after, self.weekday, zone)
         try:
             return self._date_moment(after, arrival.situation, zone)
         except ValueError:  # past the calendar's end: systems write 9999-12-31 for "never"
             return None
+
+    def _next_weekday(self, after: datetime, weekday: WeekdayTime, zone: str) -> datetime:
+        return next_weekday(after, [WEEKDAYS.index(day) for day in weekday.days], weekday.at, zone)
 
     def _date_moment(self, after: datetime, situation: Situation, zone: str) -> datetime | None:
         if self.event_date is not None:

@@ -87,7 +87,7 @@ async def test_a_definition_may_be_yaml(api: httpx.AsyncClient) -> None:
     assert (await api.put("/v1/processes/welcome", content=text, headers=headers)).status_code == 201
     shown = (await api.get("/v1/processes/welcome")).json()
     assert [step["id"] for step in shown["draft"]["steps"]] == ["pause", "tag"]
-    assert (await api.post("/v1/processes/welcome/validate")).json() == {"valid": True, "problems": []}
+    assert (await api.post("/v1/processes/welcome/validate")).json()["valid"] is True
     assert (await api.post("/v1/processes/welcome/validate", json={"steps": []})).json()["valid"] is False
     assert (await api.post("/v1/processes/none/validate")).status_code == 404
 

@@ -114,12 +114,33 @@ async def test_an_active_process_is_changed_only_when_asked_to(
     file.write_text(yaml.safe_dump({"templates": {"beside": template}, "process": process}))
     refused = await onward("process", "apply", file)
     assert refused.code == 1
-    assert "Process cart is active." in refused.err
-    assert "Nothing was changed." in refused.err
+    assert "process «cart» is active, and nothing was changed" in refused.err
     assert await engine.rows(rows.templates) == []
     changed = await onward("process", "apply", "--activate", file)
-    assert "paused for the change" in changed.out
     assert "process cart: active (version 2)" in changed.out
+    trail = [row.action for row in await engine.rows(rows.audit, rows.audit.c.subject == "process/cart")]
+    assert trail == ["process.edit", "process.publish", "process.activate", "process.edit", "process.publish"]
+
+
+async def test_one_bad_file_among_several_leaves_everything_as_it_was(
+    onward: Onward, engine: Engine, tmp_path: Path
+) -> None:
+    live, new, bad = tmp_path / "cart.yaml", tmp_path / "tagging.yaml", tmp_path / "mail.yaml"
+    live.write_text(CART)
+    assert (await onward("process", "apply", "--activate", live)).code == 0
+    live.write_text(CART.replace("for: 1h, next", "for: 2h, next"))
+    new.write_text(TAGGING)
+    bad.write_text(
+        "key: mail\nname: Mail\nrecurrence: once\n"
+        "triggers:\n  - {type: message_opened, template: wellcome}\n"
+        "steps:\n  - id: mail\n    type: add_tag\n    tag: x\n"
+    )
+    before = await engine.rows(rows.processes)
+    said = await onward("process", "apply", "--activate", live, new, bad)
+    assert said.code == 1
+    assert f"{bad}: /triggers/0/template: there is no template «wellcome» (line 5)" in said.err
+    assert await engine.rows(rows.processes) == before
+    assert len(await engine.rows(rows.process_versions)) == 1
 
 
 async def test_a_draft_that_cannot_be_published_says_what_is_missing(onward: Onward, tmp_path: Path) -> None:

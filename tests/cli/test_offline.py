@@ -39,7 +39,7 @@ async def test_validate_names_every_wrong_place(nobody: Onward, tmp_path: Path) 
     [
         ("steps: [", "neither YAML nor JSON"),
         ("- 1", "is not an object"),
-        ("process: {key: a}\nprocesses: {}", "/processes: unknown field"),
+        ("process: {key: a}\nprocesses: {}", "/processes: unknown key; did you mean «process»? (line 2)"),
         ("process: 5", "/process: must be an object"),
     ],
 )
