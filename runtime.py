@@ -40,6 +40,7 @@ from intake.scans import Scans
 from intake.segment_scans import SegmentScans
 from intake.service import Intake
 from intake.tracking import Tracking
+from processes.addresses import ascii_domain
 from settings import Settings
 from store.catalog import CatalogCache
 from store.database import Database
@@ -230,7 +231,7 @@ async def connect_services(
 
 def _smtp(settings: Settings) -> SmtpPool:
     return SmtpPool(
-        settings.smtp_host,
+        _ascii_host(settings.smtp_host),
         settings.smtp_port,
         settings.smtp_username,
         settings.smtp_password.get_secret_value() if settings.smtp_password else None,
@@ -240,11 +241,16 @@ def _smtp(settings: Settings) -> SmtpPool:
     )
 
 
+def _ascii_host(host: str) -> str:
+    """The host as DNS knows it: asyncio would encode other letters by IDNA 2003."""
+    return host if host.isascii() else ascii_domain(host)
+
+
 def _mailer(settings: Settings, smtp: SmtpPool) -> MailChannel:
     if settings.mail_provider == "resend" and settings.resend_api_key is not None:
         key = settings.resend_api_key.get_secret_value()
         return ResendMail(str(settings.resend_url), key, settings.provider_timeout)
-    return SmtpMail(smtp)
+    return SmtpMail(smtp, smtputf8=settings.address_rules.smtputf8)
 
 
 def _sms(settings: Settings) -> Channel[Sms] | None:

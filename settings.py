@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from processes.addresses import AddressRules
 from processes.windows import Cap
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -94,9 +95,13 @@ class Settings(BaseSettings):
     smtp_tls: str = Field(default="none", pattern="^(none|starttls|tls)$")
     smtp_timeout: Seconds = 30.0
     smtp_connections: int = 10
+    smtp_smtputf8: bool = False
+    """The mail server offers SMTPUTF8: take addresses with letters beyond ASCII before the @, and write to them."""
     mail_from: str = "Onward <onward@localhost.localdomain>"
     mail_domain: str = "localhost.localdomain"
     """The right side of each Message-ID."""
+    email_irregular_dots: bool = False
+    """Take addresses with irregular dots before the @ (`a..b@docomo.ne.jp`), as Japanese operators once gave out."""
 
     # SMS
     sms_provider: str | None = Field(default=None, pattern="^(twilio|http)$")
@@ -303,6 +308,14 @@ class Settings(BaseSettings):
                 "sms_sender": self.sms_sender,
             }
         return {"sms_http_url": self.sms_http_url} if self.sms_provider == "http" else {}
+
+    @property
+    def address_rules(self) -> AddressRules:
+        """Which e-mail addresses are taken."""
+        return AddressRules(
+            smtputf8=self.smtp_smtputf8 and self.mail_provider == "smtp",
+            irregular_dots=self.email_irregular_dots,
+        )
 
     @property
     def is_sqlite(self) -> bool:

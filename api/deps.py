@@ -48,6 +48,7 @@ class Parts:
     def of(cls, services: Services) -> "Parts":
         """Made from the services."""
         lifecycle = process_lifecycle(services)
+        addresses = services.settings.address_rules
         return cls(
             services=services,
             lifecycle=lifecycle,
@@ -57,10 +58,18 @@ class Parts:
                 services.database, services.catalog, services.changes, services.dispatcher, services.intake
             ),
             one_step=OneStep(services.database, services.client),
-            test_runs=TestRuns(services.database, services.catalog, services.dispatcher, services.client),
+            test_runs=TestRuns(
+                services.database, services.catalog, services.dispatcher, services.client, addresses
+            ),
             stops=Stops(services.database, services.dispatcher),
-            people=People(services.database, services.changes, services.dispatcher),
-            imports=Imports(services.database, services.catalog, services.changes, services.dispatcher),
+            people=People(services.database, services.changes, services.dispatcher, addresses),
+            imports=Imports(
+                services.database,
+                services.catalog,
+                services.changes,
+                services.dispatcher,
+                addresses=addresses,
+            ),
             segment_spec=SegmentSpec(
                 services.database,
                 services.admission,

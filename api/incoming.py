@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from intake.events import PARAM_NAME, IncomingEvent, check_event
+from processes.addresses import STRICT, AddressRules
 from processes.builtin_events import BUILTIN, SENT_BY_OTHERS
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json
@@ -27,21 +28,19 @@ Places = dict[str, str]
 _Parts = tuple[dict[str, Any], Places]
 
 
-def read_event(
-    body: Any, received_at: datetime, *, fallback_id: str | None = None, under: str = ""
-) -> IncomingEvent:
-    """An event from either body. `fallback_id` is used where the body has no id; `under` is the body's own place.
-
-    Raises DocumentInvalid with every problem.
-    """
-    event, _ = read_event_with_places(body, received_at, fallback_id=fallback_id, under=under)
-    return event
-
-
 def read_event_with_places(
-    body: Any, received_at: datetime, *, fallback_id: str | None = None, under: str = ""
+    body: Any,
+    received_at: datetime,
+    *,
+    fallback_id: str | None = None,
+    under: str = "",
+    addresses: AddressRules = STRICT,
 ) -> tuple[IncomingEvent, Places]:
-    """The same, with the map from our pointers to the sender's, for problems that are found later."""
+    """An event from either body, with the map from our pointers to the sender's, for problems that are found later.
+
+    `fallback_id` is used where the body has no id; `under` is the body's own place; `addresses` says which e-mail
+    addresses are taken. Raises DocumentInvalid with every problem.
+    """
     found: list[Problem] = []
     if not isinstance(body, dict):
         raise DocumentInvalid([Problem(pointer=under, message="an event is an object")])
@@ -56,7 +55,7 @@ def read_event_with_places(
             )
         )
     try:
-        event = check_event(received_at=received_at, **values)
+        event = check_event(received_at=received_at, addresses=addresses, **values)
     except DocumentInvalid as invalid:
         found += relocated(invalid.problems, places)
     if found:

@@ -1,29 +1,28 @@
 """Composes an e-mail, byte for byte the same each time it is composed from the same values.
 
 It decides the form of the message only; `channels.smtp` sends it. What the headers mean: RFC 5322 (message),
-RFC 2369 and RFC 8058 (unsubscribing by one click).
+RFC 6532 (addresses in other letters), RFC 2369 and RFC 8058 (unsubscribing by one click).
 """
 
 import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from email.errors import MessageError
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
 from channels.errors import RecipientRefused, SenderRefused
 from channels.templates import Rendered
+from processes.addresses import is_writable, on_the_wire
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 _URL = re.compile(r"https?://[!-;=?-~]+")
 _MAILTO = re.compile(r"(?:mailto:)?(?P<address>[!-;=?-~]+@[!-;=?-~]+)")
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
-_ADDRESS = re.compile(r"[^\s<>()\[\],;:\\\"@]+@[^\s<>()\[\],;:\\\"@]+")
 _NAMED = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _OURS = frozenset(
@@ -32,6 +31,7 @@ _OURS = frozenset(
 )
 _ENCODED_WORD_BYTES = 42
 """So many bytes fill an encoded word of at most 75 characters (RFC 2047) with its frame and Base64."""
+NEEDS_SMTPUTF8 = "needs SMTPUTF8, which ONWARD_SMTP_SMTPUTF8 allows where the mail server offers it"
 _LINE_LENGTH = 78
 _LONGEST_LINE = 998
 """RFC 5322 (2.1.1). A single word that is longer is encoded, too."""
@@ -48,8 +48,10 @@ def compose(
     unsubscribe_mailto: str | None,
     date: datetime,
     headers: Mapping[str, str],
+    smtputf8: bool = False,
 ) -> bytes:
-    """The message as it goes over the wire: 7-bit, CRLF line ends, text first and HTML beside it.
+    """The message as it goes over the wire: CRLF line ends, text first and HTML beside it. It is 7-bit, but for an
+    address with letters beyond ASCII before the @, which stands in its header as it is (RFC 6532).
 
     Args:
         message_id: `id@domain` without angle brackets, or `id` alone for the sender's domain. The MIME
@@ -62,21 +64,24 @@ def compose(
         unsubscribe_mailto: an address that takes leave by mail, with or without `mailto:`.
         date: aware; what the Date header says.
         headers: more headers by name. Those that Onward sets itself can't be given.
+        smtputf8: the message may go to a server that offers SMTPUTF8, so addresses may need it.
 
     Raises:
-        RecipientRefused: the recipient is not an address.
-        SenderRefused: another value can't be a header: a line break, not an address, not a URL.
+        RecipientRefused: the recipient is not an address. No server has said so: the mailbox is not called bad.
+        SenderRefused: another value can't be a header: a line break, not an address, not a URL; or an address needs
+            SMTPUTF8 and may not.
         ValueError: the date has no time zone.
     """
     if date.tzinfo is None:
         raise ValueError("compose needs a date with a time zone")
-    from_address = _ours("From", sender)
-    whole_id = message_id if "@" in message_id else f"{message_id}@{from_address.domain}"
-    if not _MESSAGE_ID.fullmatch(whole_id):
-        raise SenderRefused(f"Message-ID {message_id!r} is not of the form id@domain")
-    lines = [_mailbox("From", from_address), _mailbox("To", _recipient(recipient))]
+    mailboxes = {"From": _ours("From", sender), "To": _recipient(recipient)}
     if reply_to is not None:
-        lines.append(_mailbox("Reply-To", _ours("Reply-To", reply_to)))
+        mailboxes["Reply-To"] = _ours("Reply-To", reply_to)
+    for name, mailbox in mailboxes.items():
+        if not smtputf8 and not mailbox.address.isascii():
+            raise SenderRefused(f"The address in the header {name} {NEEDS_SMTPUTF8}")
+    whole_id = _whole_id(message_id, mailboxes["From"])
+    lines = [_mailbox(name, mailbox) for name, mailbox in mailboxes.items()]
     lines.append(_text("Subject", rendered.subject))
     lines.append(f"Date: {format_datetime(date)}")
     lines.append(f"Message-ID: <{whole_id}>")
@@ -88,7 +93,19 @@ def compose(
         if name.lower() in _OURS:
             raise SenderRefused(f"The header {name} is set by Onward; leave it out")
         lines.append(_text(name, value))
-    return "".join(f"{line}\r\n" for line in lines).encode("ascii") + _content(rendered, whole_id)
+    return "".join(f"{line}\r\n" for line in lines).encode() + _content(rendered, whole_id)
+
+
+def _whole_id(message_id: str, sender: "_Mailbox") -> str:
+    """`id@domain`, the domain in ASCII."""
+    own_id, at, domain = message_id.partition("@")
+    try:
+        whole_id = on_the_wire(message_id) if at and domain else f"{own_id}@{sender.domain}"
+    except ValueError:
+        whole_id = ""
+    if not _MESSAGE_ID.fullmatch(whole_id):
+        raise SenderRefused(f"Message-ID {message_id!r} is not of the form id@domain")
+    return whole_id
 
 
 def _content(rendered: Rendered, whole_id: str) -> bytes:
@@ -103,12 +120,23 @@ def _content(rendered: Rendered, whole_id: str) -> bytes:
 
 
 def envelope_address(mailbox: str) -> str:
-    """The bare address in `Name <address>`, as it goes on the envelope: ASCII, a foreign domain in IDNA.
+    """The bare address in `Name <address>`, as it goes on the envelope: its domain in ASCII (IDNA 2008). Letters beyond
+    ASCII before the @ stay, and need SMTPUTF8.
 
     Raises:
-        ValueError: it is not an address, or not one that every relay takes.
+        ValueError: it is not an address.
     """
-    return _address(mailbox).addr_spec
+    return _address(mailbox).address
+
+
+def wire_mailbox(mailbox: str) -> str:
+    """`Name <address>` with the address as it goes on the wire, for a provider that makes the header itself.
+
+    Raises:
+        ValueError: it is not an address.
+    """
+    read = _address(mailbox)
+    return f"{_shown(read.name)} <{read.address}>" if read.name else read.address
 
 
 def unsubscribe_headers(url: str | None, mailto: str | None) -> dict[str, str]:
@@ -147,15 +175,31 @@ def _text(name: str, value: str) -> str:
     return _folded(name, _encoded_words(value)) if value else f"{name}: "
 
 
-def _mailbox(name: str, address: Address) -> str:
-    display = address.display_name
+@dataclass(frozen=True, slots=True)
+class _Mailbox:
+    """A name, or none, and an address as it goes on the wire."""
+
+    name: str
+    address: str
+
+    @property
+    def domain(self) -> str:
+        return self.address.rpartition("@")[2]
+
+
+def _mailbox(name: str, mailbox: _Mailbox) -> str:
+    display = mailbox.name
     if not display:
-        return _folded(name, [address.addr_spec])
+        return _folded(name, [mailbox.address])
     if _needs_encoding(display) or len(display) > _LINE_LENGTH:
-        return _folded(name, [*_encoded_words(display), f"<{address.addr_spec}>"])
+        return _folded(name, [*_encoded_words(display), f"<{mailbox.address}>"])
+    return _folded(name, [_shown(display), f"<{mailbox.address}>"])
+
+
+def _shown(display: str) -> str:
+    """The name, in quotes where it needs them."""
     escaped = re.sub(r"([\\\"])", r"\\\1", display)
-    shown = display if _ATOMS.fullmatch(display) else f'"{escaped}"'
-    return _folded(name, [shown, f"<{address.addr_spec}>"])
+    return display if _ATOMS.fullmatch(display) else f'"{escaped}"'
 
 
 def _needs_encoding(value: str) -> bool:
@@ -188,18 +232,18 @@ def _clean(name: str, value: str) -> str:
     return value
 
 
-def _ours(name: str, mailbox: str) -> Address:
+def _ours(name: str, mailbox: str) -> _Mailbox:
     try:
         return _address(_clean(name, mailbox))
     except ValueError as error:
         raise SenderRefused(f"The header {name} is not an e-mail address: {mailbox!r}") from error
 
 
-def _recipient(mailbox: str) -> Address:
+def _recipient(mailbox: str) -> _Mailbox:
     try:
         return _address(mailbox)
     except ValueError as error:
-        raise RecipientRefused(501, f"{mailbox!r} is not an e-mail address", mailbox_is_bad=True) from error
+        raise RecipientRefused(501, "that is no e-mail address", mailbox_is_bad=False) from error
 
 
 def _split(mailbox: str) -> tuple[str, str]:
@@ -213,9 +257,8 @@ def _split(mailbox: str) -> tuple[str, str]:
     return name, found["address"].strip()
 
 
-def _address(mailbox: str) -> Address:
-    """The parsed mailbox, its domain in ASCII (IDNA). Letters beyond ASCII before the @ are not supported,
-    since they need a relay and a receiver that know SMTPUTF8.
+def _address(mailbox: str) -> _Mailbox:
+    """The parsed mailbox, its domain in ASCII.
 
     Raises:
         ValueError: it is not such an address.
@@ -223,10 +266,6 @@ def _address(mailbox: str) -> Address:
     if _CONTROLS.search(mailbox):
         raise ValueError(f"{mailbox!r} has a line break or another control character")
     name, address = _split(mailbox)
-    local, _, domain = address.rpartition("@")
-    if not _ADDRESS.fullmatch(address) or not local.isascii():
+    if not is_writable(address):
         raise ValueError(f"{mailbox!r} is not an address")
-    try:
-        return Address(name, local, domain.encode("idna").decode("ascii"))
-    except (MessageError, UnicodeError) as error:
-        raise ValueError(f"{mailbox!r} is not an address") from error
+    return _Mailbox(name, on_the_wire(address))

@@ -33,7 +33,7 @@ class Draft:
     date: datetime
     headers: Mapping[str, str]
 
-    def composed(self) -> bytes:
+    def composed(self, *, smtputf8: bool = False) -> bytes:
         """The message as it goes over SMTP. Raises as `compose`."""
         return compose(
             message_id=self.message_id,
@@ -45,6 +45,7 @@ class Draft:
             unsubscribe_mailto=self.unsubscribe_mailto,
             date=self.date,
             headers=self.headers,
+            smtputf8=smtputf8,
         )
 
 
@@ -70,17 +71,19 @@ class SmtpMail:
 
     Args:
         pool: the relay's connections; who made it closes it.
+        smtputf8: the relay offers SMTPUTF8.
     """
 
     remembers: timedelta | None = timedelta(0)
     """SMTP servers do not drop second copies."""
 
-    def __init__(self, pool: SmtpPool) -> None:
+    def __init__(self, pool: SmtpPool, *, smtputf8: bool = False) -> None:
         self._pool = pool
+        self._smtputf8 = smtputf8
 
     def compose(self, draft: Draft) -> bytes:
         """The bytes of the message."""
-        return draft.composed()
+        return draft.composed(smtputf8=self._smtputf8)
 
     async def deliver(self, message: Mail, claim: Claim) -> dict[str, Json]:
         """Hand it to the relay. Raises as `SmtpPool.deliver`."""

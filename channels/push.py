@@ -113,7 +113,7 @@ class WebPush:
         """Hand one notification to the browser's push service.
 
         Raises:
-            RecipientRefused: the subscription is gone, or was never a usable one.
+            RecipientRefused: the subscription is gone, which the push service says; or it cannot be used, which we say.
             MessageRefused: too large, or the push service does not like it.
             SenderRefused: the push service does not take our key for this subscription.
             TryLater: no connection, no answer in time, 408, 425, 429 or 5xx.
@@ -137,7 +137,7 @@ class WebPush:
         try:
             reply = await self._http.post(endpoint, body, headers)
         except (AddressNotAllowed, SenderRefused) as error:
-            raise RecipientRefused(400, str(error), mailbox_is_bad=True) from error
+            raise RecipientRefused(400, str(error), mailbox_is_bad=False) from error
         if not reply.is_success:
             raise _refusal(reply)
         return {"status": reply.status}
@@ -151,9 +151,9 @@ class WebPush:
         try:
             url = httpx.URL(endpoint)
         except (httpx.InvalidURL, ValueError) as error:
-            raise RecipientRefused(400, f"no URL: {error}", mailbox_is_bad=True) from error
+            raise RecipientRefused(400, f"no URL: {error}", mailbox_is_bad=False) from error
         if url.scheme != "https" and not (url.scheme == "http" and self._allow_private):
-            raise RecipientRefused(400, "a push service speaks https", mailbox_is_bad=True)
+            raise RecipientRefused(400, "a push service speaks https", mailbox_is_bad=False)
         return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
     def _signature(self, audience: str, now: datetime) -> dict[str, str]:
@@ -163,7 +163,7 @@ class WebPush:
         try:
             headers: dict[str, str] = self._key.sign(claims)
         except VapidException as error:
-            raise RecipientRefused(400, f"no push service: {error}", mailbox_is_bad=True) from error
+            raise RecipientRefused(400, f"no push service: {error}", mailbox_is_bad=False) from error
         return headers
 
 
@@ -191,7 +191,7 @@ def _encrypted(browser: Browser, payload: bytes) -> bytes:
     try:
         body: bytes = WebPusher({"endpoint": browser.endpoint, "keys": keys}).encode(payload)["body"]
     except (ECEException, WebPushException, IndexError, ValueError) as error:
-        raise RecipientRefused(400, f"its keys are not usable: {error}", mailbox_is_bad=True) from error
+        raise RecipientRefused(400, f"its keys are not usable: {error}", mailbox_is_bad=False) from error
     return body
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import orjson
 
-from channels.email import envelope_address, unsubscribe_headers
+from channels.email import envelope_address, unsubscribe_headers, wire_mailbox
 from channels.errors import (
     DeliveryError,
     MessageRefused,
@@ -55,7 +55,7 @@ class ResendMail:
         draft.composed()
         own_id = draft.message_id.partition("@")[0]
         body: dict[str, Json] = {
-            "from": draft.sender,
+            "from": wire_mailbox(draft.sender),
             "to": [envelope_address(draft.recipient)],
             "subject": draft.rendered.subject,
             "text": draft.rendered.text,
@@ -69,7 +69,7 @@ class ResendMail:
         if draft.rendered.html is not None:
             body["html"] = draft.rendered.html
         if draft.reply_to is not None:
-            body["reply_to"] = draft.reply_to
+            body["reply_to"] = wire_mailbox(draft.reply_to)
         return orjson.dumps(body)
 
     async def deliver(self, message: Mail, claim: Claim) -> dict[str, Json]:

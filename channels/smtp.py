@@ -21,6 +21,7 @@ from aiosmtplib import (
     SMTPConnectError,
     SMTPException,
     SMTPHeloError,
+    SMTPNotSupported,
     SMTPRecipientRefused,
     SMTPResponseException,
     SMTPSenderRefused,
@@ -158,8 +159,9 @@ class SmtpPool:
                 withdraws the message. What it raises is raised on.
 
         Raises:
-            RecipientRefused: 5xx to RCPT TO.
-            SenderRefused: 5xx to the greeting, AUTH or MAIL FROM; TLS or AUTH that can't be had.
+            RecipientRefused: 5xx to RCPT TO. What is no address at all is refused without asking the relay, and
+                its mailbox is not called bad.
+            SenderRefused: 5xx to the greeting, AUTH or MAIL FROM; TLS, AUTH or SMTPUTF8 that can't be had.
             MessageRefused: 5xx to DATA or to the message.
             TryLater: the relay can't be reached, is silent, or said 4xx, and has not taken the message. May
                 come after `claim`.
@@ -174,11 +176,18 @@ class SmtpPool:
         try:
             to_address = envelope_address(recipient)
         except ValueError as error:
-            raise RecipientRefused(501, str(error), mailbox_is_bad=True) from error
+            raise RecipientRefused(501, "that is no e-mail address", mailbox_is_bad=False) from error
+        needs_utf8 = not (from_address.isascii() and to_address.isascii() and message.isascii())
 
         async def open_envelope(smtp: SMTP) -> None:
-            await smtp.mail(from_address)
-            await smtp.rcpt(to_address)
+            if not needs_utf8:
+                await smtp.mail(from_address)
+                await smtp.rcpt(to_address)
+                return
+            if not smtp.supports_extension("smtputf8"):
+                raise SMTPNotSupported("it does not offer SMTPUTF8, which the message needs")
+            await smtp.mail(from_address, options=["SMTPUTF8", "BODY=8BITMIME"], encoding="utf-8")
+            await smtp.rcpt(to_address, encoding="utf-8")
 
         async with self._slots:
             connection = await self._begin(open_envelope)

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import phonenumbers
-from email_validator import EmailNotValidError, validate_email
 from pydantic import BaseModel, ConfigDict, Field
 
+from processes.addresses import STRICT, AddressRules, read_address
 from processes.clock import check_zone
 from processes.problems import DocumentInvalid, Problem, pointer
 from processes.values import Json
@@ -112,10 +112,12 @@ def check_event(
     received_at: datetime,
     source: str = "api",
     places: Mapping[str, str] | None = None,
+    addresses: AddressRules = STRICT,
 ) -> IncomingEvent:
     """Check and normalise. `received_at` is the receiver's clock (UTC), which a future `occurred_at` is held against.
 
-    `places` maps our names to the pointers that the sender used. Raises DocumentInvalid with every problem.
+    `places` maps our names to the pointers that the sender used. `addresses` says which e-mail addresses are taken.
+    Raises DocumentInvalid with every problem.
     """
     problems = _Problems(places or {})
     if not _EVENT_TYPE.fullmatch(type):
@@ -134,7 +136,7 @@ def check_event(
                 "a param's name has 1 to 100 characters, no dot, and no space in front",
             )
         check_json(value, pointer(["params", name]), problems.add)
-    identities, extra = read_contact(contact, problems.add)
+    identities, extra = read_contact(contact, problems.add, addresses)
     problems.raise_any()
     return IncomingEvent(
         id=id if id is not None else new_event_id(),
@@ -148,9 +150,11 @@ def check_event(
     )
 
 
-def read_contact(contact: Mapping[str, Json], problem: Any) -> tuple[Identities, dict[str, Json]]:
+def read_contact(
+    contact: Mapping[str, Json], problem: Any, addresses: AddressRules = STRICT
+) -> tuple[Identities, dict[str, Json]]:
     """The identities and the other properties of a contact as a sender writes it; `problem(pointer, message)`
-    is called for each thing that is wrong.
+    is called for each thing that is wrong. `addresses` says which e-mail addresses are taken.
     """
     values: dict[str, str] = {}
     for name in ("external_id", "email", "phone", "token"):
@@ -165,7 +169,7 @@ def read_contact(contact: Mapping[str, Json], problem: Any) -> tuple[Identities,
             problem(f"/contact/{name}", "must be a text")
             continue
         try:
-            values[name] = _NORMALISE[name](value)
+            values[name] = read_address(value, addresses) if name == "email" else _NORMALISE[name](value)
         except ValueError as error:
             problem(f"/contact/{name}", str(error))
     extra: dict[str, Json] = {}
@@ -279,14 +283,6 @@ def _plain(value: str) -> str:
     return value
 
 
-def _email(value: str) -> str:
-    try:
-        checked = validate_email(value.strip(), check_deliverability=False, test_environment=True)
-    except EmailNotValidError as error:
-        raise ValueError(f"is not an e-mail address: {error}") from None
-    return checked.normalized.lower()
-
-
 def _phone(value: str) -> str:
     try:
         number = phonenumbers.parse(value, None)
@@ -297,4 +293,4 @@ def _phone(value: str) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-_NORMALISE = {"external_id": _plain, "email": _email, "phone": _phone, "token": _plain}
+_NORMALISE = {"external_id": _plain, "phone": _phone, "token": _plain}

@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 
 from intake.csv_cells import Kind, read_lists, read_tags, read_value, restored
 from intake.events import Identities, check_json, read_contact
+from processes.addresses import STRICT, AddressRules
 from processes.problems import DocumentInvalid, Problem, pointer
 from processes.rule_values import ListStatus
 from processes.values import Json
@@ -141,8 +142,12 @@ def _unknown(target: str) -> str:
     )
 
 
-def read_row(line: int, cells: Sequence[str], columns: Sequence[Column | None]) -> Row:
-    """A row by its columns. Empty cells say nothing. What is wrong stands in the row's `problems`."""
+def read_row(
+    line: int, cells: Sequence[str], columns: Sequence[Column | None], addresses: AddressRules = STRICT
+) -> Row:
+    """A row by its columns. Empty cells say nothing. What is wrong stands in the row's `problems`. `addresses` says
+    which e-mail addresses are taken.
+    """
     row = Row(line)
     if len(cells) != len(columns):
         row.refuse("", f"has {len(cells)} cells, the header has {len(columns)}")
@@ -167,7 +172,7 @@ def read_row(line: int, cells: Sequence[str], columns: Sequence[Column | None]) 
         row.refuse(target, message)
 
     check_json(row.consent, "/contact/consent", problem)
-    row.identities, row.extra = read_contact({**document, "fields": fields}, problem)
+    row.identities, row.extra = read_contact({**document, "fields": fields}, problem, addresses)
     if not row.problems and not row.identities.given():
         row.refuse("", "says nobody: a contact needs one of external_id, email, phone and token")
     return row

@@ -23,6 +23,7 @@ from intake.import_chunk import MOST_COLUMNS, Chunk, ImportOptions, Summary
 from intake.import_columns import Column, Row, read_columns, read_row
 from intake.refusals import Clash, Missing
 from intake.service import retried
+from processes.addresses import STRICT, AddressRules
 from processes.problems import DocumentInvalid, Problem
 from store import imports, presences
 from store.catalog import CatalogCache
@@ -47,7 +48,10 @@ class Imports:
         dispatcher: Dispatcher,
         *,
         clock: Callable[[], datetime] = _utc_now,
+        addresses: AddressRules = STRICT,
     ) -> None:
+        """`addresses` says which e-mail addresses are taken."""
+        self._addresses = addresses
         self._database = database
         self._catalog = catalog
         self._changes = changes
@@ -149,7 +153,7 @@ class Imports:
                 if reading.expects_header:
                     await self._take_header(import_id, reading, cells, records.delimiter)
                     continue
-                reading.rows.append(read_row(line, cells, reading.columns))
+                reading.rows.append(read_row(line, cells, reading.columns, self._addresses))
                 if len(reading.rows) == CHUNK:
                     await self._take_rows(import_id, reading, total)
         except BadCsv:

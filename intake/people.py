@@ -15,6 +15,7 @@ from intake.effects import Effects
 from intake.events import read_contact
 from intake.refusals import Clash, IdentityTaken, Missing
 from intake.service import retried
+from processes.addresses import STRICT, AddressRules
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json
 from store import contacts
@@ -26,14 +27,22 @@ _NAMES = {"external_id": "ContactId", "email": "e-mail address", "phone": "phone
 class People:
     """Makes, changes, merges and deletes contacts, and tells who listens."""
 
-    def __init__(self, database: Database, changes: Changes, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self,
+        database: Database,
+        changes: Changes,
+        dispatcher: Dispatcher,
+        addresses: AddressRules = STRICT,
+    ) -> None:
+        """`addresses` says which e-mail addresses are taken."""
+        self._addresses = addresses
         self._database = database
         self._changes = changes
         self._dispatcher = dispatcher
 
     async def create(self, document: Mapping[str, Json], origin: Origin) -> str:
         """Make a contact; returns our id. Raises DocumentInvalid and IdentityTaken."""
-        identities, extra = _read(document)
+        identities, extra = _read(document, self._addresses)
         if not identities:
             raise DocumentInvalid(
                 [Problem(pointer="", message="a contact needs one of external_id, email, phone and token")]
@@ -61,7 +70,8 @@ class People:
             for name in (*contacts.IDENTITIES, "language", "time_zone")
             if name in single and single[name] in (None, "")
         }
-        identities, extra = _read({name: value for name, value in document.items() if value is not None})
+        given = {name: value for name, value in document.items() if value is not None}
+        identities, extra = _read(given, self._addresses)
         fields: Any = extra.get("fields") or {}
         columns: dict[str, Any] = {**emptied, **identities}
         columns |= {name: extra[name] for name in ("language", "time_zone") if name in extra}
@@ -110,7 +120,7 @@ class People:
         return survivor, moved
 
 
-def _read(document: Mapping[str, Json]) -> tuple[dict[str, str], dict[str, Json]]:
+def _read(document: Mapping[str, Json], addresses: AddressRules) -> tuple[dict[str, str], dict[str, Json]]:
     found: list[Problem] = []
 
     def problem(pointer: str, message: str) -> None:
@@ -119,7 +129,7 @@ def _read(document: Mapping[str, Json]) -> tuple[dict[str, str], dict[str, Json]
             place = "/id"
         found.append(Problem(pointer=place, message=message))
 
-    identities, extra = read_contact(document, problem)
+    identities, extra = read_contact(document, problem, addresses)
     if found:
         raise DocumentInvalid(found)
     return identities.given(), extra

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intake.events import read_contact
 from intake.foreseen import Door, Entrance
 from intake.refusals import Missing
+from processes.addresses import ANY
 from processes.builtin_events import PROCESS_REQUESTED
 from processes.definition import ProcessDefinition, parse
 from processes.facts import Facts, Told
@@ -267,7 +268,7 @@ def _imagined(contact: Imagined, now: datetime, view: CatalogView) -> Facts:
     def problem(place: str, message: str) -> None:
         problems.append(Problem(pointer=place.replace("/contact", "/imagine", 1), message=message))
 
-    identities, extra = read_contact(contact.properties, problem)
+    identities, extra = read_contact(contact.properties, problem, ANY)
     for key in sorted(set(contact.lists or {}) - view.lists):
         problem(f"/contact/lists/{key}", f"there is no list «{key}»")
     for key in sorted(contact.segments):

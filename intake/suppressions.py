@@ -13,6 +13,7 @@ from intake import audit
 from intake.audit import LOCAL
 from intake.events import read_contact
 from intake.service import retried
+from processes.addresses import ANY
 from processes.problems import DocumentInvalid, Problem
 from store import rows, suppressions
 from store.database import Database
@@ -25,11 +26,15 @@ _IDENTITY: dict[Channel, str] = {"email": "email", "sms": "phone"}
 
 
 def normal_address(channel: Channel, address: str) -> str:
-    """The address as contacts have it. Raises DocumentInvalid where it is none."""
+    """The address as contacts have it, also one that no contact may have now: an earlier setting may have let it in,
+    and keeping mail from it does no harm. Raises DocumentInvalid where it is none.
+    """
     found: list[Problem] = []
     name = _IDENTITY[channel]
     identities, _ = read_contact(
-        {name: address}, lambda _, message: found.append(Problem(pointer="path address", message=message))
+        {name: address},
+        lambda _, message: found.append(Problem(pointer="path address", message=message)),
+        ANY,
     )
     if found or getattr(identities, name) is None:
         raise DocumentInvalid(found or [Problem(pointer="path address", message="is empty")])

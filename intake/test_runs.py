@@ -26,6 +26,7 @@ from intake.events import Decision, new_event_id, read_contact
 from intake.refusals import Missing, NoTimeSkipping, WrongStatus
 from intake.service import retried
 from processes import names
+from processes.addresses import STRICT, AddressRules
 from processes.builtin_events import PROCESS_REQUESTED
 from processes.definition import ProcessDefinition
 from processes.facts import SUBSCRIBED
@@ -63,8 +64,15 @@ class TestRuns:
     __test__ = False
 
     def __init__(
-        self, database: Database, catalog: CatalogCache, dispatcher: Dispatcher, client: Client
+        self,
+        database: Database,
+        catalog: CatalogCache,
+        dispatcher: Dispatcher,
+        client: Client,
+        addresses: AddressRules = STRICT,
     ) -> None:
+        """`addresses` says which e-mail addresses are taken."""
+        self._addresses = addresses
         self._database = database
         self._catalog = catalog
         self._dispatcher = dispatcher
@@ -86,7 +94,7 @@ class TestRuns:
 
         Raises DocumentInvalid, Missing, WrongStatus for an archived process, and NoTimeSkipping.
         """
-        address = _address(email)
+        address = _address(email, self._addresses)
         seconds = _seconds(cap, skip_time)
         if skip_time:
             await self._check_skipping()
@@ -180,10 +188,12 @@ class TestRuns:
             raise NoTimeSkipping(f"whether Temporal can skip time is not known: {error}") from error
 
 
-def _address(email: str) -> str:
+def _address(email: str, addresses: AddressRules) -> str:
     found: list[Problem] = []
     identities, _ = read_contact(
-        {"email": email}, lambda _, message: found.append(Problem(pointer="/email", message=message))
+        {"email": email},
+        lambda _, message: found.append(Problem(pointer="/email", message=message)),
+        addresses,
     )
     if found:
         raise DocumentInvalid(found)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from processes.addresses import ascii_domain
 from processes.values import Json
 
 MAX_PATTERN = 1000
@@ -113,6 +114,6 @@ def _label(label: str) -> str:
     if label.isascii() or "*" in label:
         return label
     try:
-        return label.encode("idna").decode()
-    except UnicodeError:
+        return ascii_domain(label)
+    except ValueError:
         return label

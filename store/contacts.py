@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from processes.addresses import known_as
 from store import rows
 
 IDENTITIES = ("external_id", "email", "phone", "token")
@@ -44,13 +45,14 @@ async def find(connection: AsyncConnection, wanted: Mapping[str, set[str]], ids:
 
 async def resolve(connection: AsyncConnection, reference: str) -> str | None:
     """Our id of the contact that a person names: by our id, ContactId, e-mail, phone or token. None: nobody."""
+    email = known_as(reference)
     found = (
         await connection.execute(
             select(*BRIEF).where(
                 or_(
                     _c.id == reference,
                     _c.external_id == reference,
-                    _c.email == reference.lower(),
+                    _c.email == email,
                     _c.phone == reference,
                     _c.token == reference,
                 ),
@@ -62,7 +64,7 @@ async def resolve(connection: AsyncConnection, reference: str) -> str | None:
         (
             row.external_id == reference,
             row.id == reference,
-            row.email == reference.lower(),
+            row.email == email,
             row.phone == reference,
             row,
         )

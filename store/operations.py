@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, exists, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from processes.addresses import known_as
 from processes.rules import InSegment, Rule
 from store import rows
 from store.reading import GOING_ON, Rows, page, standing
@@ -356,13 +357,13 @@ async def contacts_by_id(connection: AsyncConnection, ids: Sequence[str]) -> Map
 async def resolve_all(connection: AsyncConnection, references: Sequence[str]) -> dict[str, str]:
     """Our id of each contact that is there, by the reference: as `contacts.resolve` reads one."""
     wanted = set(references)
-    mails = {reference.lower() for reference in wanted}
+    mails = {reference: known_as(reference) for reference in wanted}
     found = await connection.execute(
         select(_c.id, _c.external_id, _c.email, _c.phone, _c.token).where(
             or_(
                 _c.external_id.in_(wanted),
                 _c.id.in_(wanted),
-                _c.email.in_(mails),
+                _c.email.in_(mails.values()),
                 _c.phone.in_(wanted),
                 _c.token.in_(wanted),
             ),
@@ -374,7 +375,7 @@ async def resolve_all(connection: AsyncConnection, references: Sequence[str]) ->
     for name in ("external_id", "id", "email", "phone", "token"):
         by_name = {getattr(row, name): row.id for row in people}
         for reference in wanted - known.keys():
-            contact_id = by_name.get(reference.lower() if name == "email" else reference)
+            contact_id = by_name.get(mails[reference] if name == "email" else reference)
             if contact_id is not None:
                 known[reference] = contact_id
     return known

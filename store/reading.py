@@ -17,6 +17,7 @@ import orjson
 from sqlalchemy import ColumnElement, Integer, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from processes.addresses import known_as, part_known_as
 from processes.definition import ProcessDefinition
 from processes.rules import InSegment, Rule
 from store import rows
@@ -195,12 +196,11 @@ async def contacts(
         subscribed = select(_s.contact_id).where(_s.list_key == wanted.list_key, _s.status == "subscribed")
         statement = statement.where(_c.id.in_(subscribed))
     if wanted.email is not None:
-        statement = statement.where(_c.email == wanted.email.lower())
+        statement = statement.where(_c.email == known_as(wanted.email))
     if wanted.q is not None:
+        parts = {"external_id": wanted.q, "email": part_known_as(wanted.q), "phone": wanted.q}
         statement = statement.where(
-            or_(
-                *(_c[name].icontains(wanted.q, autoescape=True) for name in ("external_id", "email", "phone"))
-            )
+            or_(*(_c[name].icontains(part, autoescape=True) for name, part in parts.items()))
         )
     return await page(
         connection, statement, [_c.created_at, _c.id], limit=limit, cursor=cursor, newest_first=True

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.sql.selectable import FromClause
 
+from processes.addresses import known_as, part_known_as
 from processes.rule_values import Scalar, is_index
 from store.types import UtcDateTime
 
@@ -108,6 +109,16 @@ class TextColumn(Missing):
 
     def instant(self, sign: str, bound: datetime) -> Condition:
         return _text_instant(self.dialect, self.column, true(), sign, bound)
+
+
+class AddressColumn(TextColumn):
+    """A column that holds an e-mail address, however the rule spells it."""
+
+    def one_of(self, values: Sequence[Scalar]) -> Condition:
+        return super().one_of([known_as(one) if isinstance(one, str) else one for one in values])
+
+    def like(self, start: str, text: str, end: str) -> Condition:
+        return super().like(start, part_known_as(text), end)
 
 
 class PostgresJson:

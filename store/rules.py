@@ -51,6 +51,7 @@ from processes.rules import (
 )
 from processes.values import Json
 from store.rule_facts import (
+    AddressColumn,
     Condition,
     Fact,
     Missing,
@@ -233,6 +234,8 @@ class _Compiler:
         return kind(document, tuple(path.split(".")))
 
     def _contact_fact(self, path: str) -> Fact:
+        if path == "email":
+            return AddressColumn(_contacts.c.email, self.dialect)
         if path in TEXT_COLUMNS:
             return TextColumn(_contacts.c[path], self.dialect)
         if path in TIME_COLUMNS:

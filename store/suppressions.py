@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Exists, and_, delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from processes.addresses import known_as
 from store import rows
 
 EMAIL, SMS = "email", "sms"
@@ -24,10 +25,11 @@ _ADDRESS = re.compile(r"[^\s<>(),;:\"']+@[^\s<>(),;:\"']+")
 
 
 def address_hash(channel: str, address: str) -> str:
-    """What stands for an address in the table. `address` is written as on the contact: e-mail in lower case, phone
-    in E.164; blanks around it and its case do not count.
+    """What stands for an address in the table. However an e-mail address is spelled, it is one (`known_as`); a phone
+    number is in E.164.
     """
-    return hashlib.sha256(f"{channel}\n{address.strip().lower()}".encode()).hexdigest()
+    known = known_as(address) if channel == EMAIL else address.strip().lower()
+    return hashlib.sha256(f"{channel}\n{known.lower()}".encode()).hexdigest()
 
 
 def suppressed(channel: str, address: str) -> Exists:

@@ -54,9 +54,9 @@ class Told:
         match self.error:
             case None:
                 return SENT
-            case RecipientRefused():
+            case RecipientRefused(mailbox_is_bad=True):
                 return GONE
-            case MessageRefused():
+            case RecipientRefused() | MessageRefused():
                 return REFUSED
         return None
 

@@ -187,6 +187,7 @@ async def send_event(request: Request) -> Response:
         read_json(request, await request.body()),
         datetime.now(UTC),
         fallback_id=request.headers.get("idempotency-key"),
+        addresses=parts.services.settings.address_rules,
     )
     (result,) = await parts.services.intake.take([event])
     parts.metrics.count([result])
@@ -218,12 +219,14 @@ async def send_batch(request: Request) -> Response:
     now, key = datetime.now(UTC), request.headers.get("idempotency-key")
     answers: list[dict[str, Any]] = [{} for _ in wanted]
     good: list[tuple[int, IncomingEvent, Places]] = []
+    addresses = parts.services.settings.address_rules
     for index, body in enumerate(wanted):
         try:
             fallback = None if key is None else f"{key}/{index}"
-            good.append(
-                (index, *read_event_with_places(body, now, fallback_id=fallback, under=f"/events/{index}"))
+            read = read_event_with_places(
+                body, now, fallback_id=fallback, under=f"/events/{index}", addresses=addresses
             )
+            good.append((index, *read))
         except DocumentInvalid as invalid:
             answers[index] = {"status": "refused", "problems": _problems(invalid.problems)}
     results = await parts.services.intake.take([event for _, event, _ in good]) if good else []

@@ -99,8 +99,9 @@ def _single(kind: Kind) -> None:
         parts: Parts = request.app.state.parts
         received_at = datetime.now(UTC)
         body, _ = await _body(request, parts, MOST_MESSAGE)
+        addresses = parts.services.settings.address_rules
         try:
-            message = read_message(check_storable(body), kind, Envelope(received_at))
+            message = read_message(check_storable(body), kind, Envelope(received_at, addresses=addresses))
         except (DocumentInvalid, Invalid) as invalid:
             found = invalid.problems if isinstance(invalid, DocumentInvalid) else invalid.errors
             raise BadMessage(found) from None
@@ -151,7 +152,8 @@ async def take_batch(request: Request) -> Response:
         raise BadMessage([Problem(pointer="/batch", message="must be a list of messages")])
     pay(parts.services, sender, len(batch) - 1)
     try:
-        envelope = Envelope(received_at, read_moment(body.get("sentAt")), body.get("context"))
+        addresses = parts.services.settings.address_rules
+        envelope = Envelope(received_at, read_moment(body.get("sentAt")), body.get("context"), addresses)
     except ValueError as error:
         raise BadMessage([Problem(pointer="/sentAt", message=str(error))]) from None
     good: dict[int, Message] = {}

@@ -21,6 +21,7 @@ from intake.segment_spec.messages import (
     Message,
     relocated,
 )
+from processes.addresses import STRICT, AddressRules
 from processes.builtin_events import BUILTIN, ORDER_CHANGED, PAGE_VISITED, SENT_BY_OTHERS
 from processes.clock import check_zone
 from processes.orders import order_state
@@ -59,11 +60,14 @@ _NOT_IN_A_FIELD = re.compile(r"[^A-Za-z0-9_]+")
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What holds for every message of a request: when it came (UTC), `sentAt` and `context` of a batch."""
+    """What holds for every message of a request: when it came (UTC), `sentAt` and `context` of a batch, and which
+    e-mail addresses are taken.
+    """
 
     received_at: datetime
     sent_at: datetime | None = None
     context: Any = None
+    addresses: AddressRules = STRICT
 
 
 def read_message(body: Any, kind: Any, envelope: Envelope) -> Message:
@@ -246,6 +250,7 @@ class _Reader:
                 params=params,
                 received_at=self._envelope.received_at,
                 source=SOURCE,
+                addresses=self._envelope.addresses,
             )
         except DocumentInvalid as invalid:
             self._found += relocated(invalid.problems, self._places)

@@ -156,15 +156,27 @@ def test_a_line_break_in_our_values_is_refused(field: str, attack: str) -> None:
         "a@b.cz <eve@example.com> x",
         "ja ne@example.com",
         "jane@a..cz",
-        "žluť@example.com",
+        "jane@xn--a.cz",
         "<a@b.cz> <c@d.cz>",
     ],
 )
-def test_a_recipient_that_is_no_address_is_theirs(recipient: str) -> None:
+def test_a_recipient_that_is_no_address_is_refused_and_not_called_bad(recipient: str) -> None:
     with pytest.raises(RecipientRefused) as caught:
         composed(recipient=recipient)
 
-    assert caught.value.mailbox_is_bad
+    assert not caught.value.mailbox_is_bad
+
+
+@pytest.mark.parametrize("field", ["sender", "recipient", "reply_to"])
+def test_an_address_in_other_letters_is_our_trouble_until_smtputf8_is_allowed(field: str) -> None:
+    values = {field: "Jörg <jörg@example.org>"}
+
+    with pytest.raises(SenderRefused, match="ONWARD_SMTP_SMTPUTF8"):
+        composed(**values)
+
+    header = {"sender": "From", "recipient": "To", "reply_to": "Reply-To"}[field]
+    raw = composed(smtputf8=True, **values)
+    assert f"\r\n{header}: =?utf-8?b?SsO2cmc=?= <jörg@example.org>\r\n" in f"\r\n{raw.decode()}"
 
 
 @pytest.mark.parametrize(
@@ -198,4 +210,20 @@ def test_a_date_without_a_zone_is_a_mistake() -> None:
 
 def test_the_envelope_has_the_bare_address_with_its_domain_in_ascii() -> None:
     assert envelope_address("Jana <jana@žluťoučký.cz>") == "jana@xn--luouk-uva4it5a4g.cz"
+    assert envelope_address("info@straße.example") == "info@xn--strae-oqa.example"
+    assert envelope_address('"a..b"@docomo.example') == '"a..b"@docomo.example'
     assert parsed(composed(recipient="jana@žluťoučký.cz"))["To"] == "jana@xn--luouk-uva4it5a4g.cz"
+
+
+def test_from_reply_to_and_message_id_have_the_domain_by_idna_2008() -> None:
+    raw = composed(
+        sender="Straße <news@straße.example>",
+        recipient="info@faß.de",
+        reply_to="a..b@docomo.example",
+        message_id="m1@straße.example",
+    )
+
+    assert parsed(raw)["From"].addresses[0].addr_spec == "news@xn--strae-oqa.example"
+    assert b"\r\nTo: info@xn--fa-hia.de\r\n" in raw
+    assert b'\r\nReply-To: "a..b"@docomo.example\r\n' in raw
+    assert b"\r\nMessage-ID: <m1@xn--strae-oqa.example>\r\n" in raw

@@ -137,14 +137,14 @@ async def test_the_largest_notification_is_taken_and_a_larger_one_is_not_sent(
     [("", ""), ("x", "y"), ("B" * 87, "a" * 22), ("ž" * 87, "a" * 22)],
     ids=["none", "short", "not on the curve", "not Base64"],
 )
-async def test_keys_that_are_none_are_a_bad_subscription(
+async def test_keys_that_cannot_be_used_are_refused_and_the_subscription_is_not_called_gone(
     server: PushServer, channel: WebPush, p256dh: str, auth: str
 ) -> None:
     hello = notification(server, server.subscribe(PUBLIC))
     hello = replace(hello, browser=Browser(hello.browser.endpoint, p256dh, auth))
     with pytest.raises(RecipientRefused, match="keys are not usable") as caught:
         await channel.deliver(hello, yes)
-    assert caught.value.mailbox_is_bad
+    assert not caught.value.mailbox_is_bad
     assert server.requests == []
 
 
@@ -161,7 +161,7 @@ async def test_keys_that_are_none_are_a_bad_subscription(
         "https://push.example.com:99999/",
     ],
 )
-async def test_an_endpoint_that_is_not_public_and_https_is_a_bad_subscription(
+async def test_an_endpoint_that_is_not_public_and_https_is_refused_and_not_called_gone(
     server: PushServer, endpoint: str
 ) -> None:
     channel = WebPush(PRIVATE, SUBJECT, 2, allow_private=False)
@@ -169,7 +169,7 @@ async def test_an_endpoint_that_is_not_public_and_https_is_a_bad_subscription(
     hello = replace(hello, browser=replace(hello.browser, endpoint=endpoint))
     with pytest.raises(RecipientRefused) as caught:
         await channel.deliver(hello, yes)
-    assert caught.value.mailbox_is_bad
+    assert not caught.value.mailbox_is_bad
     await channel.close()
 
 

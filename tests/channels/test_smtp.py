@@ -407,16 +407,72 @@ async def test_tls_to_a_trusted_server_works_and_to_another_is_ours(
 
 
 @pytest.mark.parametrize(
-    "address", ["jane@example.com>\r\nRCPT TO:<eve@example.com", "not an address", "žluť@b.cz"]
+    "address",
+    ["jane@example.com>\r\nRCPT TO:<eve@example.com", "not an address", "jane@a b.cz", "jane@xn--a.cz"],
 )
-async def test_an_impossible_recipient_is_refused_without_asking_the_server(
+async def test_an_impossible_recipient_is_refused_and_not_called_bad_as_no_server_was_asked(
     server: RecordingSmtpServer, pool: SmtpPool, address: str
 ) -> None:
     with pytest.raises(RecipientRefused) as caught:
         await send(pool, address)
 
-    assert caught.value.mailbox_is_bad
+    assert not caught.value.mailbox_is_bad
     assert server.connections_made == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "on_the_wire"),
+    [
+        ("info@straße.example", "info@xn--strae-oqa.example"),
+        ("x@βόλος.com", "x@xn--nxasmm1c.com"),
+        ("Jane <jane@faß.de>", "jane@xn--fa-hia.de"),
+        ("a..b@docomo.example", '"a..b"@docomo.example'),
+        (".ab.@docomo.example", '".ab."@docomo.example'),
+    ],
+)
+async def test_rcpt_has_the_domain_by_idna_2008_and_quotes_where_dots_need_them(
+    server: RecordingSmtpServer, pool: SmtpPool, address: str, on_the_wire: str
+) -> None:
+    await send(pool, address)
+
+    assert server.rcpt_lines == [f"TO:<{on_the_wire}>"]
+    assert len(server.messages) == 1
+
+
+async def test_an_address_in_other_letters_goes_by_smtputf8(
+    server: RecordingSmtpServer, pool: SmtpPool
+) -> None:
+    server.smtputf8 = True
+    raw = "Subject: Hello\r\nTo: jörg@example.org\r\n\r\nHello\r\n".encode()
+
+    await pool.deliver(raw, sender=SENDER, recipient="jörg@example.org", claim=Claim())
+    await send(pool)
+
+    assert [message.rcpt_to for message in server.messages] == ["jörg@example.org", JANE]
+    assert server.messages[0].raw == raw
+
+
+async def test_a_header_in_other_letters_needs_smtputf8_though_the_envelope_does_not(
+    server: RecordingSmtpServer, pool: SmtpPool
+) -> None:
+    raw = "Subject: Hello\r\nReply-To: jörg@example.org\r\n\r\nHello\r\n".encode()
+
+    with pytest.raises(SenderRefused, match="SMTPUTF8"):
+        await pool.deliver(raw, sender=SENDER, recipient=JANE, claim=Claim())
+
+    assert server.messages == []
+
+
+async def test_a_server_without_smtputf8_is_our_trouble_and_never_the_recipients(
+    server: RecordingSmtpServer, pool: SmtpPool
+) -> None:
+    claim = Claim()
+
+    with pytest.raises(SenderRefused, match="does not offer SMTPUTF8"):
+        await send(pool, "jörg@example.org", claim)
+
+    assert claim.calls == 0
+    assert server.asked.total() == 0
 
 
 async def test_check_asks_the_server_and_close_says_goodbye(

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from activities.delivery import message_id
+from channels.mail import SmtpMail
 from intake.bounces import Report
 from processes.instructions import Perform
 from store import rows
@@ -22,14 +23,23 @@ ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what no database has a part in."""
 
 
-async def before_the_mail(engine: Engine, **more: Any) -> ByHand:
-    """An instance right before it sends."""
+async def before_the_mail(engine: Engine, address: str | None = None, **more: Any) -> ByHand:
+    """An instance right before it sends, to this address where one is given."""
     await engine.template("hello")
     document = {
         "key": "journey", "name": "J", "recurrence": "once", "triggers": [{"type": "event", "event": "go"}],
         "steps": in_a_row(MAIL, REST), **more,
     }  # fmt: skip
-    return await ByHand.begun(engine, document)
+    extra = {} if address is None else {"email": address}
+    return await ByHand.begun(engine, document, contact_extra=extra)
+
+
+async def test_mail_goes_to_the_domain_that_the_event_named(idle: Engine, smtp: RecordingSmtpServer) -> None:
+    mine = await before_the_mail(idle, "Info@STRAẞE.example")
+    await mine.go()
+    assert (await contact(idle)).email == "info@straße.example"
+    assert smtp.rcpt_lines == ["TO:<info@xn--strae-oqa.example>"]
+    assert b"\r\nTo: info@xn--strae-oqa.example\r\n" in smtp.messages[0].raw
 
 
 async def why(engine: Engine, address: str) -> str | None:
@@ -80,16 +90,52 @@ async def test_a_refusal_that_is_not_the_addresss_fault_suppresses_nobody(
 
 
 @ON_SQLITE
-async def test_an_address_that_no_relay_takes_is_suppressed_before_one_is_asked(
+async def test_an_address_that_needs_smtputf8_holds_and_is_never_suppressed_by_us(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:
+    """Also one that an earlier release has let in, whatever the setting says now."""
     mine = await before_the_mail(idle)
     await change_contact(idle, email="jána@example.com")
     await mine.go()
     assert smtp.asked.total() == 0
+    held = await idle.instance(mine.instance)
+    assert (held.step, held.state) == ("mail", "holding")
+    assert "ONWARD_SMTP_SMTPUTF8" in held.reason
+    assert (await contact(idle)).email_state == "ok"
+    assert await why(idle, "jána@example.com") is None
+
+
+@ON_SQLITE
+async def test_what_is_no_address_at_all_is_refused_and_never_suppressed_by_us(
+    idle: Engine, smtp: RecordingSmtpServer
+) -> None:
+    mine = await before_the_mail(idle)
+    await change_contact(idle, email="jana@a b.example")
+    await mine.go()
+    assert smtp.asked.total() == 0
+    assert mine.place == "rest"
     assert [m.state for m in await messages(idle, mine.instance)] == ["refused"]
-    assert (await contact(idle)).email_state == "bounced"
-    assert await why(idle, "jána@example.com") is not None
+    assert (await contact(idle)).email_state == "ok"
+    assert await why(idle, "jana@a b.example") is None
+
+
+@ON_SQLITE
+async def test_mail_in_other_letters_waits_for_a_relay_that_offers_smtputf8(
+    idle: Engine, smtp: RecordingSmtpServer
+) -> None:
+    idle.services.mailer = SmtpMail(idle.services.smtp, smtputf8=True)
+    mine = await before_the_mail(idle)
+    await change_contact(idle, email="jána@example.com")
+    await mine.go()
+    held = await idle.instance(mine.instance)
+    assert (held.step, held.state) == ("mail", "holding")
+    assert "does not offer SMTPUTF8" in held.reason
+    assert (await contact(idle)).email_state == "ok"
+    smtp.smtputf8 = True
+    smtp.drop_connections()
+    await mine.release()
+    assert mine.place == "rest"
+    assert [message.rcpt_to for message in smtp.messages] == ["jána@example.com"]
 
 
 async def test_a_report_that_is_quicker_than_the_relays_answer_stays(

@@ -163,7 +163,7 @@ async def test_where_no_browser_takes_it_it_is_refused_and_the_contact_goes_on(
 
 
 @ON_SQLITE
-async def test_an_address_that_is_not_public_is_gone_and_holds_nobody(
+async def test_an_address_that_is_not_public_is_not_asked_not_called_gone_and_holds_nobody(
     settings: Settings, server: PushServer
 ) -> None:
     changed = settings.model_copy(update={"webhook_allow_private": False})
@@ -173,7 +173,7 @@ async def test_an_address_that_is_not_public_is_gone_and_holds_nobody(
             await subscribed(engine, server)
             instance = await pass_through(engine, PUSH)
             assert (await the_message(engine, instance)).state == "refused"
-            assert await states(engine) == {"b1": "gone"}
+            assert await states(engine) == {"b1": "ok"}
             assert server.requests == []
     finally:
         await services.close()

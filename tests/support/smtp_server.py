@@ -76,6 +76,7 @@ class RecordingSmtpServer:
         password: str | None = None,
         tls_context: ssl.SSLContext | None = None,
         starttls: bool = False,
+        smtputf8: bool = False,
     ) -> None:
         self.host = "127.0.0.1"
         self.port = 0
@@ -88,11 +89,15 @@ class RecordingSmtpServer:
         """Whole messages that arrived, kept or not, by recipient."""
         self.asked: Counter[str] = Counter()
         """RCPTs that came, by recipient."""
+        self.rcpt_lines: list[str] = []
+        """What came after each RCPT, letter for letter: `asked` has it as aiosmtpd reads it."""
         self._behaviours: dict[str, Behaviour] = {}
         self._username = username
         self._password = password
         self._tls_context = tls_context
         self._starttls = starttls
+        self.smtputf8 = smtputf8
+        """Offered to connections that are made from now on."""
         self._messages: list[AcceptedMessage] = []
         self._changed = asyncio.Condition()
         self._open: set[asyncio.Transport] = set()
@@ -154,9 +159,11 @@ class RecordingSmtpServer:
         self._behaviours.clear()
         self.everyone = Behaviour()
         self.greeting = None
+        self.smtputf8 = False
         self.connections_made = 0
         self.received.clear()
         self.asked.clear()
+        self.rcpt_lines.clear()
 
     async def wait_for(self, count: int, timeout: float = 10.0) -> list[AcceptedMessage]:
         """The messages, once there are at least so many.
@@ -273,6 +280,7 @@ class _Protocol(SMTP):
             super().__init__(
                 _Handler(recorder),
                 hostname="recorder.test",
+                enable_SMTPUTF8=recorder.smtputf8,
                 tls_context=recorder._tls_context if recorder._starttls else None,
                 authenticator=self._authenticate_user if recorder._username is not None else None,
                 auth_required=recorder._username is not None,
@@ -303,6 +311,10 @@ class _Protocol(SMTP):
     async def push(self, status: str | bytes) -> None:
         """Replies may have letters beyond ASCII, in an encoding that nobody announced."""
         await super().push(status.encode("latin-1") if isinstance(status, str) else status)
+
+    async def smtp_RCPT(self, arg: str) -> None:  # noqa: N802
+        self._recorder.rcpt_lines.append(arg)
+        await super().smtp_RCPT(arg)
 
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
         assert self.envelope is not None
