@@ -24,10 +24,12 @@ from intake import audit
 from intake.service import retried
 from processes import planner
 from processes.instructions import (
+    CANCEL_STEP,
     INTERVENE,
     MOVE,
     REFUSED,
     RESEND,
+    RESTORE_STEP,
     SKIP,
     SKIP_WAIT,
     End,
@@ -39,7 +41,7 @@ from processes.instructions import (
     StepCall,
 )
 from processes.planner import BY_HAND
-from processes.planning import Plan
+from processes.planning import CANCELLED, Plan
 from processes.steps import EffectStep
 from store import rows
 from store.database import DatabaseUnavailable
@@ -120,6 +122,8 @@ class Interventions:
             scene.goals = await read_goals(connection, instance)
         if call.kind == RESEND:
             return await self._prepare_resend(scene, call)
+        if call.kind in {CANCEL_STEP, RESTORE_STEP}:
+            return await self._change_ahead(scene, call)
         act = {SKIP: self._skip, SKIP_WAIT: self._skip_wait, MOVE: self._move}[call.kind]
         following = await act(scene, call)
         await self._audit(scene, call, _place(following))
@@ -131,6 +135,8 @@ class Interventions:
                 if (visit.result or {}).get(INTERVENTION) == call.id:
                     return Intervened(again=_again(scene, call.target or "", visit.visit))
             return None
+        if call.kind in {CANCEL_STEP, RESTORE_STEP}:
+            return None  # it writes what it finds wanted, so a repeat changes nothing
         if (scene.row.visit_result or {}).get(INTERVENTION) != call.id:
             return None
         if scene.row.done is not None:
@@ -181,11 +187,11 @@ class Interventions:
 
     async def _move(self, scene: Scene, call: Intervention) -> Instruction:
         to, definition = call.target or "", scene.definition
-        if to not in definition.by_id:
-            known = ", ".join(step.id for step in definition.steps[:20])
-            raise Refused(f"version {scene.row.version} has no step «{to}»; it has {known}")
+        _check_known(scene, to)
         if scene.row.state == "waiting":
             _refuse_what_came(await _came(scene))
+        if to in scene.cancelled:
+            raise Refused(f"step {to} is cancelled: restore it first")
         loops = scene.row.loops or {}
         goal = await self._tools.stage.plan(scene, planner.jump(definition, scene.situation, loops))
         if goal is not None:
@@ -231,6 +237,25 @@ class Interventions:
         await self._audit(scene, call, {"step": target, "visit": number})
         return Intervened(again=_again(scene, target, number))
 
+    async def _change_ahead(self, scene: Scene, call: Intervention) -> Intervened:
+        """Cancel a step before the instance comes to it, or take that back. The instance stays where it is."""
+        target, cancelled = call.target or "", dict(scene.cancelled)
+        if call.kind == CANCEL_STEP:
+            _check_ahead(scene, target)
+            said = {"skipped": True, CANCELLED: call.now.isoformat(), **_marks(call)}
+            if target not in cancelled:
+                cancelled[target] = said
+        elif cancelled.pop(target, None) is None:
+            _check_known(scene, target)
+        if cancelled != scene.cancelled:
+            await scene.connection.execute(
+                update(rows.instances)
+                .where(_i.id == scene.instance)
+                .values(cancelled=cancelled or None, updated_at=call.now)
+            )
+            await self._audit(scene, call, {"step": target, "cancelled": sorted(cancelled)})
+        return Intervened(cancelled=sorted(cancelled))
+
     async def _audit(self, scene: Scene, call: Intervention, after: dict[str, Any]) -> None:
         await audit.record(
             scene.connection,
@@ -261,6 +286,24 @@ def _check_state(scene: Scene, call: Intervention) -> None:
         raise Refused(f"it has gone on from step {call.step}, visit {call.visit}")
     if row.state not in {"waiting", "holding"}:
         raise Refused(f"it is {row.state} at step {call.step}")
+
+
+def _check_known(scene: Scene, target: str) -> None:
+    if target not in scene.definition.by_id:
+        known = ", ".join(step.id for step in scene.definition.steps[:20])
+        raise Refused(f"version {scene.row.version} has no step '{target}'; it has {known}")
+
+
+def _check_ahead(scene: Scene, target: str) -> None:
+    _check_known(scene, target)
+    step, here = scene.definition.by_id[target], scene.call.step
+    if not planner.can_be_cancelled(step):
+        raise Refused(
+            f"step {target} is a {step.kind.replace('_', ' ')}: it does nothing that could be cancelled"
+        )
+    if target not in scene.definition.ahead_of(here):
+        there = "it stands there: skip it" if target == here else f"it cannot come there from step {here}"
+        raise Refused(f"step {target} is not ahead: {there}")
 
 
 async def _came(scene: Scene) -> str | None:

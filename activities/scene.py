@@ -75,6 +75,7 @@ ENTER = (
         _i.data,
         _i.run_id,
         _i.test_cap,
+        _i.cancelled,
         *(_c[name].label(f"contact_{name}") for name in _CONTACT_COLUMNS),
         _p.status.label("process_status"),
         _e.id.label("event_id"),
@@ -127,6 +128,7 @@ class Scene:
 
     `new_zone` is the zone that counts after a step which set or unset the contact's. `aside` marks a visit that stands
     beside the instance's path: a person has something sent again.
+    `skipped` is the step of this visit if it was cancelled ahead, and is left undone now.
     """
 
     connection: AsyncConnection
@@ -141,6 +143,7 @@ class Scene:
     new_fields: dict[str, Json] | None = None
     new_zone: str | None = None
     aside: bool = False
+    skipped: str | None = None
     entered: float = field(default_factory=monotonic)
 
     @property
@@ -230,7 +233,14 @@ class Scene:
             reached=self.goals.reached,
             came=self.goals.came,
             cap=self.cap,
+            cancelled=self.cancelled,
         )
+
+    @property
+    def cancelled(self) -> Mapping[str, Mapping[str, Json]]:
+        """The steps that a person cancelled ahead, each with what its visit's result will say."""
+        cancelled: Mapping[str, Mapping[str, Json]] = self.row.cancelled or {}
+        return {step: said for step, said in cancelled.items() if step != self.skipped}
 
     @property
     def data(self) -> Mapping[str, Json]:

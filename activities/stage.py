@@ -34,6 +34,7 @@ from processes.differences import STEP_REMOVED, landing, stands
 from processes.goals import GOAL
 from processes.instructions import End, Hold, Instruction, Perform, StepCall, Wait
 from processes.planning import Answers, Draw, LookBack, Passed, Plan, Question
+from processes.steps import EffectStep
 from store import contacts, rows
 from store.catalog import CatalogCache
 from store.messages import abandon, withdraw
@@ -133,9 +134,11 @@ class Stage:
             if still != "active":
                 return await self.hold(scene, PAUSED, f"the process is {still}")
         elsewhere = await self._follow_edits(scene, lock=lock, reconsidering=reconsidering)
-        if elsewhere is not None or not scene.definition.goals:
-            return elsewhere
-        return await self._go_for_goals(scene, lock=lock)
+        if elsewhere is None and scene.definition.goals:
+            elsewhere = await self._go_for_goals(scene, lock=lock)
+        if elsewhere is None and scene.call.step in scene.cancelled:
+            elsewhere = await self._skip_cancelled(scene, lock=lock)
+        return elsewhere
 
     async def _follow_edits(self, scene: Scene, *, lock: bool, reconsidering: bool) -> Instruction | None:
         """Move the instance to the newest version that those inside were to move to. None where it goes on where it is;
@@ -205,6 +208,24 @@ class Stage:
         if scene.row.message_id is not None:
             await withdraw(scene.connection, scene.row.message_id, "a goal was met", scene.now)
         await self.record(scene, plan, {GOAL: plan.goals[-1]}, begun=True)
+        return plan.next
+
+    async def _skip_cancelled(self, scene: Scene, *, lock: bool) -> Instruction | None:
+        """Leave an effect undone that a person cancelled before the instance came to it. None for a wait, which the
+        planner skips on arrival, and for a message that may have left already.
+        """
+        step = scene.definition.by_id.get(scene.call.step)
+        if not isinstance(step, EffectStep) or scene.row.message_state == "claimed":
+            return None
+        if not lock:
+            raise NeedsLock
+        said = scene.cancelled[step.id]
+        if scene.row.message_id is not None:
+            await withdraw(scene.connection, scene.row.message_id, "the step was cancelled", scene.now)
+        scene.skipped = step.id
+        planning = planner.arrive(scene.definition, step.next, scene.situation, scene.row.loops or {})
+        plan = await self.plan(scene, planning)
+        await self.record(scene, plan, {**(scene.row.visit_result or {}), **said}, begun=True)
         return plan.next
 
     async def hold(self, scene: Scene, reason: str, detail: str) -> Hold:
@@ -473,6 +494,9 @@ class Stage:
             values["loops"] = plan.loops
         if scene.new_data is not None:
             values["data"] = scene.new_data
+        left = {name: said for name, said in scene.cancelled.items() if name not in plan.cancelled}
+        if left != (scene.row.cancelled or {}):
+            values["cancelled"] = left or None
         return values
 
 

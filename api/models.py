@@ -99,11 +99,23 @@ class MessageRow(BaseModel):
     clicked_at: datetime | None = None
 
 
+class StepCancelled(BaseModel):
+    """A step that will be skipped when the instance comes to it."""
+
+    step: str
+    at: datetime = Field(description="When it was cancelled.")
+    by: str
+    reason: str | None = None
+
+
 class InstanceDetail(InstanceRow):
     """An instance with what happened and what comes next."""
 
     workflow_id: str
     run_id: str | None = None
+    cancelled: list[StepCancelled] = Field(
+        default_factory=list, description="Steps ahead that a person cancelled."
+    )
     visits: list[VisitRow]
     messages: list[MessageRow]
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from api.models import ContactBrief, InstanceRow, NextStep
+from api.models import ContactBrief, InstanceRow, NextStep, StepCancelled
 from processes.definition import ProcessDefinition
+from processes.planning import CANCELLED
 from processes.steps import EffectStep
 
 Definitions = Mapping[tuple[str, int], ProcessDefinition]
@@ -35,6 +36,16 @@ def instance_values(row: Any, definitions: Definitions) -> dict[str, Any]:
         "ended_at": row.ended_at,
         "next": _next(row, definitions.get((row.process_key, row.version))),
     }
+
+
+def cancelled_steps(row: Any) -> list[StepCancelled]:
+    """The steps that a person cancelled ahead, of an instance that has not ended."""
+    if not row.open:
+        return []
+    return [
+        StepCancelled(step=step, at=said[CANCELLED], by=said["by"], reason=said.get("reason"))
+        for step, said in (row.cancelled or {}).items()
+    ]
 
 
 def instance_row(row: Any, definitions: Definitions) -> InstanceRow:

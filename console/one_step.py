@@ -71,6 +71,32 @@ def resend(
     _ask(api, as_json, instance, "resend", id=update, step=step, reason=reason)
 
 
+@instance_app.command("cancel-step")
+def cancel_step(
+    instance: Instance,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="A step that it has not come to yet.")],
+    reason: Reason = None,
+    update: UpdateId = None,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a step ahead: it is skipped, once, when the instance comes to it."""
+    _ask(api, as_json, instance, "cancel-step", id=update, step=step, reason=reason)
+
+
+@instance_app.command("restore-step")
+def restore_step(
+    instance: Instance,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="A step that was cancelled ahead.")],
+    reason: Reason = None,
+    update: UpdateId = None,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Take the cancellation of a step ahead back."""
+    _ask(api, as_json, instance, "restore-step", id=update, step=step, reason=reason)
+
+
 def _ask(api: str, as_json: bool, instance: str, action: str, **wish: Any) -> None:
     body = {name: value for name, value in wish.items() if value is not None}
     with Api(api) as client:
@@ -85,6 +111,8 @@ def _words(instance: str, reply: Mapping[str, Any]) -> str:
     if "message" in reply:
         why = f": {reply['detail']}" if reply.get("detail") else ""
         return f"{instance}: message {reply['message']} is {reply.get('state')}{why}"
+    if "cancelled" in reply:
+        return f"{instance} will skip: {', '.join(reply['cancelled']) or 'nothing'}"
     following = object_of(reply.get("next"))
     if following.get("do") == "end":
         return f"{instance} has ended: {following.get('outcome')}"

@@ -116,15 +116,13 @@ class ProcessDefinition(BaseModel):
 
     def reachable(self) -> frozenset[str]:
         """The steps that an instance can come to."""
-        seen: set[str] = set()
-        todo = [self.entry, *self.goal_steps]
-        while todo:
-            here = todo.pop()
-            if here in seen or here not in self.by_id:
-                continue
-            seen.add(here)
-            todo += [to for _, to in self.by_id[here].ways_out() if to is not None]
-        return frozenset(seen)
+        return self._from([self.entry, *self.goal_steps])
+
+    def ahead_of(self, step_id: str) -> frozenset[str]:
+        """The steps that an instance standing at `step_id` can still come to; `step_id` itself only through a loop."""
+        here = self.by_id.get(step_id)
+        first = [to for _, to in here.ways_out() if to is not None] if here is not None else []
+        return self._from([*first, *self.goal_steps])
 
     def key_of(self, event_key: str | None, params: Mapping[str, Json]) -> str | None:
         """The instance key that an event gives: empty where the process has none, None where the event lacks it."""
@@ -154,6 +152,17 @@ class ProcessDefinition(BaseModel):
     def document(self) -> dict[str, Any]:
         """The definition as JSON, as it was written: what was not set is left out."""
         return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
+
+    def _from(self, starts: Iterable[str]) -> frozenset[str]:
+        seen: set[str] = set()
+        todo = list(starts)
+        while todo:
+            here = todo.pop()
+            if here in seen or here not in self.by_id:
+                continue
+            seen.add(here)
+            todo += [to for _, to in self.by_id[here].ways_out() if to is not None]
+        return frozenset(seen)
 
     def _ways_on(self, step: StepBase) -> Iterator[str | None]:
         yield from (to for _, to in step.ways_out())

@@ -143,10 +143,16 @@ class ResendWish(Wish):
     step: str
 
 
+class StepAheadWish(Wish):
+    """To cancel a step before the instance comes to it, or to take that back."""
+
+    step: str
+
+
 class Intervention(_Compact):
     """What `intervene` is called with: what a person wants, and where the workflow stands (`step` and `visit`).
 
-    `id` is the update's; `target` is the step to go to, or to send again.
+    `id` is the update's; `target` is the step to go to, to send again, or to cancel ahead.
     """
 
     kind: str
@@ -160,10 +166,13 @@ class Intervention(_Compact):
 
 
 class Intervened(_Compact):
-    """What `intervene` answers: the next instruction, or the visit that is to be sent again."""
+    """What `intervene` answers: the next instruction, the visit that is to be sent again, or, if the instance stays
+    where it is, the steps that are cancelled ahead now.
+    """
 
     next: Instruction | None = None
     again: Perform | None = None
+    cancelled: list[str] | None = None
 
 
 class Resent(_Compact):
@@ -175,8 +184,18 @@ class Resent(_Compact):
 
 
 SKIP, SKIP_WAIT, MOVE, RESEND = "skip", "skip_wait", "move", "resend"
+CANCEL_STEP, RESTORE_STEP = "cancel_step", "restore_step"
 """What a person may do with one instance: the names of the updates."""
-WISHES: Mapping[str, type[Wish]] = {SKIP: Wish, SKIP_WAIT: Wish, MOVE: MoveWish, RESEND: ResendWish}
+WISHES: Mapping[str, type[Wish]] = {
+    SKIP: Wish,
+    SKIP_WAIT: Wish,
+    MOVE: MoveWish,
+    RESEND: ResendWish,
+    CANCEL_STEP: StepAheadWish,
+    RESTORE_STEP: StepAheadWish,
+}
+NAMES_A_STEP = frozenset({RESEND, CANCEL_STEP, RESTORE_STEP})
+"""Updates whose `step` is what they are about, not where the instance is thought to stand."""
 INTERVENE = "intervene"
 REFUSED = "Refused"
 """The type of the error that an update fails with where it makes no sense now; its message is the reason."""

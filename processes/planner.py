@@ -234,7 +234,8 @@ def _walk(
             visit = counted[here] = counted.get(here, 0) + 1
         arrival = Arrival(situation, visit, definition.key)
         by_hand = counted.get(BY_HAND + here, 0)
-        match (yield from _answer(definition, step, arrival, by_hand)):
+        skipped = yield from _skip_cancelled(step, arrival)
+        match skipped or (yield from _answer(definition, step, arrival, by_hand)):
             case Act(summary):
                 return Plan(_perform(here, visit, step.kind, summary), passed, counted)
             case Sleep() as whole:
@@ -245,8 +246,30 @@ def _walk(
                 return Plan(_end(outcome), passed, counted)
             case Pass(to, result):
                 passed.append(Passed(here, visit, step.kind, result))
+                if skipped is not None:  # once: a loop may come here again
+                    situation = situation.without_cancelled(here)
                 here = to
     return Plan(_end("completed"), passed, counted)
+
+
+def _skip_cancelled(step: StepBase, arrival: Arrival) -> Generator[Question, Any, Pass | None]:
+    """Past a step that a person cancelled ahead; a wait is over as by its time limit. None if it was not cancelled."""
+    said = arrival.situation.cancelled.get(step.id)
+    if said is None or not can_be_cancelled(step):
+        return None
+    if isinstance(step, EffectStep):
+        return Pass(step.next, dict(said))
+    over: Pass | Ask | Sleep = _waiting(step).leave(replace(arrival, limit=arrival.situation.now), None)
+    while isinstance(over, Ask):
+        over = over.then((yield over.question))
+    if isinstance(over, Sleep):
+        raise TypeError(f"{step.kind} goes on waiting beyond its limit")
+    return Pass(over.to, dict(said))
+
+
+def can_be_cancelled(step: StepBase) -> bool:
+    """Whether a person may cancel the step ahead: it acts or waits. What only decides or ends has nothing to skip."""
+    return isinstance(step, EffectStep | WaitStep)
 
 
 def _answer(

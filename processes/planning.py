@@ -4,7 +4,7 @@ Pure values. The planner (`processes/planner.py`) puts them together; an activit
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,8 @@ from processes.instructions import End, Perform, Wait
 from processes.rules import Rule
 from processes.values import Json
 
+CANCELLED = "cancelled"
+"""In a visit's result: when (UTC, ISO 8601) a person cancelled the step before the instance came to it."""
 UNCUT = 2_000_000_000
 """The cap, in seconds, of a test run whose waits are not cut: no wait is so long."""
 
@@ -26,7 +28,8 @@ class Situation:
     our id. `reached` are the goals that this instance has met and acted on; `came` are those whose event has come
     since, with that event's id. `cap` is the longest that a wait may last: that of a test run. `late` says that a timer
     has brought the instance here, which is never early: what would be exactly now is past. The engine's clock shows
-    that by itself; one that is imagined does not.
+    that by itself; one that is imagined does not. `cancelled` are the steps that a person cancelled before the instance
+    came to them, each with what its visit's result will say.
     """
 
     now: datetime
@@ -38,10 +41,15 @@ class Situation:
     came: Mapping[str, str] = field(default_factory=dict)
     cap: timedelta | None = None
     late: bool = False
+    cancelled: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
     def cut(self, until: datetime) -> datetime:
         """When a wait until an instant (UTC) ends, at the latest."""
         return until if self.cap is None else min(until, self.now + self.cap)
+
+    def without_cancelled(self, step: str) -> "Situation":
+        """The same, after a cancelled step was skipped."""
+        return replace(self, cancelled={name: said for name, said in self.cancelled.items() if name != step})
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +176,11 @@ class Plan:
     passed: list[Passed]
     loops: dict[str, int]
     limit: datetime | None = None
+
+    @property
+    def cancelled(self) -> frozenset[str]:
+        """The cancelled steps that were skipped on the way."""
+        return frozenset(passed.step for passed in self.passed if CANCELLED in passed.result)
 
     @property
     def goals(self) -> list[str]:

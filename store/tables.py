@@ -245,7 +245,8 @@ class Instance(SQLModel, table=True):
 
     `state`: pending (admitted, workflow not begun), running, waiting, holding, stopping, ended.
     `open` is true until `state` is ended; `exclusive` marks those that `when_finished` counts. `test_cap` marks a test
-    run, and is the longest that its waits last, in seconds.
+    run, and is the longest that its waits last, in seconds. `cancelled` has the steps that a person cancelled before
+    the instance came to them, each with what its visit's result will say: who, when and why.
     """
 
     __tablename__: ClassVar[str] = "instances"
@@ -302,6 +303,7 @@ class Instance(SQLModel, table=True):
     due_at: datetime | None = _time(nullable=True)
     loops: dict[str, Any] | None = _json(nullable=True)
     data: dict[str, Any] | None = _json(nullable=True)
+    cancelled: dict[str, Any] | None = _json(nullable=True)
     run_id: str | None = None
     lease_until: datetime | None = _time(nullable=True)
     test_cap: int | None = None

@@ -13,8 +13,8 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from processes.instructions import (
+    NAMES_A_STEP,
     REFUSED,
-    RESEND,
     SKIP_WAIT,
     WISHES,
     End,
@@ -128,7 +128,7 @@ class Desk:
             return "another intervention is under way; ask again when that is over"
         if kind == SKIP_WAIT and not isinstance(here, Wait):
             return f"it does not wait: it holds at step {at[0]}"
-        if kind != RESEND and not _means(wish, at):
+        if kind not in NAMES_A_STEP and not _means(wish, at):
             return f"it stands at step {at[0]}, visit {at[1]}"
         return None
 
@@ -157,7 +157,7 @@ def _means(wish: Wish, at: Place) -> bool:
 
 
 def _intervention(kind: str, update: str, wish: Wish, at: Place) -> Intervention:
-    target = wish.to if isinstance(wish, MoveWish) else wish.step if kind == RESEND else None
+    target = wish.to if isinstance(wish, MoveWish) else wish.step if kind in NAMES_A_STEP else None
     return Intervention(
         kind=kind,
         id=update,

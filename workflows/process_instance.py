@@ -18,6 +18,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 with workflow.unsafe.imports_passed_through():
     from processes.instructions import (
         BEGIN,
+        CANCEL_STEP,
         CLOSE,
         INTERVENE,
         MOVE,
@@ -25,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         RECONSIDER,
         REFUSED,
         RESEND,
+        RESTORE_STEP,
         SEARCH_CONTACT,
         SEARCH_PROCESS,
         SEARCH_VERSION,
@@ -162,6 +164,26 @@ class ProcessInstance:
     def may_resend(self, wish: Any = None) -> None:
         """Refuse where the instance is busy."""
         self._desk.check(RESEND, wish, self._next)
+
+    @workflow.update(name=CANCEL_STEP)
+    async def cancel_step(self, wish: Any = None) -> dict[str, Any]:
+        """Skip a step when the instance comes to it; until then the instance goes on as it is."""
+        return await self._desk.take(CANCEL_STEP, wish, self._next)
+
+    @cancel_step.validator
+    def may_cancel_step(self, wish: Any = None) -> None:
+        """Refuse while the instance is busy."""
+        self._desk.check(CANCEL_STEP, wish, self._next)
+
+    @workflow.update(name=RESTORE_STEP)
+    async def restore_step(self, wish: Any = None) -> dict[str, Any]:
+        """Take the cancellation of a step ahead back."""
+        return await self._desk.take(RESTORE_STEP, wish, self._next)
+
+    @restore_step.validator
+    def may_restore_step(self, wish: Any = None) -> None:
+        """Refuse while the instance is busy."""
+        self._desk.check(RESTORE_STEP, wish, self._next)
 
     @workflow.signal(name=SIGNAL_EDITED)
     def edited(self) -> None:
@@ -315,6 +337,8 @@ class ProcessInstance:
         if done.again is not None:
             sent = await self._resend(done.again)
             self._desk.answer(asked, sent.model_dump(exclude_none=True))
+        if done.cancelled is not None:
+            self._desk.answer(asked, {"cancelled": done.cancelled})
         if done.next is None:
             return here
         # What came for the place that is left is of no use; what came for the new one may be here already.

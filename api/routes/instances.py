@@ -13,7 +13,7 @@ from api.deps import CursorQuery, LimitQuery, PartsDep, ServicesDep, WaitQuery
 from api.documentation import problems
 from api.models import InstanceDetail, InstanceRow, MessageRow, Page, StopAnswer, VisitRow
 from api.routes.contacts import StopReason
-from api.rows import instance_row, instance_values
+from api.rows import cancelled_steps, instance_row, instance_values
 from intake.refusals import Missing
 from processes.values import Key, StepId
 from store import contacts, reading
@@ -114,6 +114,7 @@ async def get_instance(instance_id: str, services: ServicesDep) -> InstanceDetai
         **instance_values(row, {(row.process_key, row.version): definition}),
         workflow_id=row.id,
         run_id=row.run_id,
+        cancelled=cancelled_steps(row),
         visits=[VisitRow(**visit._mapping) for visit in visits],
         messages=[
             MessageRow(**{name: getattr(message, name) for name in MessageRow.model_fields})

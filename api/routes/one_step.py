@@ -18,7 +18,7 @@ from api.models import Body
 from intake.events import new_event_id
 from intake.one_step import NotAnswered
 from intake.refusals import StepRefused
-from processes.instructions import MOVE, RESEND, SKIP, SKIP_WAIT
+from processes.instructions import CANCEL_STEP, MOVE, RESEND, RESTORE_STEP, SKIP, SKIP_WAIT
 from processes.values import Json, StepId
 
 router = APIRouter(prefix="/v1/instances", tags=["instances"], route_class=JsonRoute)
@@ -114,6 +114,23 @@ async def _ask(
         ) from None
 
 
+class StepAheadWish(Body):
+    """Which step ahead."""
+
+    id: UpdateId | None = Field(default=None, description="The same id again changes nothing twice.")
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
+    step: StepId = Field(description="A step that the instance has not come to yet.")
+
+
+class StepsAhead(BaseModel):
+    """What is cancelled ahead now."""
+
+    id: str = Field(description="The update's id.")
+    cancelled: list[str] = Field(
+        description="The steps that will be skipped when the instance comes to them."
+    )
+
+
 @_operation("skip", "Skip the step where an instance stands")
 async def skip(
     instance_id: str, parts: PartsDep, actor: ActorDep, body: StepWish | None = None, wait: WaitQuery = 20
@@ -144,3 +161,19 @@ async def resend(
 ) -> MessageResent:
     """With an id of its own; the instance stays where it is."""
     return await _ask(MessageResent, parts, instance_id, RESEND, body, actor, wait)
+
+
+@_operation("cancel-step", "Cancel a step ahead")
+async def cancel_step(
+    instance_id: str, body: StepAheadWish, parts: PartsDep, actor: ActorDep, wait: WaitQuery = 20
+) -> StepsAhead:
+    """The step is skipped, once, when the instance comes to it. The instance goes on as it is until then."""
+    return await _ask(StepsAhead, parts, instance_id, CANCEL_STEP, body, actor, wait)
+
+
+@_operation("restore-step", "Restore a step that was cancelled ahead")
+async def restore_step(
+    instance_id: str, body: StepAheadWish, parts: PartsDep, actor: ActorDep, wait: WaitQuery = 20
+) -> StepsAhead:
+    """The step happens again as the process says. Restoring a step that is not cancelled changes nothing."""
+    return await _ask(StepsAhead, parts, instance_id, RESTORE_STEP, body, actor, wait)

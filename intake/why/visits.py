@@ -8,6 +8,7 @@ from intake.why.line import Clock, Line
 from processes.definition import ProcessDefinition
 from processes.goals import GOAL, goal_step
 from processes.planner import RULES
+from processes.planning import CANCELLED
 from processes.reasons import reason
 from processes.rule_words import words
 from processes.steps import EffectStep, StepBase
@@ -70,6 +71,8 @@ def _by_hand(kind: str, result: Mapping[str, Any]) -> tuple[str, str] | None:
         if "version" in moved:
             return "edited", f"{named}: version {moved['version']} has this step no more, and the run {to}"
         return "moved_by_hand", f"{named}: left undone, and the run {to}: moved{by}{why}"
+    if result.get("skipped") is True and CANCELLED in result:
+        return "cancelled_by_hand", f"{named}: skipped, cancelled{by}{why} before the run came to it"
     if result.get("skipped") is True:
         return "skipped_by_hand", f"{named}: skipped{by}{why}"
     if result.get("resent"):

@@ -62,6 +62,16 @@ async def test_one_step_by_the_command_line(onward: Onward, engine: Engine) -> N
     ]
 
 
+async def test_a_step_is_cancelled_ahead_by_the_command_line(onward: Onward, engine: Engine) -> None:
+    instance = await series(engine)
+    said = await onward("instance", "cancel-step", instance, "offer", "--reason", "bought it")
+    assert said.out.strip() == f"{instance} will skip: offer"
+    back = await onward("instance", "restore-step", instance, "offer")
+    assert back.out.strip() == f"{instance} will skip: nothing"
+    refused = await onward("instance", "cancel-step", instance, "hello")
+    assert (refused.code, "step hello is not ahead" in refused.err) == (1, True)
+
+
 async def test_one_step_by_http(onward: Onward, engine: Engine) -> None:
     instance = await series(engine)
     async with httpx.AsyncClient(base_url=f"{onward.url}/v1/instances") as client:
@@ -71,7 +81,14 @@ async def test_one_step_by_http(onward: Onward, engine: Engine) -> None:
         assert [error["pointer"] for error in bad.json()["errors"]] == ["/to"]
         nowhere = await client.post(f"/{instance}/move", json={"to": "nowhere"})
         assert (nowhere.status_code, nowhere.json()["type"]) == (409, "urn:onward:problem:step-refused")
-        assert nowhere.json()["reason"].startswith("version 1 has no step «nowhere»")
+        assert nowhere.json()["reason"].startswith("version 1 has no step 'nowhere'")
+        ahead = await client.post(f"/{instance}/cancel-step", json={"step": "late", "reason": "not for her"})
+        assert (ahead.status_code, ahead.json()["cancelled"]) == (200, ["late"]), ahead.text
+        (late,) = (await client.get(f"/{instance}")).json()["cancelled"]
+        assert (late["step"], late["by"], late["reason"]) == ("late", "local", "not for her")
+        back = await client.post(f"/{instance}/restore-step", json={"step": "late"})
+        assert (back.status_code, back.json()["cancelled"]) == (200, [])
+        assert (await client.get(f"/{instance}")).json()["cancelled"] == []
         body = {"id": "once", "reason": "asked to"}
         first = await client.post(f"/{instance}/skip", json=body)
         assert (first.status_code, first.json()["next"]["step"]) == (200, "offer"), first.text
@@ -92,7 +109,7 @@ async def test_one_step_by_the_plain_temporal_cli(engine: Engine) -> None:
     """The page's commands, in its order."""
     instance = await series(engine)
     (commands,) = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    skip, skip_wait, move, resend = [shlex.split(line) for line in commands.splitlines()]
+    skip, skip_wait, move, resend, cancel, restore = [shlex.split(line) for line in commands.splitlines()]
     await run(engine, skip)
     await waiting_at(engine, instance, "week")
     await run(engine, skip_wait)
@@ -104,6 +121,10 @@ async def test_one_step_by_the_plain_temporal_cli(engine: Engine) -> None:
     assert [(m.step, m.visit) for m in await messages(engine, instance)] == [
         ("hello", 1), ("offer", 1), ("offer", 2), ("hello", 2),
     ]  # fmt: skip
+    await run(engine, cancel)
+    assert list((await engine.instance(instance)).cancelled) == ["late"]
+    await run(engine, restore)
+    assert (await engine.instance(instance)).cancelled is None
     code, _, err = await run(engine, [*resend[:-1], '{"step":"late"}'], refused=True)
     assert (code, "«late» is no step that sends something" in err) == (1, True), err
     entries = await engine.rows(rows.audit, rows.audit.c.subject == f"instance/{instance}")

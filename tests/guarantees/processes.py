@@ -42,6 +42,11 @@ def wait(id: str, length: str, **more: Any) -> dict[str, Any]:
     return {"id": id, "type": "wait", "for": length, **more}
 
 
+def wait_for(id: str, event: str = "paid", within: str = "1h", **more: Any) -> dict[str, Any]:
+    """A step that waits for an event."""
+    return {"id": id, "type": "wait_for_event", "event": event, "within": within, **more}
+
+
 def tag(id: str, tag: str | None = None, **more: Any) -> dict[str, Any]:
     """A step that adds a tag; its own id unless another is given."""
     return {"id": id, "type": "add_tag", "tag": tag or id, **more}

@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
-from temporalio.client import WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
 
 from activities import delivery, interventions
 from activities.interventions import Interventions
@@ -33,41 +30,24 @@ from tests.guarantees.processes import (
     tag,
     visit,
     wait,
+    wait_for,
     waiting_at,
 )
-from tests.guarantees.test_signals import continued, wait_for
+from tests.guarantees.test_signals import continued
+from tests.support.asking_steps import audited, operate, unheard, wish
 from tests.support.engine import Engine
 from tests.support.people import add_tag, messages, tags
 from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.waiting import eventually
 from worker import make_worker
 
-OPERATIONS = ("skip", "skip_wait", "move", "resend")
+OPERATIONS = ("skip", "skip_wait", "move", "cancel_step", "restore_step", "resend")
+STAYING = {"cancel_step", "restore_step", "resend"}
+"""The instance stays where it is."""
 
 
 # What is tested here is the workflow's part and the order of things; the SQL is the steps' own.
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-
-def wish(operation: str, **more: Any) -> dict[str, Any]:
-    """The argument of an update that would make sense in the process of `journey`."""
-    own = {"move": {"to": "late"}, "resend": {"step": "hello"}}.get(operation, {})
-    return {"actor": "key/k1", **own, **more}
-
-
-async def operate(engine: Engine, operation: str, update: str | None = None, **more: Any) -> Any:
-    """Send the update and wait for its answer; the reason where it was refused."""
-    handle = engine.services.client.get_workflow_handle(engine.id("p"))
-    try:
-        return await handle.execute_update(operation, wish(operation, **more), id=update)
-    except WorkflowUpdateFailedError as error:
-        if not isinstance(error.cause, ApplicationError) or error.cause.type != "Refused":
-            raise
-        return error.cause.message
-    except RPCError as error:
-        if error.status != RPCStatusCode.NOT_FOUND:
-            raise
-        return "its workflow has stopped"
 
 
 def journey(*between: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -82,11 +62,6 @@ async def at_the_pause(engine: Engine, *between: dict[str, Any], **more: Any) ->
     await engine.event("go")
     await waiting_at(engine, engine.id("p"), "pause")
     return engine.id("p")
-
-
-async def audited(engine: Engine) -> list[tuple[str, str, str | None]]:
-    found = await engine.rows(rows.audit)
-    return [(row.actor, row.action, row.reason) for row in sorted(found, key=lambda row: row.id)]
 
 
 # In a wait
@@ -187,7 +162,7 @@ async def test_a_message_that_a_defect_keeps_from_being_sent_again_keeps_nobody(
 
 
 SENSELESS: list[tuple[str, dict[str, Any], str]] = [
-    ("move", {"to": "nowhere"}, "version 1 has no step «nowhere»; it has hello, pause, late, rest"),
+    ("move", {"to": "nowhere"}, "version 1 has no step 'nowhere'; it has hello, pause, late, rest"),
     ("resend", {"step": "late"}, "«late» is no step that sends something; hello does"),
     ("skip", {"step": "hello"}, "it stands at step pause, visit 1"),
     ("skip", {"visit": 2}, "it stands at step pause, visit 1"),
@@ -412,19 +387,6 @@ async def test_what_was_done_is_not_done_again_where_temporal_did_not_hear_of_it
     assert len(await audited(engine)) == 1
 
 
-def unheard(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Its first answer is lost; it is asked again."""
-    losses = iter([True])
-
-    async def done(*args: Any) -> Any:
-        answer = await work(*args)
-        if next(losses, False):
-            raise ConnectionError("the answer was lost")
-        return answer
-
-    return done
-
-
 Other = Callable[[Engine, str], Awaitable[Any]]
 
 
@@ -485,9 +447,9 @@ async def settled(one: Engine, other: Other, operation: str, answer: Any) -> Non
     if other is a_stop:
         await one.ended(instance, "stopped")
         await canceled(one, instance)
-    elif operation == "resend" and other is a_release:
+    elif operation in STAYING and other is a_release:
         await waiting_at(one, instance, "pause")
-    elif operation == "resend" and other is a_second:
+    elif operation in STAYING and other is a_second:
         await one.in_state(instance, "waiting")
     else:
         await waiting_at(one, instance, "rest")
@@ -495,7 +457,8 @@ async def settled(one: Engine, other: Other, operation: str, answer: Any) -> Non
     waits = await one.rows(rows.waits, rows.waits.c.instance_id == instance)
     assert [wait.step for wait in waits] == [row.step] * (row.open and row.step == "pause")
     said = await one.rows(rows.audit, rows.audit.c.subject == f"instance/{instance}")
-    assert len([row for row in said if row.action == f"instance.{operation}"]) >= int(done)
+    changed = done and operation != "restore_step"  # nothing was cancelled that could be restored
+    assert len([row for row in said if row.action == f"instance.{operation}"]) >= int(changed)
 
 
 @pytest.mark.parametrize("operation", ["skip", "skip_wait", "move"])

@@ -11,16 +11,11 @@ from intake.effects import enqueue
 from processes.instructions import SIGNAL_EVENT
 from runtime import Services
 from store import rows
-from tests.guarantees.processes import process, tag, visit, waiting_at
+from tests.guarantees.processes import process, tag, visit, wait_for, waiting_at
 from tests.support.engine import Engine
 from tests.support.waiting import eventually
 from worker import make_worker
 from workflows import WORKFLOWS
-
-
-def wait_for(id: str, event: str = "paid", within: str = "1h", **more: Any) -> dict[str, Any]:
-    return {"id": id, "type": "wait_for_event", "event": event, "within": within, **more}
-
 
 END = {"id": "done", "type": "end", "outcome": "done"}
 

@@ -20,9 +20,9 @@ from tests.guarantees.processes import (
     start_on,
     tag,
     wait,
+    wait_for,
     waiting_at,
 )
-from tests.guarantees.test_signals import wait_for
 from tests.support.by_hand import ByHand
 from tests.support.engine import Engine
 from tests.support.people import messages

@@ -190,6 +190,11 @@ async def test_goals_and_their_rules_are_said(idle: Engine) -> None:
     ("result", "code", "words"),
     [
         ({"skipped": True, "by": "key/k", "reason": "late"}, "skipped_by_hand", "skipped by key/k (late)"),
+        (
+            {"skipped": True, "cancelled": "2026-12-01T00:00:00+00:00", "by": "key/k", "reason": "late"},
+            "cancelled_by_hand",
+            "skipped, cancelled by key/k (late) before the run came to it",
+        ),
         ({"moved": {"to": "tag"}, "by": "key/k"}, "moved_by_hand", "goes on at tag: moved by key/k"),
         (
             {"moved": {"version": 3, "to": None}},
