@@ -48,6 +48,9 @@ log = structlog.get_logger(__name__)
 HOLD_AFTER_ATTEMPTS = 5
 """An error that nobody foresaw is retried this often, then the instance holds and shows it."""
 
+FAILED = "failed"
+"""The usual code of a hold for a person."""
+
 S = TypeVar("S", bound=EffectStep)
 C = TypeVar("C")
 
@@ -101,11 +104,15 @@ class Tools:
 
 
 class Held(Exception):
-    """The step cannot be done before a person mends something: hold the instance and show why."""
+    """The step cannot be done before a person mends something: hold the instance and show why.
 
-    def __init__(self, detail: str) -> None:
+    `code` is the kind of hold (`processes.reasons.HOLDS`), `detail` what exactly is to be mended.
+    """
+
+    def __init__(self, detail: str, code: str = FAILED) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.code = code
 
 
 def require(tools: Tools, name: str, channel: C | None) -> C:
@@ -128,7 +135,9 @@ async def guarded(
     with about, database_may_be_away():
         try:
             return await work(instance, call)
-        except (Held, ContentFailed) as error:
+        except Held as error:
+            return await _hold(tools, instance, call, error.detail, error.code)
+        except ContentFailed as error:
             return await _hold(tools, instance, call, str(error))
         except InstanceOver:
             async with tools.database.write() as connection:
@@ -147,10 +156,10 @@ async def guarded(
             return await _hold(tools, instance, call, f"{type(error).__name__}: {error}")
 
 
-async def _hold(tools: Tools, instance: str, call: StepCall, detail: str) -> Hold:
-    log.warning("instance_held", detail=detail)
+async def _hold(tools: Tools, instance: str, call: StepCall, detail: str, code: str = FAILED) -> Hold:
+    log.warning("instance_held", code=code, detail=detail)
     async with tools.database.write() as connection:
-        return await tools.stage.hold_row(connection, instance, call, "failed", detail)
+        return await tools.stage.hold_row(connection, instance, call, code, detail)
 
 
 class StepActivity(ABC, Generic[S]):

@@ -40,6 +40,7 @@ from channels.errors import (
     OutcomeUnknown,
     RecipientRefused,
     SenderRefused,
+    SendingRefused,
     TryLater,
     Withdrawn,
 )
@@ -48,7 +49,7 @@ from intake.service import retried
 from processes.instructions import End, Instruction, StepCall
 from store import rows
 from store.database import DatabaseUnavailable
-from store.messages import CAME_BACK, abandon
+from store.messages import CAME_BACK, SENDING_REFUSED, abandon
 from store.suppressions import CHANNELS, suppressed
 
 log = structlog.get_logger(__name__)
@@ -260,6 +261,9 @@ class DeliveryStep(StepActivity[S]):
             return await self._close(scene, REFUSED, str(error), recipient=outgoing.recipient, refusal=error)
         except (SenderRefused, AddressNotAllowed) as error:
             await self._reopen(scene, outgoing, str(error), token)
+            if isinstance(error, SendingRefused):
+                metrics.SENDING_REFUSED.labels(self.channel, error.cause).inc()
+                raise Held(str(error), SENDING_REFUSED) from error
             raise Held(str(error)) from error
         except TryLater as error:
             await self._reopen(scene, outgoing, str(error), token)

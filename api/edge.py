@@ -61,6 +61,8 @@ class Edge:
             self._metrics.requests.labels(scope["method"], path, str(status)).observe(
                 time.perf_counter() - began
             )
+            if status >= 500:
+                self._metrics.errors.inc()
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         if b"%00" in scope.get("raw_path", b"") or b"%00" in scope.get("query_string", b""):

@@ -1,9 +1,11 @@
 """Prometheus metrics of the API. Counters and histograms are cheap; what the database knows is asked at the scrape."""
 
 from collections.abc import Iterable
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from channels.refusal_phrases import Cause
 from intake.events import EventResult
 from store import reading
 from store.database import Database, DatabaseUnavailable
@@ -21,6 +23,19 @@ class Metrics:
         )
         self.decisions = Counter(
             "onward_decisions", "Decisions that events led to, by kind.", ["decision"], registry=self.registry
+        )
+        self.sending_refused = Counter(
+            "onward_sending_refused",
+            "Messages that came back because of us and not of the recipient, by channel and cause.",
+            ["channel", "cause"],
+            registry=self.registry,
+        )
+        for cause in get_args(Cause):
+            self.sending_refused.labels("email", cause)
+        self.errors = Counter(
+            "onward_http_errors",
+            "Requests that were answered with 5xx. It has no labels, so that the first one is seen as an increase.",
+            registry=self.registry,
         )
         self.requests = Histogram(
             "onward_http_request_seconds",

@@ -6,6 +6,7 @@ is no report. Its sender can only speak of a message whose id it knows. Pure, by
 
 import base64
 import binascii
+import html
 import quopri
 import re
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from email.message import Message
 from email.parser import HeaderParser
 from typing import Final
 
+from channels.bounce_prose import has_code, refusal_in
+from channels.refusals import judge
 from channels.returned import Returned, kind_of, own_id, plain
 
 LONGEST_MAIL: Final = 512 * 1024
@@ -39,6 +42,22 @@ _LONG_LINE = re.compile(rb"([^\n]{10000})[^\n]+")
 _PART = re.compile(rb"^content-type[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _BLANK_LINES = re.compile(r"\r?\n[ \t]*\r?\n")
 _MESSAGE_ID = re.compile(r"^message-id[ \t]*:[ \t\r\n]*(\S+)", re.IGNORECASE | re.MULTILINE)
+_RECIPIENT: Final = frozenset({"final-recipient", "original-recipient"})
+_WORST: Final = ("hard", "sending_refused", "soft")
+_ACTION = re.compile(r"[A-Za-z]+")
+_MAIL_SYSTEM = re.compile(
+    r"mailer[-_ ]?daemon|post-?master|mail[- ]?(?:delivery|system|administrator)|mdaemon|bounce",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"<[A-Za-z/!][^<>]{0,2000}>")
+_LINE_TAG = re.compile(r"<(?:br|/p|/div|/tr|/li|/h[1-6])\b[^<>]{0,2000}>", re.IGNORECASE)
+_RETURNED_BELOW = re.compile(
+    r"^[-=_ *>]*(?:this is a copy of|below this line is|(?:the )?(?:original|returned|undelivered|unsent|your) "
+    r"(?:message|mail)\b[^.\n]*(?:follows|below|headers?|-{2,})|-+ ?(?:original|returned|unsent|undelivered) message|"
+    r"message headers? follow|received: (?:from|by)|return-path:|begin(?:ning)? of (?:the )?(?:original|message))",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What mail systems write above the message that they return."""
 _TYPE_PREFIX = re.compile(r"^\s*[A-Za-z0-9-]+\s*;\s*")
 
 Part = Message
@@ -57,15 +76,16 @@ def read_mail(raw: bytes) -> Returned | None:
         parts = list(_parts(mail))
     except RecursionError:
         return None
-    report = next((part for part in parts if part.get_content_type() in {*_STATUS, _FEEDBACK}), None)
-    if report is None:
-        return None
     message = _message_of(mail, parts, raw)
-    blocks = _blocks(report)
-    if report.get_content_type() == _FEEDBACK:
-        return _complaint(message, blocks)
-    failures = [failure for block in blocks if (failure := _failure(message, block)) is not None]
-    return min(failures, key=lambda failure: failure.kind != "hard", default=None)
+    report = next((part for part in parts if part.get_content_type() in {*_STATUS, _FEEDBACK}), None)
+    if report is not None and report.get_content_type() == _FEEDBACK:
+        return _complaint(message, _blocks(report))
+    recipients = [] if report is None else [block for block in _blocks(report) if _RECIPIENT & block.keys()]
+    prose = _prose(mail, parts)
+    if not recipients:
+        return _failure_in_prose(message, mail, prose)
+    failures = [failure for block in recipients if (failure := _failure(message, block, prose)) is not None]
+    return min(failures, key=lambda failure: _WORST.index(failure.kind), default=None)
 
 
 def _parts(mail: Part) -> Iterator[Part]:
@@ -104,16 +124,53 @@ def _complaint(message: str | None, blocks: list[dict[str, str]]) -> Returned | 
     )
 
 
-def _failure(message: str | None, fields: dict[str, str]) -> Returned | None:
-    """What is said of one recipient; None where it did not fail (yet)."""
-    if not {"final-recipient", "original-recipient"} & fields.keys() or "status" not in fields:
-        return None
-    status = fields["status"].split("(")[0].strip()
-    if fields.get("action", "failed").lower() != "failed" or status.startswith("2"):
+def _failure(message: str | None, fields: dict[str, str], prose: str) -> Returned | None:
+    """What is said of one recipient; None if it did not fail, or not yet.
+
+    `prose` is what the report says to people. It is read if the fields don't tell why.
+    """
+    status = fields.get("status", "").split("(")[0].strip()
+    action = _ACTION.match(fields.get("action", "failed"))
+    if action is None or action[0].lower() != "failed" or status.startswith("2"):
         return None
     diagnostic = _TYPE_PREFIX.sub("", fields.get("diagnostic-code", ""))
-    kind, exact = kind_of(status, diagnostic)
-    return Returned(message, kind, exact, plain(diagnostic or f"status {status}"))
+    verdict = judge(diagnostic, status=status)
+    if verdict.cause == "unknown" or not diagnostic:
+        told = refusal_in(prose)
+        if told is not None and (verdict.cause == "unknown" or has_code(told)):
+            diagnostic, verdict = told, judge(told, status=status)
+    return Returned(
+        message, kind_of(verdict), verdict.status, plain(diagnostic or f"status {status}"), verdict.cause
+    )
+
+
+def _failure_in_prose(message: str | None, mail: Part, prose: str) -> Returned | None:
+    """A failure told in text only, as qmail and many others do. None unless a mail system wrote it and a reason for
+    the failure can be read: a person's reply may quote anything.
+    """
+    if not _by_a_mail_system(mail):
+        return None
+    told = refusal_in(prose)
+    if told is None:
+        return None
+    verdict = judge(told)
+    return Returned(message, kind_of(verdict), verdict.status, plain(told), verdict.cause)
+
+
+def _by_a_mail_system(mail: Part) -> bool:
+    sender = str(mail.get("From", ""))
+    return "X-Failed-Recipients" in mail or sender.strip() == "<>" or bool(_MAIL_SYSTEM.search(sender))
+
+
+def _prose(mail: Part, parts: list[Part]) -> str:
+    """The text for people, without the message that is returned."""
+    texts = [part for part in parts if part.get_content_type() == "text/plain"] or [
+        part for part in parts if part.get_content_type() == "text/html"
+    ]
+    whole = "\n\n".join(_text(part) for part in texts)
+    if not any(part.get_content_type() == "text/plain" for part in texts):
+        whole = html.unescape(_TAG.sub(" ", _LINE_TAG.sub("\n", whole)))
+    return _RETURNED_BELOW.split(whole, maxsplit=1)[0]
 
 
 def _blocks(part: Part) -> list[dict[str, str]]:
@@ -138,7 +195,10 @@ def _text(part: Part) -> str:
             raw = quopri.decodestring(raw)
     except (binascii.Error, ValueError):
         return ""
-    return raw.decode("utf-8", "replace")
+    try:
+        return raw.decode(str(part.get_content_charset("utf-8")), "replace")
+    except (LookupError, UnicodeError):
+        return raw.decode("utf-8", "replace")
 
 
 def _pieces(part: Part) -> Iterator[str]:

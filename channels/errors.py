@@ -4,6 +4,7 @@
     ├── RecipientRefused     theirs: record it, mark the contact where the mailbox is bad, go on
     ├── MessageRefused       this message: the receiver read it and said no; record it, go on
     ├── SenderRefused        ours: credentials, sender address, relay or webhook settings; a person mends it
+    │   └── SendingRefused       the other side refuses us: reputation, policy, authentication, content
     ├── ContentFailed        ours: there is no message to send; hold, show it, resume after the fix
     │   └── TemplateFailed       the template does not render
     ├── AddressNotAllowed    ours: a webhook that points at a private address
@@ -16,6 +17,8 @@ Only after `OutcomeUnknown` may a message have been delivered. After every other
 
 import re
 from datetime import timedelta
+
+from channels.refusal_phrases import Cause
 
 LONGEST_RETRY_AFTER = timedelta(days=1)
 """Whoever wants to be left alone for longer is asked again once a day: a wrong number must not lose the contact."""
@@ -76,6 +79,19 @@ class SenderRefused(DeliveryError):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = kept(text)
+
+
+class SendingRefused(SenderRefused):
+    """The other side answered, and refuses what we send or how, whoever the recipient is: a blocklist, a policy, SPF
+    or DKIM, content. It says nothing about the recipient, so a person looks at it.
+
+    Attributes:
+        cause: why, as a code (`channels.refusals.Cause`).
+    """
+
+    def __init__(self, text: str, cause: Cause) -> None:
+        super().__init__(text)
+        self.cause: Cause = cause
 
 
 class TryLater(DeliveryError):

@@ -55,6 +55,23 @@ def is_public(address: str) -> bool:
     )
 
 
+def is_private_name(host: str) -> bool:
+    """Whether a host, as it is written, can only be a private address: a number, in any form that a resolver reads,
+    or a name that is reserved for this machine (RFC 6761). Nothing is looked up.
+    """
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return not is_public(name.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        return not is_public(socket.inet_ntoa(socket.inet_aton(name)))
+    except (OSError, UnicodeError):
+        return False
+
+
 class PublicHttp:
     """Posts, each on a connection of its own.
 

@@ -1,9 +1,9 @@
 """E-mail by Resend's HTTP API (https://resend.com/docs/api-reference): a second copy of a message is dropped by its
 `Idempotency-Key`, for 24 hours.
 
-The answers as documented there: 403 and 401 are the key's or the domain's, 422 the content's or an address's, 429 the
-rate's or the quota's, 451 a refusal for safety. Resend writes the Message-ID and the Date itself; our id goes with
-the message as the tag `onward_message`, which its webhooks send back, and as `X-Entity-Ref-ID`.
+The answers as documented there: 403 and 401 are the key's or the domain's, 400 and 422 the content's or an address's,
+429 the rate's or the quota's, 451 a refusal for safety. Resend writes the Message-ID and the Date itself; our id goes
+with the message as the tag `onward_message`, which its webhooks send back, and as `X-Entity-Ref-ID`.
 """
 
 from datetime import timedelta
@@ -13,10 +13,10 @@ import orjson
 from channels.email import envelope_address, unsubscribe_headers, wire_mailbox
 from channels.errors import (
     DeliveryError,
-    MessageRefused,
     OutcomeUnknown,
     RecipientRefused,
     SenderRefused,
+    SendingRefused,
     TryLater,
     Withdrawn,
     kept,
@@ -103,6 +103,6 @@ def _refusal(reply: HttpReply) -> DeliveryError:
         return SenderRefused(f"Resend: {text}")
     if reply.status == 422 and "`to`" in said:
         return RecipientRefused(reply.status, text, mailbox_is_bad=False)
-    if reply.status == 451:
-        return MessageRefused(reply.status, text)
+    if reply.status in {400, 422, 451}:
+        return SendingRefused(f"Resend: {reply.status} {text}", "content")
     return failure("Resend", reply, text)

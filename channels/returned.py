@@ -11,22 +11,27 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from channels.refusal_phrases import Cause
+from channels.refusals import FAULTS, Fault, Verdict, judge
 from processes.values import Json
 
-Kind = Literal["hard", "soft", "complaint"]
-"""`hard`: no message will ever reach the address. `soft`: this one did not, another may."""
+Kind = Literal["hard", "soft", "sending_refused", "complaint"]
+"""`hard`: no message will ever reach the address. `soft`: this one did not, another may. `sending_refused`: the other
+side refused us (reputation, policy, authentication, content), which says nothing about the recipient."""
 
 LONGEST_REASON: Final = 500
 
 _OWN_ID = re.compile(r"(?<![0-9A-Za-z])m[0-9a-f]{24}(?![0-9A-Za-z])")
-_ENHANCED = re.compile(r"(?<![0-9.])([245])\.([0-9]{1,3})\.([0-9]{1,3})(?![0-9.])")
-_SMTP_CODE = re.compile(r"(?<![0-9.])([45][0-9]{2})(?![0-9.])")
 _CONTROLS = re.compile(r"[\x00-\x20\x7f-\x9f]+")
-_THE_SENDERS: Final = frozenset({(1, 7), (1, 8), (1, 90)})
-"""5.1.7 and 5.1.8 are about the sender's address, Exchange's 5.1.90 about the sender's quota."""
-_NO_MAILBOX: Final = frozenset({(2, 1), (4, 4), (4, 310)})
-"""Mailbox disabled; no such host; Exchange: the domain does not exist."""
-_NO_MAILBOX_CODES: Final = frozenset({"550", "551", "553"})
+_KINDS: Final[Mapping[Fault, Kind]] = {
+    "recipient": "hard",
+    "temporary": "soft",
+    "sender": "sending_refused",
+    "unknown": "soft",
+}
+_CONTENT: Final = frozenset({"ContentRejected", "AttachmentRejected", "MessageTooLarge"})
+_SUPPRESSED: Final = frozenset({"Suppressed", "OnAccountSuppressionList"})
+_TYPE_PREFIX = re.compile(r"^\s*[A-Za-z0-9-]+\s*;\s*")
 _RESEND_TAG: Final = "onward_message"
 
 
@@ -38,6 +43,8 @@ class Returned:
     kind: Kind
     status: str | None = None
     reason: str = ""
+    cause: Cause | None = None
+    """Why it was refused, if the report says."""
 
 
 def own_id(text: str) -> str | None:
@@ -52,23 +59,9 @@ def plain(text: object) -> str:
     return whole.encode("utf-8", "replace").decode().strip()[:LONGEST_REASON]
 
 
-def kind_of(status: str, diagnostic: str) -> tuple[Kind, str | None]:
-    """Whether a failure is the mailbox's for good, and the enhanced status that says so (RFC 3463).
-
-    Hard are 5.1.x (the address), 5.2.1 (the mailbox is disabled), 5.4.4 and 5.4.310 (no such host); and, where nothing
-    more exact is said, the SMTP replies 550, 551 and 553. All else may be otherwise next time: what is temporary, full,
-    too large, or refused for its content or its sender.
-    """
-    codes = [*_ENHANCED.findall(status), *_ENHANCED.findall(diagnostic)]
-    telling = [code for code in codes if code[1:] != ("0", "0")]
-    for major, subject, detail in telling[:1]:
-        place = (int(subject), int(detail))
-        dead = (place[0] == 1 and place not in _THE_SENDERS) or place in _NO_MAILBOX
-        return ("hard" if major == "5" and dead else "soft"), f"{major}.{subject}.{detail}"
-    reply = _SMTP_CODE.search(diagnostic)
-    known = ".".join(codes[0]) if codes else None
-    hard = reply is not None and reply[0] in _NO_MAILBOX_CODES and not status.startswith("4")
-    return ("hard" if hard else "soft"), known
+def kind_of(verdict: Verdict) -> Kind:
+    """What a refusal that came back is, by whose fault it is. One that does not say is soft."""
+    return _KINDS[verdict.fault]
 
 
 def from_resend(event: Mapping[str, Any]) -> Returned | None:
@@ -79,11 +72,16 @@ def from_resend(event: Mapping[str, Any]) -> Returned | None:
     message = next((own_id(str(value)) for name, value in pairs if name == _RESEND_TAG), None)
     if kind == "email.complained":
         return Returned(message, "complaint", None, "complaint by way of Resend")
+    if kind == "email.failed":
+        why = plain(_object(data.get("failed")).get("reason") or "failed")
+        return Returned(message, "sending_refused", None, why, "policy")
     if kind != "email.bounced":
         return None
     bounce = _object(data.get("bounce"))
-    said = plain(bounce.get("message") or bounce.get("subType") or "bounced")
-    return Returned(message, "hard" if bounce.get("type") == "Permanent" else "soft", None, said)
+    codes = bounce.get("diagnosticCode")
+    diagnostic = " ".join(map(str, codes)) if isinstance(codes, list) else str(codes or "")
+    said = plain(diagnostic or bounce.get("message") or bounce.get("subType") or "bounced")
+    return _by_provider(message, bounce.get("type"), bounce.get("subType"), "", diagnostic, said)
 
 
 def from_ses(notification: Mapping[str, Any]) -> Returned | None:
@@ -105,9 +103,27 @@ def from_ses(notification: Mapping[str, Any]) -> Returned | None:
     recipients = bounce.get("bouncedRecipients")
     first = _object(recipients[0]) if isinstance(recipients, list) and recipients else {}
     status, diagnostic = str(first.get("status") or ""), str(first.get("diagnosticCode") or "")
-    words = diagnostic or f"{bounce.get('bounceType')} {bounce.get('bounceSubType')}"
-    hard = bounce.get("bounceType") == "Permanent"
-    return Returned(message, "hard" if hard else "soft", kind_of(status, "")[1], plain(words))
+    kind, subkind = bounce.get("bounceType"), bounce.get("bounceSubType")
+    return _by_provider(message, kind, subkind, status, diagnostic, plain(diagnostic or f"{kind} {subkind}"))
+
+
+def _by_provider(
+    message: str | None, kind: Json, subkind: Json, status: str, diagnostic: str, said: str
+) -> Returned:
+    """What a provider calls a bounce, and what the server said to it: the server's words win. SES and Resend use the
+    same words. `Suppressed` is the provider's own list of dead addresses.
+    """
+    verdict = judge(_TYPE_PREFIX.sub("", diagnostic), status=status)
+    cause = verdict.cause
+    if subkind in _CONTENT:
+        cause = "content"
+    elif subkind == "MailboxFull":
+        cause = "mailbox_full"
+    elif kind == "Permanent" and (cause == "unknown" or not diagnostic or subkind in _SUPPRESSED):
+        cause = "no_mailbox"
+    elif kind == "Transient" and not diagnostic:
+        cause = "try_again"
+    return Returned(message, _KINDS[FAULTS[cause]], verdict.status, said, cause)
 
 
 def _object(value: Any) -> dict[str, Json]:

@@ -36,9 +36,11 @@ from channels.errors import (
     OutcomeUnknown,
     RecipientRefused,
     SenderRefused,
+    SendingRefused,
     TryLater,
     Withdrawn,
 )
+from channels.refusals import judge
 
 Tls = Literal["none", "starttls", "tls"]
 
@@ -50,10 +52,7 @@ CLOSE_SECONDS = 2.0
 
 _START_INPUT = 354
 _UNAVAILABLE = 421
-_AUTHENTICATION_REQUIRED = 530
 
-_ENHANCED_CODE = re.compile(r"\s*5\.(?P<subject>\d{1,3})\.(?P<detail>\d{1,3})\b")
-_ABOUT_THE_SENDER = frozenset({(1, 7), (1, 8)})
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _LEADING_DOT = re.compile(rb"(?m)^\.")
 
@@ -159,10 +158,12 @@ class SmtpPool:
                 withdraws the message. What it raises is raised on.
 
         Raises:
-            RecipientRefused: 5xx to RCPT TO. What is no address at all is refused without asking the relay, and
-                its mailbox is not called bad.
-            SenderRefused: 5xx to the greeting, AUTH or MAIL FROM; TLS, AUTH or SMTPUTF8 that can't be had.
-            MessageRefused: 5xx to DATA or to the message.
+            RecipientRefused: 5xx that is about the recipient, to RCPT TO or to the message. What is no address at
+                all is refused without asking the relay, and its mailbox is not called bad.
+            SendingRefused: 5xx to the greeting, AUTH or MAIL FROM; 5xx to anything that is about us and not about
+                the recipient (`channels.refusals`). May come after `claim`; nothing was taken.
+            SenderRefused: TLS, AUTH or SMTPUTF8 that can't be had.
+            MessageRefused: another 5xx to DATA or to the message.
             TryLater: the relay can't be reached, is silent, or said 4xx, and has not taken the message. May
                 come after `claim`.
             OutcomeUnknown: the line was cut or silent between the message's first byte and the relay's
@@ -305,7 +306,7 @@ async def _send(connection: _Connection, message: bytes, reply_timeout: float) -
     except (SMTPException, OSError) as error:
         raise _before_data(error) from error
     if 500 <= go.code < 600:
-        raise MessageRefused(go.code, go.message)
+        raise _refused_message(go.code, go.message)
     if go.code != _START_INPUT:
         raise TryLater(f"The relay did not ask for the message: {go.code} {go.message}")
     protocol = smtp.protocol
@@ -330,11 +331,14 @@ def _on_the_wire(message: bytes) -> bytes:
 
 
 def _refused_message(code: int, text: str) -> DeliveryError:
-    if 500 <= code < 600:
-        return MessageRefused(code, text)
     if 400 <= code < 500:
         return TryLater(f"The relay did not take the message: {code} {text}")
-    return OutcomeUnknown(f"The relay answered the message with {code} {text}")
+    if not 500 <= code < 600:
+        return OutcomeUnknown(f"The relay answered the message with {code} {text}")
+    refused = _refused_recipient(code, text)
+    if isinstance(refused, RecipientRefused) and not refused.mailbox_is_bad:
+        return MessageRefused(code, text)
+    return refused
 
 
 def _means_gone(error: Exception) -> bool:
@@ -351,9 +355,11 @@ def _before_data(error: Exception) -> DeliveryError:
             return TryLater(f"The relay is not ready: {error.code} {error.message}")
         if isinstance(error, SMTPRecipientRefused):
             return _refused_recipient(error.code, error.message)
+        said = f"{error.code} {error.message}"
+        cause = judge(error.message, code=error.code).cause
         if isinstance(error, SMTPSenderRefused):
-            return SenderRefused(f"The relay refused the sender {error.sender}: {error.code} {error.message}")
-        return SenderRefused(f"The relay does not let us in: {error.code} {error.message}")
+            return SendingRefused(f"The relay refused the sender {error.sender}: {said}", cause)
+        return SendingRefused(f"The relay does not let us in: {said}", cause)
     if _is_wrong_tls(error):
         return SenderRefused(f"TLS with the relay failed: {_words(error)}")
     if isinstance(error, (SMTPServerDisconnected, SMTPTimeoutError, SMTPConnectError, OSError)):
@@ -363,13 +369,12 @@ def _before_data(error: Exception) -> DeliveryError:
 
 def _refused_recipient(code: int, text: str) -> DeliveryError:
     """Relays answer RCPT for the sender's faults too (Postfix by default waits until RCPT to say them)."""
-    found = _ENHANCED_CODE.match(text)
-    enhanced = (int(found["subject"]), int(found["detail"])) if found else None
-    if code == _AUTHENTICATION_REQUIRED or enhanced in _ABOUT_THE_SENDER:
-        return SenderRefused(f"The relay refused the sender: {code} {text}")
-    if enhanced is None:
-        return RecipientRefused(code, text, mailbox_is_bad=code in (550, 551, 553))
-    return RecipientRefused(code, text, mailbox_is_bad=enhanced[0] == 1 or enhanced == (2, 1))
+    verdict = judge(text, code=code)
+    if verdict.fault == "sender":
+        return SendingRefused(
+            f"The relay refuses our sending ({verdict.cause}): {code} {text}", verdict.cause
+        )
+    return RecipientRefused(code, text, mailbox_is_bad=verdict.fault == "recipient")
 
 
 def _is_wrong_tls(error: BaseException) -> bool:

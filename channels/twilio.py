@@ -13,6 +13,7 @@ from channels.errors import (
     MessageRefused,
     RecipientRefused,
     SenderRefused,
+    SendingRefused,
     TryLater,
     Withdrawn,
     kept,
@@ -24,10 +25,13 @@ from processes.values import Json
 
 _STOPPED = frozenset({21610})
 """The recipient answered STOP."""
-_DEAD_NUMBER = frozenset({21211, 21214, 21217, 21265, 21614, 21635, 30005, 30006})
+_DEAD_NUMBER = frozenset({21211, 21217, 21265, 21614, 21635, 30005})
 """No number, a short code, a landline, no mobile phone."""
-_NOT_REACHED = frozenset({21266, 21612, 30003, 30004})
-"""Not by this sender, switched off, or blocked: another message may reach it."""
+_NOT_REACHED = frozenset({21214, 21266, 21612, 30003, 30004, 30006, 30008})
+"""Not by this sender or this route, switched off, blocked, or for a reason that the carrier did not give: another
+message may reach it. 30006 is a landline or a carrier that Twilio does not reach, and nobody can tell which."""
+_REFUSED_SENDING = frozenset({30007, 30010, 30022, 30023, 30032, 30033, 30035, 30038})
+"""The carrier filters our content or our sender, or its limits for us are used up."""
 _OURS = frozenset(
     {20003, 21212, 21408, 21603, 21606, 21608, 21659, 21660, 21661, 21701, 21703, 21704, 21705, 30002, 30034}
 )
@@ -94,6 +98,8 @@ def _refusal(reply: HttpReply, given: Json, said: Json) -> DeliveryError:
         return RecipientRefused(code, text, mailbox_is_bad=True)
     if code in _NOT_REACHED:
         return RecipientRefused(code, text, mailbox_is_bad=False)
+    if code in _REFUSED_SENDING:
+        return SendingRefused(f"Twilio: {code} {text}", "policy")
     if code in _OURS:
         return SenderRefused(f"Twilio: {code} {text}")
     if code in _BUSY:

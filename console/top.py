@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 STATES = ("pending", "running", "waiting", "holding", "stopping")
-WRONG = {"refused", "unknown"}
+WRONG = {"refused", "unknown", "sending_refused"}
 """States of messages that somebody should look at."""
 
 
@@ -62,6 +62,15 @@ def page(now: Mapping[str, Any]) -> "RenderableType":
     facts.add_row("Late", _marked(now["overdue"], f"{now['overdue']:,} overdue", now["lag"]))
     facts.add_row(
         "Outbox", _marked(_old(now["outbox_age"]), f"{now['outbox']:,} not sent", now["outbox_age"])
+    )
+    refused = now["sending_refused"]
+    facts.add_row(
+        "Sending refused",
+        _marked(
+            any(refused.values()),
+            f"{refused['held']:,} held, {refused['came_back']:,} came back in the last hour",
+            None,
+        ),
     )
     facts.add_row("Operations", f"{now['operations']} under way")
     parts: list[RenderableType] = [

@@ -24,42 +24,61 @@ from processes.builtin_events import MESSAGE_BOUNCED, MESSAGE_COMPLAINED
 from processes.values import Json
 from store import contacts, rows
 from store.database import Database
-from store.messages import BOUNCED, COMPLAINED, SOFT_BOUNCED
+from store.messages import BOUNCED, COMPLAINED, SENDING_REFUSED, SOFT_BOUNCED
 from store.suppressions import CHANNELS, EMAIL, SMS, suppress
 
 log = structlog.get_logger(__name__)
 
-Kind = Literal["hard", "soft", "complaint"]
+Kind = Literal["hard", "soft", "sending_refused", "complaint"]
 Outcome = Literal["recorded", "repeated", "not_sent", "unknown"]
 
 SOFT_LIMIT = 5
 SOFT_WITHIN = timedelta(days=30)
 """So many soft bounces of messages that were sent to an address within this time are a hard one."""
+NOT_THE_MAILBOXS: frozenset[str] = frozenset({"rate", "try_again", "unreachable", "server_error"})
+"""Causes of a soft bounce that never make it a hard one: our network may be at fault, for everybody at once."""
 
 _m, _c, _s = rows.messages.c, rows.contacts.c, rows.subscriptions.c
 
-_STATE: dict[Kind, str] = {"soft": SOFT_BOUNCED, "hard": BOUNCED, "complaint": COMPLAINED}
-_GRAVITY = {"claimed": 0, "sent": 0, "unknown": 0, SOFT_BOUNCED: 1, BOUNCED: 2, COMPLAINED: 3}
+_STATE: dict[Kind, str] = {
+    "soft": SOFT_BOUNCED,
+    "sending_refused": SENDING_REFUSED,
+    "hard": BOUNCED,
+    "complaint": COMPLAINED,
+}
+_GRAVITY = {
+    "claimed": 0,
+    "sent": 0,
+    "unknown": 0,
+    SOFT_BOUNCED: 1,
+    SENDING_REFUSED: 1,
+    BOUNCED: 2,
+    COMPLAINED: 3,
+}
 """The states of messages that may come back; a report counts where it is graver than what is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A message came back. `message` is our id, `status` the enhanced status code, `reason` the other side's words."""
+    """A message came back. `message` is our id, `status` the enhanced status code, `reason` the other side's words,
+    `cause` why it was refused, if that is known.
+    """
 
     message: str
     kind: Kind
     status: str | None = None
     reason: str = ""
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a report did. `state` is the message's afterwards, None where there is no such message."""
+    """What a report did. `state` is the message's afterwards, None if there is no such message."""
 
     outcome: Outcome
     state: str | None = None
     suppressed: bool = False
+    channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,7 @@ class _Failure:
     kind: Kind
     status: str | None
     reason: str
+    cause: str | None = None
 
 
 def _utc_now() -> datetime:
@@ -160,16 +180,16 @@ class Bounces:
         )
         origin = Origin(source, f"{state}:{row.id}")
         effects, suppressed = Effects(), False
-        if failure.kind != "soft":
+        if failure.kind in {"hard", "complaint"}:
             suppressed, effects = await self._give_up(connection, failure, person, now, origin)
         if person is not None:
             effects.add(await self._tell(connection, failure, person.id, now, origin))
-        return Recorded("recorded", state, suppressed), effects
+        return Recorded("recorded", state, suppressed, row.channel), effects
 
     async def _judged(self, connection: AsyncConnection, row: Any, report: Report) -> _Failure:
         """The failure; one soft bounce too many is a hard one."""
         kind, reason = report.kind, report.reason
-        if kind == "soft":
+        if kind == "soft" and report.cause not in NOT_THE_MAILBOXS:
             before = await connection.execute(
                 select(func.count())
                 .select_from(rows.messages)
@@ -193,6 +213,7 @@ class Bounces:
             kind=kind,
             status=report.status,
             reason=reason,
+            cause=report.cause,
         )
 
     async def _give_up(
@@ -251,7 +272,7 @@ class Bounces:
         }
         complaint = failure.kind == "complaint"
         if not complaint:
-            params |= {"permanent": failure.kind == "hard", "status": failure.status}
+            params |= {"permanent": failure.kind == "hard", "status": failure.status, "cause": failure.cause}
         event = IncomingEvent(
             id=f"{_STATE[failure.kind]}:{failure.message}",
             type=MESSAGE_COMPLAINED if complaint else MESSAGE_BOUNCED,

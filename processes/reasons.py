@@ -54,6 +54,9 @@ ADMISSION: Final[Mapping[str, Reason]] = {
 HOLDS: Final[Mapping[str, Reason]] = {
     "paused: ": Reason("paused", "the process was paused: it goes on when that is active again"),
     "failed: ": Reason("failed", "a person must mend something, then release it"),
+    "sending_refused: ": Reason(
+        "sending_refused", "the other side refuses our sending: a person must mend it, then release it"
+    ),
     "Held by the delivery window": Reason("window", "messages go within the delivery window only"),
     "Held by the cap": Reason("cap", "the contact has had as many messages as it may have in that time"),
     "the delivery window": Reason("window", "messages go within the delivery window only"),
@@ -122,6 +125,9 @@ STATES: Final[Mapping[str, Reason]] = {
     "skipped": Reason("skipped", "it was not sent"),
     "unknown": Reason("outcome_open", "nobody can say whether it arrived"),
     "withdrawn": Reason("withdrawn", "it was not sent: the run had ended or moved on"),
+    "sending_refused": Reason(
+        "sending_refused", "it came back: the other side refuses our sending, not the contact"
+    ),
     "soft_bounced": Reason("soft_bounced", "it came back, and the address may work again"),
     "bounced": Reason("bounced", "it came back: the address gets nothing any more"),
     "complained": Reason("complained", "the contact called it spam: the address gets nothing any more"),

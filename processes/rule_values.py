@@ -232,6 +232,7 @@ MessageState = Literal[
     "skipped",
     "unknown",
     "soft_bounced",
+    "sending_refused",
     "bounced",
     "complained",
     "opened",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from processes.rules import AllOf, AnyOf, Happened, Messaged, Not, RuleNode, walk
 from processes.values import Json
 
-DONE_BY_OTHERS = frozenset({"opened", "clicked", "soft_bounced", "bounced", "complained"})
+DONE_BY_OTHERS = frozenset({"opened", "clicked", "soft_bounced", "sending_refused", "bounced", "complained"})
 """States of a message that somebody else brings about, after it was sent."""
 BOTH = frozenset({True, False})
 

@@ -9,8 +9,13 @@ from store import rows
 
 _m = rows.messages.c
 
-SOFT_BOUNCED, BOUNCED, COMPLAINED = "soft_bounced", "bounced", "complained"
-CAME_BACK = (SOFT_BOUNCED, BOUNCED, COMPLAINED)
+SOFT_BOUNCED, SENDING_REFUSED, BOUNCED, COMPLAINED = (
+    "soft_bounced",
+    "sending_refused",
+    "bounced",
+    "complained",
+)
+CAME_BACK = (SOFT_BOUNCED, SENDING_REFUSED, BOUNCED, COMPLAINED)
 """The states of messages that came back; no send overwrites them."""
 REACHED = ("claimed", "sent", "unknown", COMPLAINED)
 """The states of messages that a contact has got, or may have."""

@@ -10,10 +10,12 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store import rows
+from store.messages import SENDING_REFUSED
 from store.reading import open_by_state, standing
 from store.where import OVERDUE
 
 LATELY = timedelta(minutes=1)
+REFUSED_LATELY = timedelta(hours=1)
 MOST_REASONS = 5
 
 _e, _i, _m, _o, _p, _op = (
@@ -50,6 +52,9 @@ class Overview:
     """Closed lately: by channel, then by state."""
     held: list[tuple[str, int]]
     """For what instances hold, pauses apart; the most frequent first."""
+    sending_refused: dict[str, int]
+    """Refused because of us, not of the recipient: instances that hold for it, and messages of the last hour that came
+    back."""
     processes: dict[str, int]
     """By status."""
     operations: int
@@ -78,6 +83,7 @@ async def overview(connection: AsyncConnection, now: datetime) -> Overview:
         outbox_age=None if enqueued is None else max(timedelta(0), now - enqueued),
         messages=await _messages(connection, now),
         held=await _held(connection),
+        sending_refused=await _sending_refused(connection, now),
         processes={row[0]: row[1] for row in statuses},
         operations=await _count(connection, rows.operations, _op.state == "running"),
     )
@@ -125,6 +131,25 @@ async def _messages(connection: AsyncConnection, now: datetime) -> dict[str, dic
     for row in found:
         messages.setdefault(row.channel, {})[row.state] = row.number
     return messages
+
+
+async def _sending_refused(connection: AsyncConnection, now: datetime) -> dict[str, int]:
+    came_back = (
+        select(func.count())
+        .select_from(rows.messages)
+        .outerjoin(rows.instances, _i.id == _m.instance_id)
+        .where(_m.closed_at > now - REFUSED_LATELY, _m.state == SENDING_REFUSED, _IN_EARNEST)
+    )
+    return {
+        "held": await _count(
+            connection,
+            rows.instances,
+            standing("holding"),
+            _i.reason.startswith(f"{SENDING_REFUSED}:", autoescape=True),
+            _IN_EARNEST,
+        ),
+        "came_back": int((await connection.execute(came_back)).scalar_one()),
+    }
 
 
 async def _held(connection: AsyncConnection) -> list[tuple[str, int]]:

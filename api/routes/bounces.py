@@ -16,7 +16,7 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook, WebhookV
 
 from api.access import anyone, basic_credentials
 from api.bodies import JsonRoute
-from api.deps import ServicesDep
+from api.deps import Parts, PartsDep, ServicesDep
 from api.documentation import problems
 from api.errors import BadRequest, Unauthorized
 from api.models import Body
@@ -24,6 +24,7 @@ from channels.dsn import read_mail
 from channels.returned import LONGEST_REASON, Returned, from_resend, from_ses, own_id, plain
 from intake.bounces import Kind, Report
 from runtime import Services
+from store.messages import SENDING_REFUSED
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +40,9 @@ class BouncePost(Body):
         max_length=998, description="Its Message-ID, or our id of it.", examples=["<m0123…@shop.example.com>"]
     )
     kind: Kind = Field(
-        description="`hard`: the address works no more. `soft`: this message did not arrive, another may. "
-        "`complaint`: the person does not want our mail."
+        description="`hard`: the address no longer works. `soft`: this message did not arrive, another may. "
+        "`sending_refused`: our sending was refused (reputation, policy, authentication, content), which says nothing "
+        "about the address. `complaint`: the person does not want our mail."
     )
     status: str | None = Field(
         default=None, pattern=r"^[245]\.\d{1,3}\.\d{1,3}$", description="The enhanced status code (RFC 3463)."
@@ -82,10 +84,10 @@ WithSecret = Depends(_with_secret)
     dependencies=[anyone("it asks for a secret of its own"), WithSecret],
     responses=problems(401, 415),
 )
-async def post_bounce(body: BouncePost, services: ServicesDep) -> BounceAnswer:
+async def post_bounce(body: BouncePost, parts: PartsDep) -> BounceAnswer:
     """The plain form."""
     returned = Returned(own_id(body.message), body.kind, body.status, plain(body.reason))
-    return await _take(services, returned, "report by API")
+    return await _take(parts, returned, "report by API")
 
 
 @router.post(
@@ -95,9 +97,9 @@ async def post_bounce(body: BouncePost, services: ServicesDep) -> BounceAnswer:
     responses=problems(401),
     openapi_extra={"requestBody": {"content": {"message/rfc822": {"schema": {"type": "string"}}}}},
 )
-async def post_mail(request: Request, services: ServicesDep) -> BounceAnswer:
+async def post_mail(request: Request, parts: PartsDep) -> BounceAnswer:
     """The whole mail, as it came: a delivery status notification (RFC 3464) or a feedback report (RFC 5965)."""
-    return await _take(services, await asyncio.to_thread(read_mail, await request.body()), "report by mail")
+    return await _take(parts, await asyncio.to_thread(read_mail, await request.body()), "report by mail")
 
 
 @router.post(
@@ -107,11 +109,11 @@ async def post_mail(request: Request, services: ServicesDep) -> BounceAnswer:
     responses=problems(401),
     openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}},
 )
-async def post_resend(request: Request, services: ServicesDep) -> BounceAnswer:
+async def post_resend(request: Request, parts: PartsDep) -> BounceAnswer:
     """By the signature of `ONWARD_RESEND_WEBHOOK_SECRET`. Events other than bounces and complaints are ignored."""
     body = await request.body()
-    _check_signature(request, services, body)
-    return await _take(services, from_resend(_object(body)), "Resend")
+    _check_signature(request, parts.services, body)
+    return await _take(parts, from_resend(_object(body)), "Resend")
 
 
 @router.post(
@@ -121,7 +123,7 @@ async def post_resend(request: Request, services: ServicesDep) -> BounceAnswer:
     responses=problems(401),
     openapi_extra={"requestBody": {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-async def post_ses(request: Request, services: ServicesDep) -> BounceAnswer:
+async def post_ses(request: Request, parts: PartsDep) -> BounceAnswer:
     """SNS's envelope, or its raw message. The address that confirms a subscription is in the log, for a person."""
     sent = _object(await request.body())
     if sent.get("Type") in {"SubscriptionConfirmation", "UnsubscribeConfirmation"}:
@@ -129,16 +131,18 @@ async def post_ses(request: Request, services: ServicesDep) -> BounceAnswer:
         return BounceAnswer(outcome="ignored")
     message = sent.get("Message")
     notification = _object(message.encode()) if isinstance(message, str) else sent
-    return await _take(services, from_ses(notification), "Amazon SES")
+    return await _take(parts, from_ses(notification), "Amazon SES")
 
 
-async def _take(services: Services, returned: Returned | None, source: str) -> BounceAnswer:
+async def _take(parts: Parts, returned: Returned | None, source: str) -> BounceAnswer:
     if returned is None:
         return BounceAnswer(outcome="ignored")
     if returned.message is None:
         return BounceAnswer(outcome="unknown")
-    report = Report(returned.message, returned.kind, returned.status, returned.reason)
-    recorded = await services.bounces.take(report, source)
+    report = Report(returned.message, returned.kind, returned.status, returned.reason, returned.cause)
+    recorded = await parts.services.bounces.take(report, source)
+    if recorded.outcome == "recorded" and recorded.state == SENDING_REFUSED:
+        parts.metrics.sending_refused.labels(recorded.channel or "email", returned.cause or "unknown").inc()
     return BounceAnswer(
         outcome=recorded.outcome,
         message=returned.message,

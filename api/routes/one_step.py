@@ -70,7 +70,15 @@ class MessageResent(BaseModel):
     id: str = Field(description="The update's id.")
     message: str
     state: Literal[
-        "sent", "refused", "skipped", "unknown", "withdrawn", "soft_bounced", "bounced", "complained"
+        "sent",
+        "refused",
+        "skipped",
+        "unknown",
+        "withdrawn",
+        "soft_bounced",
+        "sending_refused",
+        "bounced",
+        "complained",
     ]
     detail: str | None = None
 

@@ -37,6 +37,10 @@ class OverviewAnswer(BaseModel):
     outbox_age: Seconds | None = Field(description="Seconds that the oldest of them is old.")
     messages: dict[str, dict[str, int]] = Field(description="Closed lately: by channel, then by state.")
     held: list[HeldFor] = Field(description="For what instances hold, pauses apart; the most frequent first.")
+    sending_refused: dict[str, int] = Field(
+        description="Refused because of us, not of the recipient: `held` instances that wait for a person, `came_back` "
+        "messages of the last hour."
+    )
     processes: dict[str, int] = Field(description="By status.")
     operations: int = Field(description="Under way.")
 

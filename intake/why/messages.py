@@ -19,6 +19,7 @@ _SAYS = {
     "skipped": "was not sent",
     "unknown": "may have arrived or not",
     "withdrawn": "was not sent",
+    "sending_refused": "came back: the other side refuses our sending",
     "soft_bounced": "came back; the address may work again",
     "bounced": "bounced; the address gets nothing any more",
     "complained": "was called spam by the contact; the address gets nothing any more",

@@ -126,7 +126,7 @@ async def test_it_is_an_event_that_starts_processes_and_leaving_a_list_stops_the
     assert event.type == "message.bounced"
     assert event.params == {
         "message": OURS, "process": "welcome", "step": "hello", "channel": "email", "address": JANA,
-        "reason": "no such user", "permanent": True, "status": "5.1.1",
+        "reason": "no such user", "permanent": True, "status": "5.1.1", "cause": None,
     }  # fmt: skip
 
 
@@ -144,6 +144,45 @@ async def test_a_soft_bounce_marks_the_message_alone(api: httpx.AsyncClient, awa
     assert (await report(api, "soft"))["outcome"] == "repeated"
     assert (await report(api, "complaint"))["state"] == "complained"
     assert (await row_of(away, rows.contacts)).email_state == "complained"
+
+
+async def test_what_a_server_has_against_us_is_shown_and_counted_and_never_the_contacts_fault(
+    api: httpx.AsyncClient, away: Services
+) -> None:
+    person = await contact(api)
+    await subscribed(api, person, "news")
+    blocked = POSTFIX.replace(
+        "550 5.1.1 <jana@example.org>: Recipient address\n    rejected: User unknown",
+        "550 5.7.1 the sending IP address is on a blocklist",
+    )
+    for number in range(7):
+        message = f"m{number:024x}"
+        await sent(away, person, message)
+        answer = await by_mail(api, blocked.replace(OURS, message))
+        assert (answer["state"], answer["suppressed"]) == ("sending_refused", False)
+    assert (await row_of(away, rows.contacts)).email_state == "ok"
+    assert await lists_of(api, person) == {"news": "subscribed"}
+    assert await count(away, rows.suppressions) == 0
+    metrics = (await api.get("/metrics")).text
+    assert 'onward_sending_refused_total{cause="reputation",channel="email"} 7.0' in metrics
+    event = await row_of(away, rows.events, rows.events.c.id == f"sending_refused:m{0:024x}")
+    assert (event.params["permanent"], event.params["cause"]) == (False, "reputation")
+
+
+@ON_SQLITE
+async def test_a_network_that_fails_for_everybody_makes_no_bounce_a_hard_one(
+    api: httpx.AsyncClient, away: Services
+) -> None:
+    person = await contact(api)
+    expired = POSTFIX.replace("Status: 5.1.1", "Status: 5.4.7").replace(
+        "550 5.1.1 <jana@example.org>: Recipient address\n    rejected: User unknown",
+        "delivery time expired; connection timed out",
+    )
+    for number in range(7):
+        message = f"m{number:024x}"
+        await sent(away, person, message)
+        assert (await by_mail(api, expired.replace(OURS, message)))["state"] == "soft_bounced"
+    assert (await row_of(away, rows.contacts)).email_state == "ok"
 
 
 async def test_five_soft_bounces_within_thirty_days_are_a_hard_one(

@@ -9,10 +9,10 @@ import pytest
 
 from channels.errors import (
     DeliveryError,
-    MessageRefused,
     OutcomeUnknown,
     RecipientRefused,
     SenderRefused,
+    SendingRefused,
     TryLater,
     Withdrawn,
 )
@@ -144,9 +144,9 @@ async def test_nothing_is_sent_where_the_claim_says_no(server: ResendServer, cha
         (403, "validation_error", "You can only send testing emails to your own address", SenderRefused),
         (422, "invalid_from_address", "Invalid `from` field", SenderRefused),
         (422, "validation_error", "Invalid `to` field", RecipientRefused),
-        (422, "validation_error", "Invalid `subject` field", MessageRefused),
-        (400, "validation_error", "an error with one or more fields", MessageRefused),
-        (451, "security_error", "We may have found a security issue", MessageRefused),
+        (422, "validation_error", "Invalid `subject` field", SendingRefused),
+        (400, "validation_error", "an error with one or more fields", SendingRefused),
+        (451, "security_error", "We may have found a security issue", SendingRefused),
         (500, "application_error", "An unexpected error occurred", OutcomeUnknown),
         (503, "", "", TryLater),
     ],

@@ -12,6 +12,7 @@ from channels.errors import (
     OutcomeUnknown,
     RecipientRefused,
     SenderRefused,
+    SendingRefused,
     TryLater,
     Withdrawn,
 )
@@ -163,8 +164,8 @@ async def test_what_twilios_codes_mean(
     [
         (30003, RecipientRefused, False),
         (30005, RecipientRefused, True),
-        (30006, RecipientRefused, True),
-        (30007, MessageRefused, None),
+        (30006, RecipientRefused, False),
+        (30007, SendingRefused, None),
         (30034, SenderRefused, None),
         (30001, TryLater, None),
     ],

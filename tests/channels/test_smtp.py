@@ -17,6 +17,7 @@ from channels.errors import (
     OutcomeUnknown,
     RecipientRefused,
     SenderRefused,
+    SendingRefused,
     TryLater,
     Withdrawn,
 )
@@ -173,15 +174,16 @@ async def test_an_error_of_the_claim_is_passed_on_and_nothing_is_sent(
     ("reply", "mailbox_is_bad"),
     [
         ("550 No such user", True),
-        ("551 Not here", True),
-        ("553 Not allowed", True),
+        ("550 Requested action not taken: mailbox unavailable", True),
+        ("551 Not here", False),
         ("552 Quota exceeded", False),
         ("554 No", False),
         ("550 5.1.1 No such user", True),
         ("550 5.1.10 Null MX", True),
         ("550 5.2.1 Disabled", True),
+        ("550 5.2.1 The user is receiving mail at a rate that prevents more messages", False),
         ("552 5.2.2 Mailbox full", False),
-        ("550 5.7.1 Blocked by policy", False),
+        ("550 5.7.1 user unknown", True),
     ],
 )
 async def test_a_refused_recipient(
@@ -202,14 +204,21 @@ async def test_a_refused_recipient(
 
 
 @pytest.mark.parametrize(
-    "reply", ["550 5.1.8 Sender address rejected: domain not found", "530 5.7.0 Authentication required"]
+    "reply",
+    [
+        "550 5.1.8 Sender address rejected: domain not found",
+        "530 5.7.0 Authentication required",
+        "550 5.7.1 Blocked by policy",
+        "550 5.1.1 jane rejected by a blocklist",
+        "553 Relaying not allowed",
+    ],
 )
 async def test_a_refusal_of_the_sender_in_the_reply_to_rcpt_is_ours(
     server: RecordingSmtpServer, pool: SmtpPool, reply: str
 ) -> None:
     server.for_recipient(JANE).rcpt_reply = reply
 
-    with pytest.raises(SenderRefused, match=reply):
+    with pytest.raises(SendingRefused, match=reply):
         await send(pool)
 
 
@@ -240,7 +249,11 @@ async def test_a_temporary_refusal_of_the_recipient_is_for_later(
     [
         ("451 4.3.0 Try again", TryLater),
         ("421 4.3.2 Going down", TryLater),
-        ("554 5.6.0 Spam", MessageRefused),
+        ("554 5.6.0 Spam", SendingRefused),
+        ("550 5.7.26 Unauthenticated mail", SendingRefused),
+        ("550 5.1.1 User unknown", RecipientRefused),
+        ("552 5.2.2 Mailbox full", MessageRefused),
+        ("554 no", MessageRefused),
     ],
 )
 async def test_a_refused_message(

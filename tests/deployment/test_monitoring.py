@@ -3,6 +3,8 @@
 import json
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,11 @@ import promql_parser
 import pytest
 import yaml
 from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
 
-import activities.metrics  # noqa: F401 - what a worker counts is in the default registry
+import activities.metrics
+from activities.delivery import DeliveryStep
+from activities.registry import step_activities
 from api.metrics import Metrics
 from settings import Settings
 from tests.guarantees.processes import process, tag
@@ -59,6 +64,59 @@ def test_the_metrics_of_onward_exist() -> None:
     ours = {family.name for family in families}
     ours |= {f"{family.name}_total" for family in families if family.type == "counter"}
     assert named("onward_") - ours == set()
+
+
+COUNTED = re.compile(r"(onward_\w+_total)(?:\{([^}]*)\})?")
+MATCHER = re.compile(r'(\w+)="([^"]*)"')
+
+
+def counters_of_alerts() -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+    """The counters that alerts ask about, each with the labels that it is asked for with."""
+    return {
+        (name, tuple(MATCHER.findall(labels)))
+        for alert in alerts()
+        for name, labels in COUNTED.findall(alert["expr"])
+    }
+
+
+def test_every_counter_of_an_alert_is_there_before_it_counts() -> None:
+    """Prometheus sees no increase in a series that begins with 1: each is shown as 0 by a process that only started."""
+    program = (
+        "import activities.metrics\n"
+        "from api.metrics import Metrics\n"
+        "from prometheus_client import generate_latest\n"
+        "print((generate_latest() + generate_latest(Metrics().registry)).decode())"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    ).stdout  # fmt: skip
+    samples = [
+        sample
+        for family in text_string_to_metric_families(shown)
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    ]
+    assert len(counters_of_alerts()) >= 4
+    for name, labels in counters_of_alerts():
+        found = [one for one in samples if one.name == name and set(labels) <= set(one.labels.items())]
+        assert found, (name, labels)
+        assert {one.value for one in found} == {0.0}
+        channels = {one.labels["channel"] for one in found if "channel" in one.labels}
+        assert channels in ({*activities.metrics.CHANNELS}, set()), name
+
+
+def test_the_channels_that_are_counted_are_those_of_the_steps() -> None:
+    steps = {kind.channel for kind in step_activities().values() if issubclass(kind, DeliveryStep)}
+    assert steps == set(activities.metrics.CHANNELS)
+
+
+@pytest.mark.parametrize("service", ["onward_database_up", "onward_message_retries_total"])
+def test_a_service_that_is_gone_is_an_alert(service: str) -> None:
+    """`absent` of what that service alone shows, and shows from the start."""
+    assert f"absent({service})" in {
+        alert["expr"] for alert in alerts() if alert["labels"]["severity"] == "page"
+    }
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -4,12 +4,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import update
 
 from activities.delivery import message_id
 from channels.mail import SmtpMail
 from intake.bounces import Report
-from processes.instructions import Perform
+from processes.instructions import Hold, Perform
 from store import rows
 from store.suppressions import is_suppressed
 from tests.support.by_hand import ByHand, perform
@@ -19,6 +20,7 @@ from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.visits import REST, in_a_row
 
 MAIL = {"id": "mail", "type": "send_email", "template": "hello"}
+REFUSED_BY_REPUTATION = ("onward_sending_refused_total", {"channel": "email", "cause": "reputation"})
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what no database has a part in."""
 
@@ -76,7 +78,13 @@ async def test_an_address_that_the_relay_refuses_is_suppressed_marked_and_told_o
 
 @ON_SQLITE
 @pytest.mark.parametrize(
-    "reply", ["550 5.7.1 blocked for spam", "552 5.2.2 mailbox full"], ids=["policy", "quota"]
+    "reply",
+    [
+        "552 5.2.2 mailbox full",
+        "550 5.2.1 The user is receiving mail at a rate that prevents more messages",
+        "554 no",
+    ],
+    ids=["quota", "rate", "no reason"],
 )
 async def test_a_refusal_that_is_not_the_addresss_fault_suppresses_nobody(
     idle: Engine, smtp: RecordingSmtpServer, reply: str
@@ -87,6 +95,37 @@ async def test_a_refusal_that_is_not_the_addresss_fault_suppresses_nobody(
     assert [m.state for m in await messages(idle, mine.instance)] == ["refused"]
     assert (await contact(idle)).email_state == "ok"
     assert await why(idle, idle.address) is None
+
+
+@pytest.mark.parametrize("at", ["rcpt_reply", "message_reply"])
+async def test_what_the_relay_has_against_us_holds_and_after_the_fix_is_sent_once(
+    idle: Engine, smtp: RecordingSmtpServer, at: str
+) -> None:
+    """To RCPT nothing is claimed yet; to the message it is. Either way the ledger lets exactly one through."""
+    said = "550 5.7.1 Your IP address is on a blocklist, see the postmaster page"
+    setattr(smtp.for_recipient(idle.address), at, said)
+    counted = REGISTRY.get_sample_value(*REFUSED_BY_REPUTATION) or 0
+    mine = await before_the_mail(idle)
+    assert isinstance(mine.next, Perform)
+    held = await mine.go()
+    assert isinstance(held, Hold)
+    assert held.reason == "sending_refused"
+    assert said in (held.detail or "")
+    assert (await idle.instance(mine.instance)).reason.startswith("sending_refused: ")
+    (kept,) = await messages(idle, mine.instance)
+    assert (kept.state, said in kept.detail) == ("retrying", True)
+    assert (await contact(idle)).email_state == "ok"
+    assert await why(idle, idle.address) is None
+    assert REGISTRY.get_sample_value(*REFUSED_BY_REPUTATION) == counted + 1
+    setattr(smtp.for_recipient(idle.address), at, None)
+    assert isinstance(mine.next, Hold)
+    again = mine.next.again
+    assert again is not None
+    await mine.release()
+    assert mine.place == "rest"
+    await perform(idle, mine.instance, again, mine.now)
+    assert len(smtp.messages_to(idle.address)) == 1
+    assert [m.state for m in await messages(idle, mine.instance)] == ["sent"]
 
 
 @ON_SQLITE

@@ -20,6 +20,7 @@ from tests.support.engine import Engine
 
 __all__ = ["onward"]
 
+BLOCKED = "sending_refused: 550 5.7.1 blocked"
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 REASON = "failed: the template «hello» does not render"
 
@@ -27,7 +28,7 @@ REASON = "failed: the template «hello» does not render"
 async def busy(engine: Engine, now: datetime) -> None:
     """Five contacts that stand differently, and what they were sent; test runs that stand so too do not count."""
     await engine.publish(process(tag("a")))
-    for number in range(8):
+    for number in range(9):
         await engine.event("go", f"{engine.contact}-{number}")
     i, m = rows.instances, rows.messages
     ids = [row.id for row in await engine.rows(i)]
@@ -37,6 +38,7 @@ async def busy(engine: Engine, now: datetime) -> None:
         {"state": "holding", "reason": REASON},
         {"state": "holding", "reason": "paused: the process is paused"},
         {"state": "ended", "open": False, "ended_at": now - SECOND},
+        {"state": "holding", "reason": BLOCKED},
         {"state": "waiting", "due_at": now - MINUTE * 9, "test_cap": 300},
         {"state": "holding", "reason": "failed: a test", "test_cap": 300},
         {"state": "ended", "open": False, "ended_at": now - SECOND, "test_cap": 300},
@@ -50,7 +52,10 @@ async def busy(engine: Engine, now: datetime) -> None:
                 (ids[0], "sent", now - SECOND),
                 (ids[0], "unknown", now - SECOND),
                 (ids[0], "sent", now - 2 * MINUTE),
+                (ids[0], "sending_refused", now - 30 * MINUTE),
+                (ids[0], "sending_refused", now - 90 * MINUTE),
                 (ids[-1], "sent", now - SECOND),
+                (ids[-1], "sending_refused", now - SECOND),
             ]
         ):
             await connection.execute(
@@ -72,12 +77,13 @@ async def test_every_number_is_that_of_the_rows(idle: Engine) -> None:
     async with idle.services.database.read() as connection:
         found = await overview(connection, now)
         later = await overview(connection, now + 10 * MINUTE)
-    assert found.events == 8
-    assert found.instances == {"waiting": 2, "holding": 2}
+    assert found.events == 9
+    assert found.instances == {"waiting": 2, "holding": 3}
     assert (found.ended, found.overdue, found.lag) == (1, 1, 5 * MINUTE)
     assert (found.outbox, found.outbox_age) == (1, 2 * MINUTE)
     assert found.messages == {"email": {"sent": 2, "unknown": 1}}
-    assert found.held == [(REASON, 1)]
+    assert found.held == [(REASON, 1), (BLOCKED, 1)]
+    assert found.sending_refused == {"held": 1, "came_back": 1}
     assert (found.processes, found.operations) == ({"active": 1}, 0)
     assert (later.events, later.ended, later.messages, later.overdue) == (0, 0, {}, 2)
 
@@ -85,6 +91,7 @@ async def test_every_number_is_that_of_the_rows(idle: Engine) -> None:
 async def test_of_nothing_there_is_nothing(idle: Engine) -> None:
     async with client_of(create_app(idle.services)) as api:
         answer = (await api.get("/v1/overview")).json()
+    assert answer.pop("sending_refused") == {"held": 0, "came_back": 0}
     assert {name: value for name, value in answer.items() if value} == {"at": answer["at"]}
 
 
@@ -98,16 +105,17 @@ async def test_a_page_says_what_is_wrong_in_red(idle: Engine) -> None:
     for words in (
         "1 active",
         "waiting 2",
-        "holding 2",
+        "holding 3",
         "1 overdue, for 30",
         "1 not sent, for 12",
+        "1 held, 1 came back in the last hour",
         "unknown 1",
         REASON,
     ):
         assert words in text.plain, text.plain
     red = [text.plain[span.start : span.end] for span in text.spans if "color(1)" in str(span.style)]
     assert [part.split(",")[0] for part in red] == [
-        "1 overdue", "1 not sent", "unknown 1", "Held", *red[4:],
+        "1 overdue", "1 not sent", "1 held", "unknown 1", "Held", *red[5:],
     ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
+from activities import base
 from intake.why.messages import _SAYS
 from processes.reasons import KINDS, UNEXPLAINED, reason
 from processes.rule_values import MessageState
@@ -45,7 +46,7 @@ def texts(node: ast.expr | None, module: str) -> Iterator[str]:
             for value in node.values:
                 yield from texts(value, module)
         case ast.Name(id=name) if name.isupper():
-            constant = getattr(import_module(module), name, None)
+            constant = getattr(import_module(module), name, None) or getattr(base, name, None)
             if isinstance(constant, str):
                 yield constant
 
@@ -84,6 +85,8 @@ def reasons_of(call: ast.Call) -> Iterator[tuple[str, ast.expr | None, str]]:
             yield "outcome", call.args[2], ""
         case "hold" | "hold_row" if len(call.args) >= 3:
             yield "hold", call.args[1 if name == "hold" else 3], ": "
+        case "Held":
+            yield "hold", given(call, 1, "code") or ast.Name("FAILED"), ": "
         case "Hold":
             yield "hold", given(call, 99, "reason"), ""
     if name != "Recorded":
@@ -141,6 +144,7 @@ def test_every_reason_that_the_code_gives_has_words() -> None:
         ("hold", "the delivery window"),
         ("hold", "paused: "),
         ("hold", "failed: "),
+        ("hold", "sending_refused: "),
         ("outcome", "contact_deleted"),
         ("outcome", "held_out"),
         ("step", "it is that moment now"),
