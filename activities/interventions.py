@@ -18,7 +18,7 @@ from activities.delivery import DeliveryStep
 from activities.goals import read_goals
 from activities.pulse import with_pulse
 from activities.recording import database_may_be_away
-from activities.scene import STOPPING, UNHINDERED, InstanceOver, InstanceUnknown, Scene, own_instance
+from activities.scene import UNHINDERED, InstanceOver, InstanceUnknown, Scene, own_instance
 from activities.stage import read_instruction
 from intake import audit
 from intake.service import retried
@@ -30,6 +30,7 @@ from processes.instructions import (
     REFUSED,
     RESEND,
     RESTORE_STEP,
+    RESENT,
     SKIP,
     SKIP_WAIT,
     End,
@@ -45,6 +46,7 @@ from processes.planning import CANCELLED, Plan
 from processes.steps import EffectStep
 from store import rows
 from store.database import DatabaseUnavailable
+from store.instances import STOPPING
 from store.messages import leave_open_message
 from store.past import last_visits
 
@@ -232,7 +234,7 @@ class Interventions:
             .values(loops={**loops, target: number, BY_HAND + target: by_hand}, updated_at=call.now)
         )
         visit = {"instance_id": scene.instance, "step": target, "visit": number, "kind": step.kind}
-        result = {"resent": True, **_marks(call)}
+        result = {RESENT: True, **_marks(call)}
         await scene.connection.execute(insert(rows.visits).values(**visit, at=call.now, result=result))
         await self._audit(scene, call, {"step": target, "visit": number})
         return Intervened(again=_again(scene, target, number))

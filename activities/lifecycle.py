@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import case, func, literal, or_, select, update
+from sqlalchemy import func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 
@@ -13,9 +13,10 @@ from activities.base import Tools, guarded
 from activities.pulse import with_pulse
 from activities.recording import database_may_be_away
 from activities.resumption import resume
-from activities.scene import BEFORE_THE_FIRST_STEP, STOPPING, InstanceUnknown, Scene, own_instance
+from activities.scene import BEFORE_THE_FIRST_STEP, InstanceUnknown, Scene, own_instance
 from intake.changes import Origin
 from intake.effects import Effects
+from intake.events import begins_after
 from intake.service import retried
 from processes import names, planner
 from processes.instructions import (
@@ -35,7 +36,7 @@ from processes.instructions import (
 )
 from processes.steps import StepBase
 from processes.values import Json, Key
-from store import contacts, rows
+from store import contacts, instances, rows
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,8 @@ _i = rows.instances.c
 HANDS = "temporal"
 """The source of a start that came by the plain Temporal CLI."""
 CANCELLED = "cancelled in Temporal"
+AFTER = "after"
+"""Why an instance holds that a person started while the one before it was stopping."""
 
 
 class HandStart(BaseModel):
@@ -92,13 +95,19 @@ class Lifecycle:
         instance = own_instance()
         with database_may_be_away():
             async with self._tools.database.write() as connection:
-                await connection.execute(
-                    update(rows.instances).where(_i.id == instance, _i.open).values(reason=_why(close.reason))
+                closed = await instances.close(
+                    connection,
+                    instance,
+                    close.now,
+                    outcome="stopped",
+                    reason=close.reason or CANCELLED,
+                    overrule=close.reason is not None,
                 )
-                await self._tools.stage.end(connection, instance, "stopped", close.now)
+                effects = await Effects.of_end(connection, closed)
                 outcome: str | None = (
                     await connection.execute(select(_i.outcome).where(_i.id == instance))
                 ).scalar()
+            await self._tools.dispatcher.send(effects)
         log.info("instance_stopped", instance=instance)
         return outcome or "stopped"
 
@@ -106,7 +115,7 @@ class Lifecycle:
         if begin.request is not None and begin.request.get(RESUME) is True:
             resumed = await resume(connection, self._tools.catalog, instance, begin)
             if isinstance(resumed, Hold):
-                return await self._claim_without_beginning(connection, instance, begin, resumed), Effects()
+                return await self._claim_without_beginning(connection, instance, begin, resumed)
             if resumed is not None:
                 return Begun(next=resumed), Effects()
         call = StepCall(step=BEFORE_THE_FIRST_STEP, now=begin.now)
@@ -118,20 +127,23 @@ class Lifecycle:
                 return Begun(next=refusal), effects
             effects.starts = [start for start in effects.starts if start.instance != instance]
             scene = await self._tools.stage.enter(connection, instance, call)
-            begun = await self._claim(connection, instance, begin, scene)
+            begun, more = await self._claim(connection, instance, begin, scene)
+            effects.add(more)
             if isinstance(scene, Scene):
                 begun = begun.model_copy(update=_labels(scene))
             return begun, effects
-        return await self._claim(connection, instance, begin, scene), Effects()
+        return await self._claim(connection, instance, begin, scene)
 
     async def _claim(
         self, connection: AsyncConnection, instance: str, begin: Begin, scene: Scene | Instruction
-    ) -> Begun:
+    ) -> tuple[Begun, Effects]:
         if not isinstance(scene, Scene):
             return await self._claim_without_beginning(connection, instance, begin, scene)
         row, definition = scene.row, scene.definition
         if row.run_id is not None and row.run_id != begin.run:
-            return Begun(next=_refused("this instance has begun in another run; start a new one"))
+            return Begun(next=_refused("this instance has begun in another run; start a new one")), Effects()
+        if row.begins_after is not None:
+            return await self._stand_back(connection, instance, begin, row.begins_after), Effects()
         plan = await self._tools.stage.plan(
             scene, planner.arrive(definition, definition.entry, scene.situation, {})
         )
@@ -141,11 +153,24 @@ class Lifecycle:
             decided = not isinstance(plan.next, Perform) or bool(plan.passed) or bool(definition.goals)
             first = [self._tools.stage.first_visit(scene, plan)] if decided else []
             await self._tools.stage.advance(scene, plan, first, claim)
-        return Begun(next=plan.next)
+        return Begun(next=plan.next), scene.effects
+
+    async def _stand_back(
+        self, connection: AsyncConnection, instance: str, begin: Begin, before: str
+    ) -> Begun:
+        """The instance was let in behind one that is stopping: its workflow, which a person started, is released when
+        that one is closed.
+        """
+        await connection.execute(
+            update(rows.instances)
+            .where(_i.id == instance, _i.open)
+            .values(state="pending", reason=None, run_id=begin.run, lease_until=None, updated_at=begin.now)
+        )
+        return Begun(next=Hold(do="hold", reason=AFTER, detail=begins_after(before)))
 
     async def _claim_without_beginning(
         self, connection: AsyncConnection, instance: str, begin: Begin, instead: Instruction
-    ) -> Begun:
+    ) -> tuple[Begun, Effects]:
         """The process is paused, or the instance was stopped before it began, or is over."""
         claimed = await connection.execute(
             update(rows.instances)
@@ -157,11 +182,12 @@ class Lifecycle:
             )
         )
         if claimed.rowcount == 0:
-            return Begun(next=_refused("this instance has begun in another run; start a new one"))
-        if isinstance(instead, Hold) and instead.reason == STOPPING:
-            await self._tools.stage.end(connection, instance, "stopped", begin.now)
-            return Begun(next=End(do="end", outcome="stopped", reason="stopped before it began"))
-        return Begun(next=instead)
+            return Begun(next=_refused("this instance has begun in another run; start a new one")), Effects()
+        if isinstance(instead, Hold) and instead.reason == instances.STOPPING:
+            closed = await instances.close(connection, instance, begin.now, outcome="stopped")
+            effects = await Effects.of_end(connection, closed)
+            return Begun(next=End(do="end", outcome="stopped", reason="stopped before it began")), effects
+        return Begun(next=instead), Effects()
 
     async def _admit(
         self, connection: AsyncConnection, instance: str, begin: Begin
@@ -265,13 +291,6 @@ async def _came(connection: AsyncConnection, instance: str, awaited: str | None 
     )
     event: str | None = found.scalar()
     return event
-
-
-def _why(said: str | None) -> Any:
-    """Why an instance was cancelled: in the canceller's words, else in the stop's. What held it is no reason."""
-    if said is not None:
-        return said
-    return case((_i.state == STOPPING, func.coalesce(_i.reason, CANCELLED)), else_=CANCELLED)
 
 
 def _labels(scene: Scene) -> dict[str, Any]:

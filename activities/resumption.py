@@ -9,12 +9,12 @@ from sqlalchemy import func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.goals import read_goals
-from activities.scene import STOPPING
 from processes import planner
 from processes.instructions import DECIDE, Begin, End, Hold, Instruction, Perform
 from processes.planning import Situation
 from store import rows
 from store.catalog import CatalogCache
+from store.instances import STOPPING
 
 _i, _c, _w = rows.instances.c, rows.contacts.c, rows.waits.c
 

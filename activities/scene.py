@@ -34,7 +34,6 @@ _i, _c, _p, _e, _v, _m = (
 )
 
 BEFORE_THE_FIRST_STEP = ""
-STOPPING = "stopping"
 HELD = "held"
 """In a visit's result: what kept it from acting, each with `by` and `until`."""
 STOOD = "stood"
@@ -74,6 +73,7 @@ ENTER = (
         _i.loops,
         _i.data,
         _i.run_id,
+        _i.begins_after,
         _i.test_cap,
         _i.cancelled,
         *(_c[name].label(f"contact_{name}") for name in _CONTACT_COLUMNS),

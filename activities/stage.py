@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import structlog
 from pydantic import TypeAdapter
-from sqlalchemy import case, delete, func, insert, select, update
+from sqlalchemy import case, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.goals import read_goals, write_goals
@@ -20,13 +20,13 @@ from activities.scene import (
     ENTER,
     ENTER_LOCKED,
     HELD,
-    STOPPING,
     InstanceOver,
     InstanceUnknown,
     NeedsLock,
     Scene,
 )
-from intake.admission import EventRace
+from intake.effects import Effects
+from intake.new_instances import EventRace
 from processes import planner
 from processes.clock import describe
 from processes.definition import ProcessDefinition
@@ -37,7 +37,8 @@ from processes.planning import Answers, Draw, LookBack, Passed, Plan, Question
 from processes.steps import EffectStep
 from store import contacts, rows
 from store.catalog import CatalogCache
-from store.messages import abandon, withdraw
+from store.instances import STOPPING, close
+from store.messages import withdraw
 from store.past import event_before, last_visits
 from store.rule_parts import answers
 
@@ -123,7 +124,7 @@ class Stage:
         if row.state == STOPPING:
             return Hold(do="hold", reason=STOPPING)
         if row.contact_deleted_at is not None:
-            await self.end(scene.connection, scene.instance, "contact_deleted", scene.now)
+            await close(scene.connection, scene.instance, scene.now, outcome="contact_deleted")
             return End(do="end", outcome="contact_deleted")
         if not scene.may_run:
             still = (
@@ -249,23 +250,6 @@ class Stage:
             )
         )
         return Hold(do="hold", reason=reason, detail=detail[:500])
-
-    async def end(self, connection: AsyncConnection, instance: str, outcome: str, now: datetime) -> None:
-        """Record that the instance is over."""
-        await connection.execute(
-            update(rows.instances)
-            .where(_i.id == instance, _i.open)
-            .values(
-                state="ended",
-                open=False,
-                outcome=func.coalesce(_i.outcome, outcome),
-                due_at=None,
-                updated_at=now,
-                ended_at=now,
-            )
-        )
-        await connection.execute(delete(rows.waits).where(rows.waits.c.instance_id == instance))
-        await abandon(connection, instance, now)
 
     async def finish(self, scene: Scene, result: dict[str, Any] | None, *, to: str | None) -> Instruction:
         """Record the visit and what comes next: the step `to`, or where a goal leads, or the end of the process.
@@ -425,28 +409,44 @@ class Stage:
         more: Mapping[str, Any] | None = None,
     ) -> None:
         """Write visits that needed no activity, the wait begun, and the instance's new place (and `more` of it)."""
-        placed = (
-            await scene.connection.execute(
-                update(rows.instances)
-                .where(_i.id == scene.instance, _i.open)
-                .values(self._place(scene, plan) | dict(more or {}))
-                .returning(_i.contact_id, _i.outcome)
-            )
-        ).first()
-        if placed is None:
-            raise InstanceOver(scene.instance)
+        contact_id = await self._move(scene, plan, more or {})
         visits += [_visit(scene, passed, None) for passed in plan.passed if passed.kind != GOAL]
         await write_goals(scene.connection, [_visit(scene, p, None) for p in plan.passed if p.kind == GOAL])
         following = plan.next
-        if isinstance(following, End) and placed.outcome != following.outcome:
-            plan.next = End(do="end", outcome=placed.outcome)
         if isinstance(following, Wait):
             until: dict[str, Any] = {"until": (plan.limit or following.until).isoformat()}
             kind = scene.definition.by_id[following.step].kind
             visits.append(_visit(scene, Passed(following.step, following.visit, kind, until), None))
-            await self._await_event(scene, following, placed.contact_id)
+            await self._await_event(scene, following, contact_id)
         if visits:
             await scene.connection.execute(insert(rows.visits), visits)
+
+    async def _move(self, scene: Scene, plan: Plan, more: Mapping[str, Any]) -> str:
+        """Write where the instance stands now, or close it; returns its contact. Raises InstanceOver."""
+        place = self._place(scene, plan) | dict(more)
+        following = plan.next
+        if isinstance(following, End):
+            closed = await close(
+                scene.connection, scene.instance, scene.now, outcome=following.outcome, place=place
+            )
+            if closed is None:
+                raise InstanceOver(scene.instance)
+            scene.effects.add(await Effects.of_end(scene.connection, closed))
+            if closed.outcome != following.outcome:
+                plan.next = End(do="end", outcome=closed.outcome)
+            return closed.contact_id
+        placed = (
+            await scene.connection.execute(
+                update(rows.instances)
+                .where(_i.id == scene.instance, _i.open)
+                .values(place)
+                .returning(_i.contact_id)
+            )
+        ).first()
+        if placed is None:
+            raise InstanceOver(scene.instance)
+        contact_id: str = placed.contact_id
+        return contact_id
 
     async def _await_event(self, scene: Scene, wait: Wait, contact_id: str) -> None:
         if wait.event is None:
@@ -467,18 +467,11 @@ class Stage:
         return _visit(scene, Passed(BEFORE_THE_FIRST_STEP, 1, "begin", {}), plan.next)
 
     def _place(self, scene: Scene, plan: Plan) -> dict[str, Any]:
-        now = scene.now
         step, visit = plan.position
-        values: dict[str, Any] = {"updated_at": now, "due_at": None}
+        values: dict[str, Any] = {"updated_at": scene.now, "due_at": None}
         match plan.next:
-            case End(outcome=outcome):
-                values |= {
-                    "state": "ended",
-                    "open": False,
-                    "outcome": func.coalesce(_i.outcome, outcome),
-                    "ended_at": now,
-                    "step": None,
-                }
+            case End():
+                values["step"] = None
             case Wait(until=until):
                 values |= {
                     "state": _unless_stopping("waiting"),
@@ -488,7 +481,7 @@ class Stage:
                 }
             case Perform():
                 values |= {"state": _unless_stopping("running"), "step": step, "visit": visit}
-        if scene.row.reason is not None:
+        if scene.row.reason is not None and not isinstance(plan.next, End):
             values["reason"] = case((_i.state == STOPPING, _i.reason), else_=None)
         if plan.loops != (scene.row.loops or {}):
             values["loops"] = plan.loops

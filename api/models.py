@@ -59,6 +59,9 @@ class InstanceRow(BaseModel):
     contact: ContactBrief
     key: str
     state: str = Field(description="pending, running, waiting, holding, stopping or ended")
+    begins_after: str | None = Field(
+        default=None, description="The instance, stopping still, that must have ended before this one begins."
+    )
     open: bool
     test: bool = Field(default=False, description="A test run: it counts nowhere.")
     outcome: str | None = None

@@ -25,6 +25,7 @@ def instance_values(row: Any, definitions: Definitions) -> dict[str, Any]:
         "contact": contact_brief(row, row.contact_id),
         "key": row.key,
         "state": row.state,
+        "begins_after": row.begins_after,
         "open": row.open,
         "test": row.test_cap is not None,
         "outcome": row.outcome,

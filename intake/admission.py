@@ -8,20 +8,18 @@ Temporal; `intake/dispatch.py` does, after the commit.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.effects import Effects, Start, lease, stop_instances
-from intake.entries import Entries
+from intake.effects import Effects, stop_instances
 from intake.event_types import params_problems
 from intake.events import Decision, EventResult, IncomingEvent
 from intake.goals import Goals
 from intake.identification import Identification
 from intake.items import Candidate, Item, stop_triggers
 from intake.lateness import OutOfOrder
-from intake.reuse import beside_deleted
+from intake.new_instances import EventRace, NewInstances
 from intake.waiting import Rules, WaitingInstances
 from processes import names
 from processes.builtin_events import (
@@ -33,25 +31,18 @@ from processes.builtin_events import (
     by_machine,
 )
 from processes.clock import add
-from processes.operating import operation_of
-from processes.recurrence import WhenFinished
 from processes.rules import Rule
 from processes.triggers import ApiTrigger, ReportedTrigger, Trigger
 from processes.triggers.schedules import scheduled
 from store import contacts, rows
 from store.catalog import CatalogCache, CatalogView, ProcessView, bump
 
-UNFINISHED = "unfinished"
 START_FILTER, STOP_FILTER = "filter does not hold", "the stop's filter does not hold"
 OF_A_TEST = "a test run led to it: it starts nothing"
 MAX_PROCESSES_IN_A_ROW = 10
 """An event that more processes led to, each by what a step of the one before did, starts nothing."""
 
 _i = rows.instances.c
-
-
-class EventRace(Exception):
-    """Another transaction stored the same event at the same time: run this one again."""
 
 
 class Admission:
@@ -70,6 +61,15 @@ class Admission:
         transaction = _Transaction(connection, self._catalog, await self._catalog.view(connection), now)
         return await transaction.run(events)
 
+    async def decide_again(
+        self, connection: AsyncConnection, item: Item, process: str, now: datetime
+    ) -> tuple[list[Decision], Effects]:
+        """What a stored event does to one process that it may start, by the process as it is now. Its contact stands in
+        the item; the caller has locked the event, and keeps the decisions with it.
+        """
+        transaction = _Transaction(connection, self._catalog, await self._catalog.view(connection), now)
+        return await transaction.run_again(item, process)
+
 
 class _Transaction:
     def __init__(
@@ -83,6 +83,7 @@ class _Transaction:
         self._rules = Rules(connection, view, now)
         self._waiting = WaitingInstances(connection, catalog, self._rules, now)
         self._goals = Goals(connection, catalog, view, self._rules, now)
+        self._new = NewInstances(connection, now, self._effects)
 
     async def run(self, events: Sequence[IncomingEvent]) -> tuple[list[EventResult], Effects]:
         items = [
@@ -106,6 +107,15 @@ class _Transaction:
         for item in items:
             item.result = self._as_first(item)
         return [item.result for item in items], self._effects
+
+    async def run_again(self, item: Item, process: str) -> tuple[list[Decision], Effects]:
+        """Decide on the starts of one process only."""
+        await self._lock_contacts([item])
+        starts = self._starts(item, await self._matching(item, only=process))
+        if starts:
+            order = OutOfOrder(self._connection, self._view, self._now)
+            await self._new.start(await self._subscribed(await order.keep(starts, [])))
+        return item.result.decisions, self._effects
 
     # What was here before
 
@@ -218,13 +228,7 @@ class _Transaction:
             for process, trigger in holding:
                 if trigger.does == "stop":
                     await self._stop(item, process)
-            for process, trigger in holding:
-                if trigger.does == "start":
-                    candidate = self._candidate(item, process, trigger)
-                    if candidate is not None and not any(
-                        c.item is item and c.process.key == process.key for c in starts
-                    ):
-                        starts.append(candidate)
+            starts += self._starts(item, holding)
         known = [
             item
             for item in wave
@@ -234,7 +238,17 @@ class _Transaction:
         self._effects.outbox += await self._waiting.continue_with(known, self._view.awaited)
         if starts:
             order = OutOfOrder(self._connection, self._view, self._now)
-            await self._start(await self._subscribed(await order.keep(starts, self._decided)))
+            await self._new.start(await self._subscribed(await order.keep(starts, self._decided)))
+
+    def _starts(self, item: Item, holding: list[tuple[ProcessView, Trigger]]) -> list[Candidate]:
+        """The starts that the triggers want, one for each process."""
+        starts: dict[str, Candidate] = {}
+        for process, trigger in holding:
+            if trigger.does == "start":
+                candidate = self._candidate(item, process, trigger)
+                if candidate is not None:
+                    starts.setdefault(process.key, candidate)
+        return list(starts.values())
 
     async def _lock_contacts(self, wave: list[Item]) -> None:
         """A start and what stops it, taken in by two transactions at once, must see each other; so must an event and
@@ -260,9 +274,12 @@ class _Transaction:
             if listening.trigger.matches(item.event.params):
                 item.say(listening.process, "skipped", "contact not found")
 
-    async def _matching(self, item: Item) -> list[tuple[ProcessView, Trigger]]:
+    async def _matching(self, item: Item, *, only: str | None = None) -> list[tuple[ProcessView, Trigger]]:
+        """The triggers that the event is meant for; with `only`, those that start this process."""
         found: list[tuple[ProcessView, Trigger]] = []
         for process, trigger in self._listeners(item):
+            if only is not None and (process.key != only or trigger.does != "start"):
+                continue
             if not trigger.matches(item.event.params):
                 continue
             if trigger.does == "start" and item.event.test:
@@ -359,84 +376,6 @@ class _Transaction:
                 candidate.item.say(candidate.process, "skipped", f"not subscribed to the list {list_key}")
         return kept
 
-    async def _start(self, candidates: list[Candidate]) -> None:
-        allowed = await Entries(self._connection, self._now).let_in(candidates)
-        allowed = await beside_deleted(self._connection, allowed)
-        if not allowed:
-            return
-        new = [self._row(c) for c in sorted(allowed, key=lambda c: c.instance)]
-        made = {row.id for row in await rows.insert_new(self._connection, rows.instances, new, _i.id)}
-        for candidate in allowed:
-            if candidate.instance in made:
-                self._admitted(candidate)
-            else:
-                await self._refuse_conflict(candidate)
-
-    def _row(self, candidate: Candidate) -> dict[str, Any]:
-        recurrence = candidate.process.definition.recurrence
-        return {
-            "id": candidate.instance,
-            "process_key": candidate.process.key,
-            "version": candidate.process.version,
-            "contact_id": candidate.item.contact.id,
-            "key": candidate.key,
-            "event_id": candidate.item.event.id,
-            "event_at": candidate.item.occurred_at,
-            "state": "pending",
-            "open": True,
-            "exclusive": isinstance(recurrence, WhenFinished) and not candidate.forced,
-            "visit": 1,
-            "lease_until": lease(),
-            "created_at": self._now,
-            "updated_at": self._now,
-        }
-
-    def _admitted(self, candidate: Candidate) -> None:
-        candidate.item.say(candidate.process, "started", None, candidate.instance)
-        contact = candidate.item.contact
-        self._effects.starts.append(
-            Start(
-                instance=candidate.instance,
-                process=candidate.process.key,
-                process_name=candidate.process.definition.name,
-                version=candidate.process.version,
-                contact=names.contact_reference(contact.id, contact.external_id),
-                operation=operation_of(candidate.item.event.id),
-            )
-        )
-
-    async def _refuse_conflict(self, candidate: Candidate) -> None:
-        same = (
-            await self._connection.execute(
-                select(_i.id, _i.open, _i.event_id, _i.contact_id).where(
-                    or_(
-                        and_(
-                            _i.process_key == candidate.process.key,
-                            _i.contact_id == candidate.item.contact.id,
-                            _i.key == candidate.key,
-                            _i.open,
-                            _i.exclusive,
-                        ),
-                        _i.id == candidate.instance,
-                    )
-                )
-            )
-        ).first()
-        if same is None:
-            raise EventRace
-        if same.contact_id != candidate.item.contact.id and candidate.item.event.instance is None:
-            # The ContactId was another's before: its instance has the id that this one would have.
-            candidate.instance = f"{candidate.instance}/{names.readable(candidate.item.event.id)}"
-            if await rows.insert_new(self._connection, rows.instances, [self._row(candidate)], _i.id):
-                self._admitted(candidate)
-                return
-        reason = (
-            f"{UNFINISHED}: {same.id} has not ended"
-            if same.open
-            else f"the workflow id was used by an earlier instance: {same.id}"
-        )
-        candidate.item.say(candidate.process, "skipped", reason, same.id)
-
     async def _stop(self, item: Item, process: ProcessView) -> None:
         key = process.definition.key_of(item.event.key, item.event.params)
         where: list[ColumnElement[bool]] = [
@@ -477,11 +416,6 @@ class _Transaction:
         made = await rows.insert_new(self._connection, rows.events, new, rows.events.c.id)
         if len(made) != len(new):
             raise EventRace
-
-
-def is_unfinished(decision: Decision) -> bool:
-    """Whether an open instance is what kept the contact out."""
-    return decision.reason is not None and decision.reason.startswith(UNFINISHED)
 
 
 def _waves(items: list[Item]) -> Iterator[list[Item]]:

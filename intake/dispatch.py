@@ -4,15 +4,14 @@ What does not arrive stays in the database (a pending row, an outbox row) until 
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
-from temporalio.client import Client, WorkflowExecutionStatus
+from sqlalchemy import delete, select, update
+from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.common import (
     Priority,
     SearchAttributeKey,
@@ -36,7 +35,7 @@ from processes.instructions import (
 from processes.operating import LOW_PRIORITY
 from store import rows
 from store.database import Database, DatabaseUnavailable
-from store.messages import abandon
+from store.instances import RECONSIDER, close
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +48,7 @@ MARK_SECONDS = 0.5
 CALLS_AT_ONCE = 64
 """Starts under way at once: more only wait in the server, and their time runs out there."""
 RETRY_LATER = timedelta(seconds=30)
+WORKFLOW_OVER = "Temporal says that its workflow is over"
 LOST = "Temporal does not know this workflow: `onward doctor --fix` lets its instance go on"
 
 
@@ -68,6 +68,8 @@ class Dispatcher:
         self._started: list[str] = []
         self._delivered: list[int] = []
         self._marking: asyncio.Task[None] | None = None
+        self.reconsider: Callable[[str], Awaitable[Effects]] | None = None
+        """Decides again on the events that an instance kept out; set by whoever decides."""
 
     async def send(self, effects: Effects) -> set[str]:
         """Send everything; returns the instances whose workflow Temporal has. Raises nothing: what fails stays."""
@@ -129,46 +131,35 @@ class Dispatcher:
         Where that workflow is over and never claimed its row, the row would never begin. Was it terminated, the row
         is closed; else it was another's (a start by hand under this id that was refused), and ours runs now.
         """
+        i = rows.instances.c
+        pending = (i.state == "pending", i.run_id.is_(None))
         try:
             async with self._in_time():
-                status = (await self._client.get_workflow_handle(start.instance).describe()).status
-            if status is None or status == WorkflowExecutionStatus.RUNNING:
+                found = await self._client.get_workflow_handle(start.instance).describe()
+            if found.status is None or found.status == WorkflowExecutionStatus.RUNNING:
                 return True
-            async with self._database.write() as connection:
-                waits = await self._still_pending(connection, start.instance, status)
-            if waits and status != WorkflowExecutionStatus.TERMINATED:
+            if found.status == WorkflowExecutionStatus.TERMINATED:
+                async with self._database.write() as connection:
+                    closed = await close(
+                        connection,
+                        start.instance,
+                        datetime.now(UTC),
+                        outcome="terminated",
+                        reason="its workflow was over before it began",
+                        over_since=found.close_time,
+                        only=pending,
+                    )
+                    effects = await Effects.of_end(connection, closed)
+                await self.send(effects)
+                return True
+            async with self._database.read() as connection:
+                waits = await connection.execute(select(i.id).where(i.id == start.instance, *pending))
+            if waits.first() is not None:
                 return await self._start(start, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
         except (RPCError, RuntimeError, TimeoutError, DatabaseUnavailable) as error:
             log.warning("start_not_settled", instance=start.instance, error=_words(error))
             return False
         return True
-
-    async def _still_pending(
-        self, connection: AsyncConnection, instance: str, status: WorkflowExecutionStatus
-    ) -> bool:
-        i = rows.instances.c
-        pending = (
-            await connection.execute(
-                select(i.id)
-                .where(i.id == instance, i.state == "pending", i.run_id.is_(None))
-                .with_for_update()
-            )
-        ).first()
-        if pending is not None and status == WorkflowExecutionStatus.TERMINATED:
-            now = datetime.now(UTC)
-            await connection.execute(
-                update(rows.instances)
-                .where(i.id == instance)
-                .values(
-                    state="ended",
-                    open=False,
-                    outcome="terminated",
-                    reason="its workflow was over before it began",
-                    ended_at=now,
-                    updated_at=now,
-                )
-            )
-        return pending is not None
 
     async def deliver(self, ids: Iterable[int]) -> None:
         """Deliver outbox rows, oldest first for each instance."""
@@ -193,6 +184,8 @@ class Dispatcher:
                 return
 
     async def _deliver_one(self, row: Any) -> bool:
+        if row.kind == RECONSIDER:
+            return await self._have_reconsidered(row)
         handle = self._client.get_workflow_handle(row.instance_id)
         try:
             async with self._in_time():
@@ -216,6 +209,19 @@ class Dispatcher:
         self._mark_soon()
         return True
 
+    async def _have_reconsidered(self, row: Any) -> bool:
+        """Have the events decided again that an instance kept out though it was over; that deletes the row too."""
+        if self.reconsider is None:
+            return False
+        try:
+            effects = await self.reconsider(row.instance_id)
+        except Exception as error:  # whatever it is, the sweeper tries again
+            log.warning("not_reconsidered", instance=row.instance_id, error=_words(error))
+            await self._note_failure(row, _words(error))
+            return False
+        await self.send(effects)
+        return True
+
     async def _not_running(self, row: Any) -> bool:
         """There is no running workflow: one that has not begun gets its signal later; for one that is over, the
         row is closed where it still says open, and there is nothing left to deliver.
@@ -226,51 +232,51 @@ class Dispatcher:
         i = rows.instances.c
         now = datetime.now(UTC)
         try:
-            if row.kind != CANCEL and await self._is_lost(row.instance_id):
-                await self._note_failure(row, LOST)
-                return False
+            over_since, outcome = None, "stopped"
+            if row.kind != CANCEL:
+                found = await self._describe(row.instance_id)
+                if found is None and await self._goes_on(row.instance_id):
+                    await self._note_failure(row, LOST)
+                    return False
+                over_since, outcome = (None, "lost") if found is None else (found.close_time, ended_as(found))
             async with self._database.write() as connection:
                 begun = (
                     await connection.execute(select(i.run_id, i.open).where(i.id == row.instance_id))
                 ).one_or_none()
                 if begun is not None and begun.open and begun.run_id is None and row.kind != CANCEL:
                     return False
-                await connection.execute(
-                    update(rows.instances)
-                    .where(i.id == row.instance_id, i.open)
-                    .values(
-                        state="ended",
-                        open=False,
-                        outcome=func.coalesce(i.outcome, "stopped" if row.kind == CANCEL else "lost"),
-                        ended_at=now,
-                        updated_at=now,
-                    )
+                closed = await close(
+                    connection,
+                    row.instance_id,
+                    now,
+                    outcome=outcome,
+                    reason=WORKFLOW_OVER,
+                    over_since=over_since,
                 )
-                await connection.execute(
-                    delete(rows.waits).where(rows.waits.c.instance_id == row.instance_id)
-                )
-                await abandon(connection, row.instance_id, now)
+                effects = await Effects.of_end(connection, closed)
                 await connection.execute(delete(rows.outbox).where(rows.outbox.c.id == row.id))
+            await self.send(effects)
         except (DatabaseUnavailable, RPCError, RuntimeError, TimeoutError) as error:
             log.warning("outbox_not_closed", instance=row.instance_id, error=_words(error))
             return False
         return True
 
-    async def _is_lost(self, instance: str) -> bool:
-        """Whether the instance has begun, is open, and Temporal does not know its workflow."""
+    async def _goes_on(self, instance: str) -> bool:
+        """Whether the instance has begun, and is neither over nor stopping."""
         i = rows.instances.c
+        begun = select(i.id).where(i.id == instance, i.open, i.run_id.is_not(None), i.state != "stopping")
         async with self._database.read() as connection:
-            begun = select(i.id).where(i.id == instance, i.open, i.run_id.is_not(None), i.state != "stopping")
-            if (await connection.execute(begun)).first() is None:
-                return False
+            return (await connection.execute(begun)).first() is not None
+
+    async def _describe(self, instance: str) -> WorkflowExecutionDescription | None:
+        """What Temporal says of the workflow; None where it does not know it."""
         try:
             async with self._in_time():
-                await self._client.get_workflow_handle(instance).describe()
+                return await self._client.get_workflow_handle(instance).describe()
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise
-            return True
-        return False
+            return None
 
     def _in_time(self) -> asyncio.Timeout:
         """The timeout of a call as a whole: `rpc_timeout` is that of each try, and the client tries for long."""
@@ -324,6 +330,11 @@ class Dispatcher:
                 await self._marking
         if self._started or self._delivered:
             await self.mark()
+
+
+def ended_as(workflow: WorkflowExecutionDescription) -> str:
+    """The outcome of an instance whose workflow ended without saying so."""
+    return workflow.status.name.lower() if workflow.status is not None else "lost"
 
 
 def _priority(start: Start) -> Priority:

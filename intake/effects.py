@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import rows
+from processes import names
+from processes.operating import operation_of
+from store import instances, rows
 
 START_LEASE = timedelta(seconds=15)
 """How long the dispatcher has a new row to itself before the sweeper looks at it."""
@@ -52,6 +54,33 @@ class Effects:
         self.starts += other.starts
         self.outbox += other.outbox
 
+    @classmethod
+    async def of_end(
+        cls, connection: AsyncConnection, over: instances.Closed | instances.ToSend | None
+    ) -> "Effects":
+        """What the end of an instance leaves to be sent."""
+        left = over.to_send if isinstance(over, instances.Closed) else over
+        return cls() if left is None else cls(await starts_of(connection, left.begins), list(left.outbox))
+
+
+async def starts_of(connection: AsyncConnection, wanted: Sequence[str]) -> list[Start]:
+    """The starts of open instances that were admitted before, as admission made them."""
+    if not wanted:
+        return []
+    return [
+        Start(
+            instance=row.id,
+            process=row.process_key,
+            process_name=row.name,
+            version=row.version,
+            contact=names.contact_reference(row.contact_id, row.external_id),
+            operation=operation_of(row.event_id),
+            test=row.test_cap is not None,
+            skip_time=bool(row.skips_time),
+        )
+        for row in await instances.to_start(connection, wanted)
+    ]
+
 
 async def stop_instances(
     connection: AsyncConnection,
@@ -67,24 +96,23 @@ async def stop_instances(
     """
     found = (
         await connection.execute(
-            select(_i.id).where(_i.open, _i.state != "stopping", *where).order_by(_i.id).with_for_update()
+            select(_i.id)
+            .where(_i.open, _i.state != instances.STOPPING, *where)
+            .order_by(_i.id)
+            .with_for_update()
         )
     ).all()
     ids = [row.id for row in found]
     if not ids:
         return [], []
-    await connection.execute(
-        update(rows.instances)
-        .where(_i.id.in_(ids))
-        .values(state="stopping", outcome=outcome, reason=reason, due_at=None, updated_at=now)
-    )
+    await instances.mark_stopping(connection, [_i.id.in_(ids)], now, outcome=outcome, reason=reason)
     return ids, await enqueue(connection, CANCEL, ids, {"reason": reason}, now)
 
 
 async def enqueue(
     connection: AsyncConnection,
     kind: str,
-    instances: Sequence[str],
+    receivers: Sequence[str],
     payload: Mapping[str, Any],
     now: datetime,
     *,
@@ -104,7 +132,7 @@ async def enqueue(
                 "lease_until": until or lease(),
                 "created_at": now,
             }
-            for instance in instances
+            for instance in receivers
         ],
     )
     return [row.id for row in result]

@@ -79,9 +79,24 @@ class Decision(BaseModel):
     )
     reason: str | None = None
     instance: str | None = None
+    after: str | None = Field(
+        default=None, description="The instance that must have ended before the one that is started begins."
+    )
     rule: dict[str, bool] | None = Field(
         default=None, description="The conditions of the filter that decided, each with whether it held."
     )
+
+
+def begins_after(instance: str) -> str:
+    """Why an instance that was let in has not begun."""
+    return f"it begins when {instance} has ended"
+
+
+def pending(decision: Decision) -> Decision:
+    """A start that was decided on, while its workflow has not been started."""
+    after = decision.after
+    reason = "Temporal has not confirmed the start yet" if after is None else begins_after(after)
+    return decision.model_copy(update={"decision": "pending", "reason": reason})
 
 
 class EventResult(BaseModel):

@@ -11,7 +11,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from intake.admission import START_FILTER, UNFINISHED
+from intake.admission import START_FILTER
+from intake.events import begins_after
+from intake.new_instances import UNFINISHED
 from processes.builtin_events import PROCESS_REQUESTED, SCHEDULE_DUE
 from processes.clock import add
 from processes.definition import ProcessDefinition
@@ -21,7 +23,7 @@ from processes.rules import Rule
 from processes.triggers import ApiTrigger, Trigger
 from processes.triggers.schedules import scheduled
 from processes.verdicts import Verdict
-from store import rows
+from store import instances, rows
 from store.imagined import judge
 
 _i, _n = rows.instances.c, rows.entries.c
@@ -101,6 +103,9 @@ class Door:
         if not self.facts.id:
             return True, None
         reason = await self._recurrence(connection, key)
+        if reason is None and isinstance(definition.recurrence, WhenFinished):
+            before = await instances.stopping(connection, definition.key, self.facts.id, key)
+            return True, None if before is None else begins_after(before)
         return reason is None, reason
 
     async def _recurrence(self, connection: AsyncConnection, key: str) -> str | None:

@@ -30,15 +30,23 @@ class Item:
     asked: dict[str, Mapping[str, bool]] = field(default_factory=dict)
 
     def say(
-        self, process: ProcessView, decision: str, reason: str | None, instance: str | None = None
+        self,
+        process: ProcessView,
+        decision: str,
+        reason: str | None,
+        instance: str | None = None,
+        after: str | None = None,
     ) -> None:
-        """Keep a decision with its reason, and with what its trigger's filter asked."""
+        """Keep a decision with its reason, and with what its trigger's filter asked. `after`: the instance that must
+        have ended before the one that is started begins.
+        """
         self.result.decisions.append(
             Decision(
                 process=process.key,
                 decision=decision,
                 reason=reason,
                 instance=instance,
+                after=after,
                 rule=self.asked.get(process.key) or None,
             )
         )

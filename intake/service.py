@@ -9,21 +9,22 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from intake.admission import Admission, EventRace, is_unfinished
-from intake.dispatch import Dispatcher
+from intake import reconsidering
+from intake.admission import Admission
+from intake.dispatch import WORKFLOW_OVER, Dispatcher, ended_as
 from intake.effects import Effects
-from intake.events import Decision, EventResult, IncomingEvent
-from processes.builtin_events import PROCESS_REQUESTED
-from store import rows
+from intake.events import Decision, EventResult, IncomingEvent, pending
+from intake.new_instances import EventRace, is_unfinished
+from store import kept_out, rows
 from store.contacts import ContactRace
 from store.database import Database, DatabaseUnavailable
-from store.messages import abandon
+from store.instances import close
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +87,7 @@ class Intake:
         self._worker: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._looked: dict[str, float] = {}
+        dispatcher.reconsider = self.reconsider
 
     async def take(self, events: Sequence[IncomingEvent]) -> list[EventResult]:
         """Store the events, decide and carry out what they do; the results stand in the events' order.
@@ -159,18 +161,16 @@ class Intake:
         except Exception:
             log.exception("dispatch_failed")
             started = set()
-        for result in results:
-            if result.status == "accepted":
-                for decision in result.decisions:
-                    if decision.decision == "started" and decision.instance not in started:
-                        decision.decision, decision.reason = (
-                            "pending",
-                            "Temporal has not confirmed the start yet",
-                        )
         try:
-            await self._reconsider([event for events, _ in group for event in events], results)
+            started |= await self._look_at_blockers(results)
         except Exception:
             log.exception("reconsideration_failed")
+        for result in results:
+            if result.status == "accepted":
+                result.decisions = [
+                    pending(one) if one.decision == "started" and one.instance not in started else one
+                    for one in result.decisions
+                ]
         position = 0
         for events, future in group:
             own = results[position : position + len(events)]
@@ -178,64 +178,63 @@ class Intake:
             if not future.done():
                 future.set_result(own)
 
-    async def _reconsider(self, events: list[IncomingEvent], results: list[EventResult]) -> None:
-        """Where an unfinished instance kept a contact out, look whether Temporal still runs it: a workflow that was
-        terminated by hand is mended at once, and the contact is let in.
+    async def _look_at_blockers(self, results: list[EventResult]) -> set[str]:
+        """Where an unfinished instance kept a contact out, look whether Temporal still runs it. What it kept out though
+        its workflow was over is decided again, and stands in the results; returns the instances started by that.
         """
-        await asyncio.gather(
-            *(
-                self._look_at_blocker(event, result, position, decision)
-                for event, result in zip(events, results, strict=True)
-                if result.status == "accepted"
-                for position, decision in enumerate(result.decisions)
-                if decision.decision == "skipped" and is_unfinished(decision)
-            )
-        )
+        refused = [result for result in results if any(_keeps_out(one) for one in result.decisions)]
+        blockers = {one.instance for result in refused for one in result.decisions if _keeps_out(one)}
+        if not blockers:
+            return set()
+        over = await asyncio.gather(*(self.is_over(one, seldom=True) for one in blockers if one is not None))
+        if not any(over):
+            return set()
+        ids = [result.id for result in refused]
+        async with self._database.read() as connection:
+            stored = await reconsidering.outcomes(connection, ids)
+            sent = await kept_out.sent(connection, ids)
+        for result in refused:
+            result.decisions = stored.get(result.id, result.decisions)
+        return sent
 
-    async def _look_at_blocker(
-        self, event: IncomingEvent, result: EventResult, position: int, decision: Decision
-    ) -> None:
-        blocker = decision.instance
-        now = time.monotonic()
-        if blocker is None or now - self._looked.get(blocker, -LOOK_AGAIN_SECONDS) < LOOK_AGAIN_SECONDS:
-            return
-        if len(self._looked) > MAX_LOOKED:
-            self._looked.clear()
-        self._looked[blocker] = now
-        if await mend_if_closed(self._database, self._client, blocker):
-            result.decisions[position] = await self._admit_again(event, result, decision.process)
+    async def is_over(self, instance: str, *, seldom: bool = False) -> bool:
+        """Whether an instance is closed; it is closed here where Temporal says that its workflow is over (someone
+        terminated it). `seldom`: Temporal is asked about each once in some seconds. When this returns true, the events
+        that the instance kept out since its end are decided again.
+        """
+        async with self._database.read() as connection:
+            over = not await kept_out.is_open(connection, instance)
+        if not over:
+            now = time.monotonic()
+            if seldom and now - self._looked.get(instance, -LOOK_AGAIN_SECONDS) < LOOK_AGAIN_SECONDS:
+                return False
+            if len(self._looked) > MAX_LOOKED:
+                self._looked.clear()
+            self._looked[instance] = now
+            over = await self.mend_if_closed(instance)
+        if over:
+            await self._dispatcher.send(await self.reconsider(instance))
+            await self._dispatcher.mark()
+        return over
 
-    async def _admit_again(self, event: IncomingEvent, result: EventResult, process: str) -> Decision:
-        again = event.model_copy(
-            update={
-                "id": f"{event.id}/again",
-                "type": PROCESS_REQUESTED,
-                "contact_id": result.contact,
-                "params": {**event.params, "process": process},
-                "source": f"event {event.id}",
-            }
+    async def reconsider(self, instance: str) -> Effects:
+        """Decide again on what a closed instance kept out after its workflow was over. Once: a second call, from
+        whichever process, finds nothing left to do.
+        """
+        return await retried(
+            self._database,
+            lambda connection: reconsidering.reconsider(connection, self._admission, instance, self._clock()),
         )
-        (second,), effects = await self._admit([again])
-        started = await self._dispatcher.send(effects)
-        decision = second.decisions[0]
-        if decision.decision == "started" and decision.instance not in started:
-            decision.decision = "pending"
-        decisions = [d if d.process != process else decision for d in result.decisions]
-        async with self._database.write() as connection:
-            await connection.execute(
-                update(rows.events)
-                .where(rows.events.c.id == event.id)
-                .values(outcome=[d.model_dump(exclude_none=True) for d in decisions])
-            )
-        return decision
 
     async def mend_if_closed(self, instance: str) -> bool:
         """Close an open row whose workflow Temporal says is over (someone terminated it). True where it did."""
-        return await mend_if_closed(self._database, self._client, instance)
+        return await mend_if_closed(self._database, self._client, self._dispatcher, instance)
 
 
-async def mend_if_closed(database: Database, client: Client, instance: str, *, give_up: bool = False) -> bool:
-    """Close the row of an instance whose workflow is over. True where it was closed.
+async def mend_if_closed(
+    database: Database, client: Client, dispatcher: Dispatcher, instance: str, *, give_up: bool = False
+) -> bool:
+    """Close the row of an instance whose workflow is over, and send what follows from that. True where it was closed.
 
     One that Temporal does not know is closed where it was stopping, or where `give_up` says so: else the instance
     can go on from where it was (`onward doctor`), and one that has not begun may be on its way still.
@@ -245,46 +244,46 @@ async def mend_if_closed(database: Database, client: Client, instance: str, *, g
         before = (await connection.execute(select(i.run_id, i.state).where(i.id == instance, i.open))).first()
     if before is None:
         return False
+    outcome, over_since, known = "lost", None, True
     try:
         async with asyncio.timeout(LOOK_TIMEOUT_SECONDS):
-            status = (await client.get_workflow_handle(instance).describe()).status
+            found = await client.get_workflow_handle(instance).describe()
+        if found.status in {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}:
+            return False
+        outcome, over_since = ended_as(found), found.close_time
     except TimeoutError:
         return False
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             return False
-        status = None
         if not give_up and before.state != "stopping":
             log.warning("workflow_lost", instance=instance)
             return False
-    if status in {WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW}:
+        known = False
+    if before.run_id is None and not known:
         return False
-    outcome = "lost" if status is None else status.name.lower()
-    now = datetime.now(UTC)
+    # What Temporal said is of before this transaction: an instance that has begun since is not over.
+    same = i.run_id.is_(None) if before.run_id is None else i.run_id == before.run_id
     async with database.write() as connection:
-        row = (
-            await connection.execute(select(i.run_id).where(i.id == instance, i.open).with_for_update())
-        ).first()
-        # What Temporal said is of before this transaction: an instance that has begun since is not over.
-        if row is None or row.run_id != before.run_id or (row.run_id is None and status is None):
-            return False
-        await connection.execute(
-            update(rows.instances)
-            .where(i.id == instance)
-            .values(
-                state="ended",
-                open=False,
-                outcome=func.coalesce(i.outcome, outcome),
-                reason=func.coalesce(i.reason, "Temporal says that its workflow is over"),
-                due_at=None,
-                ended_at=now,
-                updated_at=now,
-            )
+        closed = await close(
+            connection,
+            instance,
+            datetime.now(UTC),
+            outcome=outcome,
+            reason=WORKFLOW_OVER,
+            over_since=over_since,
+            only=[same],
         )
-        await connection.execute(rows.waits.delete().where(rows.waits.c.instance_id == instance))
-        await abandon(connection, instance, now)
+        effects = await Effects.of_end(connection, closed)
+    if closed is None:
+        return False
     log.warning("instance_mended", instance=instance, outcome=outcome)
+    await dispatcher.send(effects)
     return True
+
+
+def _keeps_out(decision: Decision) -> bool:
+    return decision.decision == "skipped" and decision.instance is not None and is_unfinished(decision)
 
 
 def _fail(

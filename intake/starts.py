@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake import audit
-from intake.admission import is_unfinished
 from intake.audit import LOCAL
 from intake.changes import Changes, Origin
 from intake.dispatch import Dispatcher
 from intake.effects import Effects
-from intake.events import Decision, check_json, new_event_id
+from intake.events import Decision, check_json, new_event_id, pending
+from intake.new_instances import is_unfinished
 from intake.refusals import Missing, StartRefused
 from intake.service import Intake, retried
 from processes.problems import Problem
@@ -73,7 +73,7 @@ class Starts:
         blocker = decision.instance
         unfinished = decision.decision == "skipped" and is_unfinished(decision)
         # Someone may have terminated the workflow behind our back.
-        if unfinished and blocker is not None and await self._intake.mend_if_closed(blocker):
+        if unfinished and blocker is not None and await self._intake.is_over(blocker):
             decision, effects = await self._ask(process, contact, key, params, force, source, actor)
         if decision.decision != "started":
             raise StartRefused(
@@ -82,11 +82,7 @@ class Starts:
                 instance=decision.instance,
             )
         started = await self._dispatcher.send(effects)
-        if decision.instance not in started:
-            return decision.model_copy(
-                update={"decision": "pending", "reason": "Temporal has not confirmed the start yet"}
-            )
-        return decision
+        return decision if decision.instance in started else pending(decision)
 
     async def _ask(
         self,

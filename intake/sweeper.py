@@ -14,12 +14,10 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from intake.dispatch import Dispatcher
-from intake.effects import CANCEL, Effects, Start, enqueue, stop_instances
+from intake.effects import CANCEL, Effects, Start, enqueue, starts_of, stop_instances
 from intake.service import mend_if_closed
-from processes import names
 from processes.instructions import SIGNAL_RELEASE, WORKFLOW
-from processes.operating import operation_of
-from store import forgotten, rows
+from store import forgotten, instances, rows
 from store.catalog import CatalogCache
 from store.database import Database, DatabaseUnavailable
 
@@ -33,7 +31,7 @@ FIRST_LOOK_BACK = timedelta(days=7)
 HOLD_PATIENCE = timedelta(seconds=10)
 STOP_PATIENCE = timedelta(minutes=2)
 
-_i, _o, _c = rows.instances.c, rows.outbox.c, rows.contacts.c
+_i, _o = rows.instances.c, rows.outbox.c
 
 
 class Sweeper:
@@ -85,6 +83,7 @@ class Sweeper:
         if effects.starts or effects.outbox:
             log.info("sweeping", starts=len(effects.starts), outbox=len(effects.outbox))
         await self._dispatcher.send(effects)
+        await self._let_begin()
         await self._stop_archived(now)
         await self._close_terminated(now)
         await self._close_stopped(now)
@@ -93,38 +92,15 @@ class Sweeper:
     async def _lease_starts(self, connection: AsyncConnection, now: datetime) -> list[Start]:
         due = (
             select(_i.id)
-            .where(_i.state == "pending", _i.lease_until < now)
+            .where(_i.state == "pending", _i.lease_until < now, _i.begins_after.is_(None))
             .order_by(_i.lease_until)
             .limit(BATCH)
             .with_for_update(skip_locked=True)
         )
-        leased = (
-            await connection.execute(
-                update(rows.instances)
-                .where(_i.id.in_(due))
-                .values(lease_until=now + LEASE)
-                .returning(_i.id, _i.process_key, _i.version, _i.contact_id, _i.event_id, _i.test_cap)
-            )
-        ).all()
-        if not leased:
-            return []
-        contacts = await connection.execute(
-            select(_c.id, _c.external_id).where(_c.id.in_({row.contact_id for row in leased}))
+        leased = await connection.execute(
+            update(rows.instances).where(_i.id.in_(due)).values(lease_until=now + LEASE).returning(_i.id)
         )
-        external = {row.id: row.external_id for row in contacts}
-        view = await self._catalog.view(connection)
-        return [
-            Start(
-                instance=row.id,
-                process=row.process_key,
-                process_name=view.processes[row.process_key].definition.name,
-                version=row.version,
-                contact=names.contact_reference(row.contact_id, external.get(row.contact_id)),
-                operation=operation_of(row.event_id),
-                test=row.test_cap is not None,
-            )
-            for row in leased
-        ]
+        return await starts_of(connection, [row.id for row in leased])
 
     async def _lease(self, connection: AsyncConnection, now: datetime) -> list[int]:
         due = (
@@ -167,8 +143,22 @@ class Sweeper:
         async with self._database.read() as connection:
             slow = await forgotten.stopping(connection, now - STOP_PATIENCE, BATCH, cancel=CANCEL)
         for row in slow:
-            if not await mend_if_closed(self._database, self._client, row.id) and not row.told:
+            if not await self._mend(row.id) and not row.told:
                 await self._tell_again(row.id, row.reason, now)
+
+    async def _mend(self, instance: str) -> bool:
+        return await mend_if_closed(self._database, self._client, self._dispatcher, instance)
+
+    async def _let_begin(self) -> None:
+        """Instances that wait for one which was closed without letting them begin, by an older release, say."""
+        async with self._database.read() as connection:
+            left = await instances.left_waiting(connection, BATCH)
+        for instance, before in left:
+            log.warning("let_begin", instance=instance, after=before)
+            async with self._database.write() as connection:
+                over = await instances.let_begin(connection, before)
+                effects = await Effects.of_end(connection, over)
+            await self._dispatcher.send(effects)
 
     async def _tell_again(self, instance: str, reason: str | None, now: datetime) -> None:
         log.warning("stop_told_again", instance=instance)
@@ -196,4 +186,4 @@ class Sweeper:
                     )
                 ).scalars()
             for instance in list(still_open):
-                await mend_if_closed(self._database, self._client, instance)
+                await self._mend(instance)

@@ -128,7 +128,8 @@ class TestRuns:
                 insert(rows.instances).values(
                     id=instance, process_key=process, version=view.version, contact_id=person["id"],
                     key=instance_key, event_id=event, event_at=now, state="pending", open=True, exclusive=False,
-                    visit=1, lease_until=lease(), test_cap=seconds, created_at=now, updated_at=now,
+                    visit=1, lease_until=lease(), test_cap=seconds, skips_time=skip_time,
+                    created_at=now, updated_at=now,
                 )
             )  # fmt: skip
             said = {

@@ -196,6 +196,8 @@ WISHES: Mapping[str, type[Wish]] = {
 }
 NAMES_A_STEP = frozenset({RESEND, CANCEL_STEP, RESTORE_STEP})
 """Updates whose `step` is what they are about, not where the instance is thought to stand."""
+RESENT = "resent"
+"""In a visit's result: a message was sent again, beside the instance's path."""
 INTERVENE = "intervene"
 REFUSED = "Refused"
 """The type of the error that an update fails with where it makes no sense now; its message is the reason."""

@@ -46,6 +46,7 @@ ADMISSION: Final[Mapping[str, Reason]] = {
     "Temporal has not confirmed the start yet": Reason(
         "start_pending", "it is started again until Temporal answers"
     ),
+    "it begins when ": Reason("begins_after", "it was let in, and the run before it is being stopped"),
     "bad input": Reason("bad_input", "what the workflow was started with cannot be read"),
     "this instance has begun in another run": Reason("begun_elsewhere", "another run of the workflow has it"),
 }

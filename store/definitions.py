@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store import operations, reading, rows
+from store import instances, operations, reading, rows
 from store.catalog import bump
 
 CHUNK = 500
@@ -110,6 +110,7 @@ async def mark_exclusive(connection: AsyncConnection, process: str) -> None:
         .where(
             _i.process_key == process,
             _i.open,
+            _i.state != instances.STOPPING,
             _i.test_cap.is_(None),
             ~select(counted.c.id)
             .where(

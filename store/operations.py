@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from processes.addresses import known_as
 from processes.rules import InSegment, Rule
+from store import instances as instance_rows
 from store import rows
 from store.reading import GOING_ON, Rows, page, standing
 from store.rules import RuleScope, compile_rule
@@ -214,10 +215,8 @@ async def mark_stopping(
 ) -> None:
     """Mark those that were gathered behind `after` as stopping: no further effect of theirs passes its guard."""
     gathered = select(_r.subject).where(_r.operation_id == operation, _r.subject > after)
-    await connection.execute(
-        update(rows.instances)
-        .where(_i.id.in_(gathered), _i.open)
-        .values(state="stopping", outcome="stopped", reason=reason, due_at=None, updated_at=now)
+    await instance_rows.mark_stopping(
+        connection, [_i.id.in_(gathered)], now, outcome="stopped", reason=reason
     )
 
 
@@ -306,7 +305,8 @@ async def settle_stopped(
 
 async def to_start(connection: AsyncConnection, process: str, most: int) -> int:
     """How many instances of a process have not begun, counted up to `most`."""
-    some = select(_i.id).where(_i.process_key == process, _i.state == "pending").limit(most).subquery()
+    begins = (_i.process_key == process, _i.state == "pending", _i.begins_after.is_(None))
+    some = select(_i.id).where(*begins).limit(most).subquery()
     return int((await connection.execute(select(func.count()).select_from(some))).scalar_one())
 
 

@@ -19,6 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from processes.addresses import known_as, part_known_as
 from processes.definition import ProcessDefinition
+from processes.goals import GOAL, goal_step
+from processes.instructions import RESENT
 from processes.rules import InSegment, Rule
 from store import rows
 from store.catalog import CatalogCache, CatalogView
@@ -411,8 +413,8 @@ async def definitions_of(
 
 
 def in_order(found: Iterable[Any], definition: ProcessDefinition) -> list[Any]:
-    """Rows of visits in the order of time. Steps passed in one moment bear the same: the graph says which of them came
-    first.
+    """Rows of visits in the order of time. Of steps passed in one moment, which bear the same time, the graph says
+    which came first, or the hand or the goal that led elsewhere. A message that was sent again stands beside the path.
     """
     ordered: list[Any] = []
     following = {definition.entry}
@@ -420,13 +422,29 @@ def in_order(found: Iterable[Any], definition: ProcessDefinition) -> list[Any]:
         same = list(moment)
         while same:
             chosen = min(
-                (row for row in same if row.step in following), key=attrgetter("visit"), default=same[0]
+                (row for row in same if row.step in following and RESENT not in (row.result or {})),
+                key=attrgetter("visit"),
+                default=same[0],
             )
             same.remove(chosen)
             ordered.append(chosen)
-            step = definition.by_id.get(chosen.step)
-            following = {to for _, to in step.exits() if to is not None} if step is not None else set()
+            following = _leads_to(chosen, definition, following)
     return ordered
+
+
+def _leads_to(visit: Any, definition: ProcessDefinition, beside: set[str]) -> set[str]:
+    """The steps that may come after a visit: `beside` it, where it leads nowhere itself."""
+    result: Mapping[str, Any] = visit.result or {}
+    if RESENT in result:
+        return beside
+    if GOAL in result:
+        return {goal_step(goal.name) for goal in definition.goals}
+    if visit.kind == GOAL:
+        return {result["to"]} if "to" in result else beside
+    if "moved" in result:
+        return {result["moved"]["to"]}
+    step = definition.by_id.get(visit.step)
+    return {to for _, to in step.exits() if to is not None} if step is not None else set()
 
 
 # What waits for Temporal

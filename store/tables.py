@@ -244,9 +244,11 @@ class Instance(SQLModel, table=True):
     """One run of a process version for one contact. Its id is the id of its workflow.
 
     `state`: pending (admitted, workflow not begun), running, waiting, holding, stopping, ended.
-    `open` is true until `state` is ended; `exclusive` marks those that `when_finished` counts. `test_cap` marks a test
-    run, and is the longest that its waits last, in seconds. `cancelled` has the steps that a person cancelled before
-    the instance came to them, each with what its visit's result will say: who, when and why.
+    `open` is true until `state` is ended; `exclusive` marks those that `when_finished` counts: a stop takes the mark
+    away. `begins_after` is the instance, stopping still, that must be closed before the workflow of this one starts.
+    `test_cap` marks a test run, and is the longest that its waits last, in seconds; `skips_time` says that its
+    workflow's clock jumps over them. `cancelled` has the steps that a person cancelled before the instance came to
+    them, each with what its visit's result will say: who, when and why.
     """
 
     __tablename__: ClassVar[str] = "instances"
@@ -285,6 +287,12 @@ class Instance(SQLModel, table=True):
             sqlite_where=text("state = 'pending'"),
             postgresql_where=text("state = 'pending'"),
         ),
+        Index(
+            "ix_instances_begins_after",
+            "begins_after",
+            sqlite_where=text("begins_after IS NOT NULL"),
+            postgresql_where=text("begins_after IS NOT NULL"),
+        ),
     )
     id: str = Field(primary_key=True)
     process_key: str
@@ -306,7 +314,9 @@ class Instance(SQLModel, table=True):
     cancelled: dict[str, Any] | None = _json(nullable=True)
     run_id: str | None = None
     lease_until: datetime | None = _time(nullable=True)
+    begins_after: str | None = None
     test_cap: int | None = None
+    skips_time: bool | None = None
     created_at: datetime = _time()
     started_at: datetime | None = _time(nullable=True)
     updated_at: datetime = _time()

@@ -27,12 +27,11 @@ from intake.doctor.findings import (
     Check,
     Finding,
 )
-from intake.effects import CANCEL, Effects, Start, enqueue
+from intake.effects import CANCEL, Effects, Start, enqueue, starts_of
 from intake.service import mend_if_closed
-from processes import names
 from store import rows
 
-_i, _c, _o = rows.instances.c, rows.contacts.c, rows.outbox.c
+_i, _o = rows.instances.c, rows.outbox.c
 
 ASKED_AT_ONCE = 200
 """Ids in one visibility query."""
@@ -51,7 +50,8 @@ class OpenInstances(Check):
         """Page by page. Raises EngineUnreachable."""
         columns = select(_i.id, _i.state, _i.step, _i.run_id, _i.created_at, _i.updated_at)
         old: ColumnElement[bool] = _i.updated_at < self._context.cutoff
-        async for page in self._context.windows(_i.id, columns, _i.open, old):
+        behind = _i.begins_after.is_(None) | _i.run_id.is_not(None)
+        async for page in self._context.windows(_i.id, columns, _i.open, old, behind):
             for first in range(0, len(page), ASKED_AT_ONCE):
                 part = page[first : first + ASKED_AT_ONCE]
                 findings = await self._examine(part)
@@ -91,7 +91,7 @@ class OpenInstances(Check):
         """What the kind says."""
         context, instance = self._context, finding.subject
         if finding.kind is CLOSED:
-            closed = await mend_if_closed(context.database, context.client, instance)
+            closed = await mend_if_closed(context.database, context.client, context.dispatcher, instance)
             return "closed" if closed else None
         if finding.kind is STOPPING:
             return await self._cancel(instance)
@@ -100,7 +100,9 @@ class OpenInstances(Check):
         if finding.kind is NOT_STARTED:
             return "started" if await self._start(instance) else None
         if context.give_up:
-            closed = await mend_if_closed(context.database, context.client, instance, give_up=True)
+            closed = await mend_if_closed(
+                context.database, context.client, context.dispatcher, instance, give_up=True
+            )
             return "closed as lost" if closed else None
         return "goes on" if await self._resume(finding) else None
 
@@ -153,25 +155,8 @@ class OpenInstances(Check):
 
 
 async def _start_of(connection: AsyncConnection, instance: str) -> Start | None:
-    """The start of an open instance, as admission makes it."""
-    p = rows.processes.c
-    row = (
-        await connection.execute(
-            select(_i.process_key, _i.version, _i.contact_id, _c.external_id, p.name)
-            .join(rows.contacts, _c.id == _i.contact_id)
-            .join(rows.processes, p.key == _i.process_key)
-            .where(_i.id == instance, _i.open)
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    return Start(
-        instance=instance,
-        process=row.process_key,
-        process_name=row.name,
-        version=row.version,
-        contact=names.contact_reference(row.contact_id, row.external_id),
-    )
+    """The start of an open instance, as admission made it."""
+    return next(iter(await starts_of(connection, [instance])), None)
 
 
 def _judge(row: Any, description: WorkflowExecutionDescription | None) -> Finding | None:

@@ -12,6 +12,7 @@ from intake.doctor.findings import HELD, OPEN_FLAG, OUTBOX, SETTLED, UNHEARD, WA
 from intake.effects import Effects, enqueue
 from processes.instructions import SIGNAL_EVENT, SIGNAL_RELEASE
 from store import rows
+from store.instances import close
 
 _e, _i, _o, _p, _w = (
     rows.events.c,
@@ -23,7 +24,12 @@ _e, _i, _o, _p, _w = (
 
 NOTED_LOOKS = 4
 NOTED_SECONDS = 0.1
-WORDS = {"cancel": "a cancellation", "event": "an event", "release": "a release"}
+WORDS = {
+    "cancel": "a cancellation",
+    "event": "an event",
+    "release": "a release",
+    "reconsider": "a second look",
+}
 
 
 class Outbox(Check):
@@ -206,6 +212,11 @@ class OpenFlags(Check):
         now = datetime.now(UTC)
         try:
             async with self._context.database.write() as connection:
+                closed = await close(
+                    connection, finding.subject, now, outcome="lost", only=[_disagrees(), over]
+                )
+                if closed is not None:
+                    return "set right"
                 mended = await connection.execute(
                     update(rows.instances)
                     .where(_i.id == finding.subject, _disagrees())

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from intake.events import begins_after
 from intake.why.line import Clock, Line
 from processes.builtin_events import PROCESS_REQUESTED, SCHEDULE_DUE
 from processes.reasons import reason
@@ -43,7 +44,8 @@ def _decision(said: Mapping[str, Any]) -> tuple[str, str]:
         return "goal", f"goal «{why}» is met"
     if decision in _DONE:
         code, words = _DONE[decision]
-        return code, words
+        after = said.get("after")
+        return code, words if after is None else f"{words}; {begins_after(after)}"
     found = reason("admission", why)
     if found.code in PASSED_BY:
         return found.code, found.means

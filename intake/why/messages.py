@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from intake.events import begins_after
 from intake.why.line import Clock, Line
 from processes.definition import ProcessDefinition
 from processes.reasons import UNEXPLAINED, Reason, reason
@@ -73,6 +74,9 @@ def line_of_standing(row: Any) -> Line | None:
         says = f"the run was stopped: {row.reason}; it ends as soon as its workflow has heard"
         return Line(row.updated_at, "held", "stopping", says, instance=row.id, step=row.step)
     if row.state == "pending":
+        if row.begins_after is not None:
+            says = f"the run was let in: {begins_after(row.begins_after)}"
+            return Line(row.updated_at, "held", "begins_after", says, instance=row.id)
         says = "the run has not begun: it is started as soon as a worker and Temporal are there"
         return Line(row.updated_at, "held", "start_pending", says, instance=row.id)
     if row.state == "holding":

@@ -7,6 +7,7 @@ from typing import Any
 from intake.why.line import Clock, Line
 from processes.definition import ProcessDefinition
 from processes.goals import GOAL, goal_step
+from processes.instructions import RESENT
 from processes.planner import RULES
 from processes.planning import CANCELLED
 from processes.reasons import reason
@@ -75,7 +76,7 @@ def _by_hand(kind: str, result: Mapping[str, Any]) -> tuple[str, str] | None:
         return "cancelled_by_hand", f"{named}: skipped, cancelled{by}{why} before the run came to it"
     if result.get("skipped") is True:
         return "skipped_by_hand", f"{named}: skipped{by}{why}"
-    if result.get("resent"):
+    if result.get(RESENT):
         return "resent", f"{named}: sent again{by}{why}"
     if kind != GOAL and GOAL in result:
         return "goal", f"{named}: left undone for the goal «{result[GOAL]}»"

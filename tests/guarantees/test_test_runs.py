@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from intake.refusals import Missing, NoTimeSkipping, WrongStatus
 from intake.test_runs import TestRun, TestRuns
@@ -149,6 +150,29 @@ async def test_a_month_runs_in_seconds_and_its_waits_are_as_long_as_they_are(
     assert len(smtp.messages) == 2
     (audit,) = await engine.rows(rows.audit)
     assert (audit.after["cap"], audit.after["skip_time"]) == (None, True)
+
+
+async def test_a_test_run_whose_start_was_lost_skips_time_when_it_is_sent_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the sweeper, which knows the row only."""
+
+    async def lost(_: Any) -> bool:
+        return False
+
+    await engine.publish(process(wait("pause", "30 days"), tag("done")))
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.services.dispatcher, "start", lost)
+        made = await try_out(engine, skip_time=True)
+    assert not made.confirmed
+    i = rows.instances.c
+    async with engine.services.database.write() as connection:
+        await connection.execute(
+            update(rows.instances).where(i.id == made.instance).values(lease_until=i.created_at)
+        )
+    await engine.sweeper.sweep()
+    row = await engine.ended(made.instance)
+    assert timedelta(days=30) <= row.ended_at - row.started_at < timedelta(days=31)
 
 
 async def test_a_server_that_skips_no_time_is_named_before_anything_is_done(idle: Engine) -> None:

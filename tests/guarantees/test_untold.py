@@ -50,7 +50,7 @@ async def test_an_instance_that_begins_while_temporal_is_asked_is_not_closed(idl
     started = await idle.event("go")
     instance = str(started.decisions[0].instance)
     client: Any = BeginsMeanwhile(idle)
-    assert not await mend_if_closed(idle.services.database, client, instance)
+    assert not await mend_if_closed(idle.services.database, client, idle.services.dispatcher, instance)
     assert (await idle.instance(instance)).state == "waiting"
 
 

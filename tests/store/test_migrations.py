@@ -311,3 +311,35 @@ def test_the_first_migration_is_not_written_again_once_there_are_others(copy: Pa
     before = (versions / "0001_initial.py").read_text()
     assert write_migration(copy, "--initial").returncode == 1
     assert (versions / "0001_initial.py").read_text() == before
+
+
+async def test_who_was_stopping_at_the_upgrade_keeps_nobody_out(url: str) -> None:
+    """With the data of the release before: the stop's mark lets the contact in again, and others are left alone."""
+    await migrate(url)
+    await downgrade(url, "0011")
+    database = Database.connect(url)
+    insert_one = (
+        "INSERT INTO instances (id, process_key, version, contact_id, key, state, open, exclusive, visit,"
+        " created_at, updated_at) VALUES ('{}', 'welcome', 1, '{}', '', '{}', {}, true, 1, {now}, {now})"
+    )
+    now = "'2026-11-30 10:00:00'" if database.is_sqlite else "now()"
+    try:
+        async with database.write() as connection:
+            for values in (("old", "22222", "stopping", "true"), ("other", "33333", "waiting", "true")):
+                await connection.exec_driver_sql(insert_one.format(*values, now=now))
+        assert await migrate(url) == ALL[ALL.index("0011") + 1 :]
+        async with database.write() as connection:
+            await connection.exec_driver_sql(insert_one.format("new", "22222", "pending", "true", now=now))
+        with pytest.raises(IntegrityError):
+            async with database.write() as connection:
+                await connection.exec_driver_sql(
+                    insert_one.format("second", "33333", "pending", "true", now=now)
+                )
+        async with database.read() as connection:
+            i = rows.instances.c
+            found = await connection.execute(select(i.id, i.exclusive, i.begins_after).order_by(i.id))
+            assert [tuple(row) for row in found] == [
+                ("new", True, None), ("old", False, None), ("other", True, None)
+            ]  # fmt: skip
+    finally:
+        await database.close()

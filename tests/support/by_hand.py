@@ -110,10 +110,10 @@ class ByHand:
         self.next = self.next.again
         return await self.go()
 
-    async def cancel(self) -> str:
-        """What the workflow does when it is cancelled; returns the outcome."""
+    async def cancel(self, reason: str | None = None) -> str:
+        """What the workflow does when it is cancelled, with the canceller's reason; returns the outcome."""
         outcome: str = await _environment(self.instance).run(
-            Lifecycle(self.engine.services.tools()).close, Close(now=self.now)
+            Lifecycle(self.engine.services.tools()).close, Close(now=self.now, reason=reason)
         )
         return outcome
 
