@@ -204,6 +204,10 @@ class Settings(BaseSettings):
     """Run workflows in the Temporal SDK's sandbox. The tests do; a worker in service saves a fifth of its CPU."""
     worker_graceful_shutdown: Seconds = 60.0
     """Seconds that running sends get to finish after SIGTERM."""
+    mark_holds: bool = False
+    """Set the search attribute `OnwardHeld` while an instance is held: two billable actions and a timer for each hold.
+    Off until no worker of the release before 1.2 can come back: it can't replay what is marked.
+    """
     worker_deployment_name: str | None = Field(default=None, min_length=1)
     """The Worker Deployment that this worker is a version of. Goes with the build id; see `docs/operations.md`."""
     worker_build_id: str | None = Field(default=None, min_length=1)

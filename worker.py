@@ -8,20 +8,29 @@ import asyncio
 import signal
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from prometheus_client import start_http_server
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig, WorkflowRunner
+from temporalio.worker import (
+    PatchActivationInput,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkflowRunner,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.base import Tools
 from activities.registry import all_activities
 from api.lifecycle import process_lifecycle
+from intake.namespace import can_mark_holds
 from intake.retention import Retention
 from intake.schedules import Schedules
 from intake.sweeper import Sweeper
+from processes.instructions import MARKS_HOLDS, SEARCH_HELD
 from runtime import Services, configure_logs, connect_services, leave
 from settings import Settings
 from store.database import DatabaseUnavailable
@@ -51,7 +60,15 @@ def make_worker(client: Client, tools: Tools, settings: Settings) -> Worker:
         max_cached_workflows=settings.worker_cached_workflows,
         graceful_shutdown_timeout=timedelta(seconds=settings.worker_graceful_shutdown),
         deployment_config=_deployment(settings),
+        patch_activation_callback=partial(_is_on, settings),
     )
+
+
+def _is_on(settings: Settings, asked: PatchActivationInput) -> bool:
+    """Whether an instance that comes to a change of the workflow takes the new way: on a release after it came in, or
+    where the operator says so.
+    """
+    return asked.patch_id != MARKS_HOLDS or settings.mark_holds
 
 
 def _deployment(settings: Settings) -> WorkerDeploymentConfig | None:
@@ -99,6 +116,11 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
         task_queue=settings.temporal_task_queue,
         segment_minutes=settings.segment_scan_minutes,
     )
+    if settings.mark_holds and not await can_mark_holds(services.client):
+        log.warning(
+            "holds_are_not_marked", reason=f"the namespace has no search attribute {SEARCH_HELD}: migrate"
+        )
+        settings = settings.model_copy(update={"mark_holds": False})
     async with make_worker(services.client, services.tools(), settings):
         log.info("worker_ready", task_queue=settings.temporal_task_queue, address=settings.temporal_address)
         beside = [

@@ -342,7 +342,7 @@ async def _message(connection: AsyncConnection, instance: str, step: str, visit:
 def _again(scene: Scene, step_id: str, visit: int) -> Perform:
     step = scene.definition.by_id[step_id]
     summary = step.summary() if isinstance(step, EffectStep) else None
-    return Perform(do="perform", step=step_id, visit=visit, activity=step.kind, summary=summary)
+    return planner.perform(step, visit, step.kind, summary)
 
 
 def _marks(call: Intervention) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class Stage:
             and not scene.definition.by_id[place[0]].acts
         ):
             # Nothing is written yet, so that this call answers the same when it is repeated.
-            return planner.reconsideration(*place)
+            return planner.reconsideration(scene.definition.by_id[place[0]], place[1])
         await scene.connection.execute(
             update(rows.instances).where(_i.id == scene.instance).values(version=moves[-1].version)
         )

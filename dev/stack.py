@@ -31,7 +31,12 @@ from dev.ports import HOST, Ports
 CLI = Path(__file__).resolve().parents[1] / "cli.py"
 NAMESPACE = "default"
 TASK_QUEUE = "onward"
-SEARCH_ATTRIBUTES = ("OnwardProcess=Keyword", "OnwardContact=Keyword", "OnwardVersion=Int")
+SEARCH_ATTRIBUTES = (
+    "OnwardProcess=Keyword",
+    "OnwardContact=Keyword",
+    "OnwardVersion=Int",
+    "OnwardHeld=Keyword",
+)
 START_SECONDS = 45.0
 GRACE_SECONDS = 10.0
 WORKER_GRACE = 5
@@ -273,6 +278,7 @@ class Stack:
             "ONWARD_API_KEYS": "loopback",
             "ONWARD_PUBLIC_URL": self.api_url,
             "ONWARD_WORKER_GRACEFUL_SHUTDOWN": str(WORKER_GRACE),
+            "ONWARD_MARK_HOLDS": "true",
             "PYTHONUNBUFFERED": "1",
         }
         theirs = {k: v for k, v in self._environment.items() if k not in _CREDENTIALS}

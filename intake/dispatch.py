@@ -27,6 +27,7 @@ from intake.effects import CANCEL, Effects, Start
 from processes.instructions import (
     RESUME,
     SEARCH_CONTACT,
+    SEARCH_HELD,
     SEARCH_PROCESS,
     SEARCH_VERSION,
     SIGNAL_EVENT,
@@ -42,7 +43,9 @@ log = structlog.get_logger(__name__)
 PROCESS = SearchAttributeKey.for_keyword(SEARCH_PROCESS)
 CONTACT = SearchAttributeKey.for_keyword(SEARCH_CONTACT)
 VERSION = SearchAttributeKey.for_int(SEARCH_VERSION)
+HELD = SearchAttributeKey.for_keyword(SEARCH_HELD)
 SEARCH_ATTRIBUTES: tuple[SearchAttributeKey[Any], ...] = (PROCESS, CONTACT, VERSION)
+"""Those that every start sets: nothing starts without them. `HELD` is set on hold, where the worker is told to."""
 
 MARK_SECONDS = 0.5
 CALLS_AT_ONCE = 64

@@ -26,6 +26,8 @@ class Perform(_Compact):
     visit: int = 1
     activity: str
     summary: str | None = None
+    name: str | None = None
+    """The step's name, if it has one."""
 
 
 class Wait(_Compact):
@@ -37,6 +39,7 @@ class Wait(_Compact):
     until: datetime
     event: str | None = None
     summary: str | None = None
+    name: str | None = None
     then: Perform
 
 
@@ -118,6 +121,8 @@ class State(_Compact):
     released: bool = False
     interventions: list[str] = []
     edited: bool = False
+    held: str | None = None
+    names: dict[str, str] = {}
 
 
 class Wish(BaseModel):
@@ -222,4 +227,6 @@ QUERY_STATUS = "status"
 SEARCH_PROCESS = "OnwardProcess"
 SEARCH_CONTACT = "OnwardContact"
 SEARCH_VERSION = "OnwardVersion"
-"""Names that Temporal knows: the workflow type, its signals and query, its search attributes."""
+SEARCH_HELD = "OnwardHeld"
+MARKS_HOLDS = "marks-holds"
+"""Names that Temporal knows: the workflow type, its signals and query, its search attributes and patches."""

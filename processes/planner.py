@@ -34,6 +34,8 @@ from processes.steps.wait_for_rule import WaitForRule
 
 BY_HAND = "+"
 """In the counts of visits, before a step's id: how many of them are a person's doing, and count for no limit."""
+SHOWN_OF_A_NAME = 60
+"""Characters of a step's name that go into Temporal: summaries are short."""
 RULES = "rules"
 """In a visit's result: the conditions of the rules that decided, up to the first one that held, with their answers."""
 MOST_RULES = 20
@@ -152,7 +154,7 @@ def reconsider(
         case Finish(outcome, result):
             return Pass(None, {**result, "outcome": outcome}), Plan(_end(outcome), [], dict(loops))
         case Act(summary):
-            return None, Plan(_perform(step_id, visit, step.kind, summary), [], dict(loops))
+            return None, Plan(perform(step, visit, step.kind, summary), [], dict(loops))
 
 
 def moment_after_edit(
@@ -197,25 +199,25 @@ def resume(
     """
     step = definition.by_id[step_id]
     if isinstance(step, EffectStep):
-        return _perform(step_id, visit, step.kind, step.summary())
+        return perform(step, visit, step.kind, step.summary())
     if until is None:
-        return _perform(step_id, visit, DECIDE, None)
+        return perform(step, visit, DECIDE, None)
     summary = f"Wait · until {describe(until, situation.zone, situation.now)}"
     sleep = Sleep(until, summary, step.awaits)
     return _wait(definition, step, Arrival(situation, visit, definition.key), sleep, loops)
 
 
-def reconsideration(step_id: str, visit: int) -> Perform:
+def reconsideration(step: StepBase, visit: int) -> Perform:
     """The instruction to look again at a wait, whose definition was changed (`reconsider`)."""
-    return _perform(step_id, visit, RECONSIDER, "the process was edited")
+    return perform(step, visit, RECONSIDER, "the process was edited")
 
 
 def put_off(definition: ProcessDefinition, step_id: str, visit: int, until: datetime, words: str) -> Wait:
     """The instruction to try an effect again later: it may not be before `until` (UTC); `words` say why."""
     step = definition.by_id[step_id]
-    then = _perform(step_id, visit, step.kind, step.summary() if isinstance(step, EffectStep) else None)
-    wait = Wait(do="wait", step=step_id, until=until, summary=f"{words} · step {step_id}", then=then)
-    more: dict[str, object] = {"visit": visit} if visit != 1 else {}
+    then = perform(step, visit, step.kind, step.summary() if isinstance(step, EffectStep) else None)
+    wait = Wait(do="wait", step=step_id, until=until, summary=f"{words} · {place_words(step)}", then=then)
+    more: dict[str, object] = _named(step) | ({"visit": visit} if visit != 1 else {})
     return wait.model_copy(update=more | ({"event": ANY_GOAL} if definition.goals else {}))
 
 
@@ -237,7 +239,7 @@ def _walk(
         skipped = yield from _skip_cancelled(step, arrival)
         match skipped or (yield from _answer(definition, step, arrival, by_hand)):
             case Act(summary):
-                return Plan(_perform(here, visit, step.kind, summary), passed, counted)
+                return Plan(perform(step, visit, step.kind, summary), passed, counted)
             case Sleep() as whole:
                 sleep = whole.within(situation)
                 return Plan(_wait(definition, step, arrival, sleep, counted), passed, counted, sleep.limit)
@@ -329,10 +331,10 @@ def _wait(
         do="wait",
         step=step.id,
         until=sleep.until,
-        summary=f"{sleep.summary} · step {step.id}",
+        summary=f"{sleep.summary} · {place_words(step)}",
         then=_after(definition, step, arrival, sleep, counted),
     )
-    more = {"visit": arrival.visit} if arrival.visit != 1 else {}
+    more = _named(step) | ({"visit": arrival.visit} if arrival.visit != 1 else {})
     event = sleep.event or (ANY_GOAL if definition.goals else None)
     return wait.model_copy(update=more | ({"event": event} if event is not None else {}))
 
@@ -346,13 +348,23 @@ def _after(
         follower = definition.by_id.get(over.to or "") if isinstance(over, Pass) else None
         counts = definition.looping | counted.keys()
         if isinstance(follower, EffectStep) and follower.id not in counts:
-            return _perform(follower.id, 1, follower.kind, follower.summary())
-    return _perform(step.id, arrival.visit, DECIDE, None)
+            return perform(follower, 1, follower.kind, follower.summary())
+    return perform(step, arrival.visit, DECIDE, None)
 
 
-def _perform(step: str, visit: int, activity: str, summary: str | None) -> Perform:
-    plain = Perform(do="perform", step=step, activity=activity)
-    more: dict[str, object] = {"visit": visit} if visit != 1 else {}
+def place_words(step: StepBase) -> str:
+    """A step as people see it in Temporal: by its name, where it has one, and its id."""
+    return f"step {step.id}" if step.name is None else f"{step.name[:SHOWN_OF_A_NAME]} · step {step.id}"
+
+
+def _named(step: StepBase) -> dict[str, object]:
+    return {"name": step.name[:SHOWN_OF_A_NAME]} if step.name is not None else {}
+
+
+def perform(step: StepBase, visit: int, activity: str, summary: str | None) -> Perform:
+    """The instruction to run an activity for a visit of a step."""
+    plain = Perform(do="perform", step=step.id, activity=activity)
+    more: dict[str, object] = _named(step) | ({"visit": visit} if visit != 1 else {})
     return plain.model_copy(update=more | ({"summary": summary} if summary is not None else {}))
 
 

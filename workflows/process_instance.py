@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
         CANCEL_STEP,
         CLOSE,
         INTERVENE,
+        MARKS_HOLDS,
         MOVE,
         QUERY_STATUS,
         RECONSIDER,
@@ -28,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
         RESEND,
         RESTORE_STEP,
         SEARCH_CONTACT,
+        SEARCH_HELD,
         SEARCH_PROCESS,
         SEARCH_VERSION,
         SIGNAL_EDITED,
@@ -65,8 +67,11 @@ LOCAL_RETRIES = RetryPolicy(
     maximum_interval=timedelta(seconds=20),
 )
 EDITED = "the process was edited"
+LONGEST_HOLD = timedelta(days=3650)
+"""A held instance's timer, which shows in the timeline; it stays held when that is over."""
 SHOWN_OF_A_REASON = 100
-"""Characters of it: Temporal takes summaries of 400 bytes."""
+LONGEST_SUMMARY = 400
+"""Bytes that Temporal takes."""
 PATH_LENGTH = 50
 SEEN_EVENTS = 500
 
@@ -84,6 +89,9 @@ class ProcessInstance:
         self._released = False
         self._edited = False
         self._problem: str | None = None
+        self._held: str | None = None
+        """What the search attribute says that the instance is held for."""
+        self._names: dict[str, str] = {}
         self._desk = Desk()
         if isinstance(request, dict) and "next" in request:
             state = State.model_validate(request)
@@ -96,6 +104,7 @@ class ProcessInstance:
                 state.edited,
             )
             self._desk.done = list(state.interventions)
+            self._held, self._names = state.held, dict(state.names)
         elif request is not None and not isinstance(request, dict):
             self._problem = 'bad input: give an object such as {"process": "welcome", "contact": "22222"}'
 
@@ -210,11 +219,14 @@ class ProcessInstance:
                         released=self._released,
                         **({"edited": True} if self._edited else {}),
                         **({"interventions": self._desk.done} if self._desk.done else {}),
+                        **({"held": self._held} if self._held is not None else {}),
+                        **({"names": self._names} if self._names else {}),
                     )
                 )
             self._desk.refuse_the_late(self._next)
             if workflow.cancellation_reason() is not None and not _stands(self._next):
                 raise CancelledError("stopped")
+            self._mark_hold(self._next)
             match self._next:
                 case End() as end:
                     await self._desk.shut(f"it has ended: {end.outcome}")
@@ -272,7 +284,7 @@ class ProcessInstance:
             heartbeat_timeout=PULSE_TIMEOUT,
             retry_policy=RETRIES,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=summary,
+            summary=_short(summary),
         )
 
     async def _wait(self, wait: Wait) -> Instruction:
@@ -284,7 +296,7 @@ class ProcessInstance:
                 await workflow.wait_condition(
                     lambda: self._awaited(wait) is not None or self._desk.is_asked or self._edited,
                     timeout=left,
-                    timeout_summary=wait.summary,
+                    timeout_summary=_short(wait.summary),
                 )
         came = self._awaited(wait)
         if workflow.cancellation_reason() is not None:
@@ -307,7 +319,14 @@ class ProcessInstance:
         return None
 
     async def _hold(self, hold: Hold, request: Any) -> Instruction:
-        await workflow.wait_condition(lambda: self._released or self._desk.is_asked)
+        with suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._released or self._desk.is_asked,
+                timeout=LONGEST_HOLD if self._held is not None else None,
+                timeout_summary=_short(_hold_summary(hold)) if self._held is not None else None,
+            )
+        if not self._released and not self._desk.is_asked:
+            return hold
         if self._desk.is_asked:
             return await self._intervene(hold)
         self._released = False
@@ -370,6 +389,10 @@ class ProcessInstance:
         ended = {"outcome": end.outcome}
         return ended | {"reason": end.reason} if end.reason is not None else ended
 
+    def _named(self, step: str) -> str:
+        """A step by its name and its id, as far as this run has heard of the name."""
+        return f"{self._names[step]} ({step})" if step in self._names else step
+
     def _label(self, begun: Begun) -> None:
         """A workflow that a person started gets the search attributes that others have from their start."""
         if begun.process is None or begun.contact is None or begun.version is None:
@@ -382,22 +405,61 @@ class ProcessInstance:
             ]
         )
 
+    def _mark_hold(self, following: Instruction) -> None:
+        """Say in the search attribute `OnwardHeld` that the instance is held, and for what, or that it is no more: two
+        billable actions for each hold, and a timer that shows in the timeline. A step that is tried again and is held
+        for the same reason changes nothing.
+        """
+        held = following.reason if isinstance(following, Hold) and not _is_stopping(following) else None
+        if held == self._held or not workflow.patched(MARKS_HOLDS):
+            return
+        attribute = SearchAttributeKey.for_keyword(SEARCH_HELD)
+        workflow.upsert_search_attributes(
+            [attribute.value_set(held) if held is not None else attribute.value_unset()]
+        )
+        self._held = held
+
     def _show(self) -> None:
         if self._next is not None:
             self._show_next(self._next)
 
     def _show_next(self, following: Instruction) -> None:
-        path = " → ".join(self._path) or "(start)"
+        if isinstance(following, Perform | Wait) and following.name is not None:
+            self._names[following.step] = following.name
+        path = " → ".join(map(self._named, self._path)) or "(start)"
         match following:
             case Perform():
-                doing = f"at **{following.step}**: {following.activity}"
+                doing = f"at **{self._named(following.step)}**: {following.activity}"
             case Wait():
-                doing = f"at **{following.step}**: {following.summary or 'wait'}"
+                doing = f"at **{self._named(following.step)}**: {following.summary or 'wait'}"
             case Hold():
-                doing = f"**held**: {following.reason} {following.detail or ''}"
+                at = following.again.step if following.again is not None else None
+                where = f" at **{self._named(at)}**" if at else ""
+                doing = f"**held**{where}: {following.reason} {following.detail or ''}"
             case End():
                 doing = f"ended: {following.outcome}"
         workflow.set_current_details(f"{doing}\n\npath: {path}")
+
+
+def _is_stopping(hold: Hold) -> bool:
+    """Whether it only waits for the cancellation that is on its way."""
+    return hold.reason == "stopping"
+
+
+def _hold_summary(hold: Hold) -> str:
+    """What the timeline of the Web UI shows while the instance is held."""
+    at = f" · {_place(hold.again)}" if hold.again is not None else ""
+    return f"Held · {hold.reason}: {(hold.detail or '')[:SHOWN_OF_A_REASON]}{at}"
+
+
+def _short(summary: str | None) -> str | None:
+    """As much of a summary as Temporal takes."""
+    return None if summary is None else summary.encode()[:LONGEST_SUMMARY].decode(errors="ignore")
+
+
+def _place(perform: Perform) -> str:
+    step = f"step {perform.step}"
+    return f"{perform.name} · {step}" if perform.name is not None else step
 
 
 def _stands(instruction: Instruction) -> bool:
@@ -407,4 +469,4 @@ def _stands(instruction: Instruction) -> bool:
 
 def _summary(perform: Perform) -> str:
     """What the Web UI shows beside the activity's name."""
-    return f"{perform.summary} · step {perform.step}" if perform.summary else f"step {perform.step}"
+    return f"{perform.summary} · {_place(perform)}" if perform.summary else _place(perform)

@@ -22,7 +22,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import CountWorkflowExecutionsRequest, DescribeTaskQueueRequest
 from temporalio.client import Client
 
-from processes.instructions import SEARCH_CONTACT, SEARCH_PROCESS, SEARCH_VERSION
+from processes.instructions import SEARCH_CONTACT, SEARCH_HELD, SEARCH_PROCESS, SEARCH_VERSION
 from runtime import DATA_CONVERTER
 from store.migrate import migrate
 from tests.faults.disk import Disk
@@ -236,6 +236,7 @@ class System:
             "--search-attribute", f"{SEARCH_PROCESS}=Keyword",
             "--search-attribute", f"{SEARCH_CONTACT}=Keyword",
             "--search-attribute", f"{SEARCH_VERSION}=Int",
+            "--search-attribute", f"{SEARCH_HELD}=Keyword",
             "--dynamic-config-value", "matching.enableFairness=true",
         ]  # fmt: skip
 

@@ -1,10 +1,11 @@
 """`when_finished` after a stop: who comes then is let in, and begins when the old instance has closed, not before."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import update
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -214,15 +215,15 @@ async def test_a_workflow_started_by_hand_holds_until_the_old_one_has_closed(idl
 
 
 async def test_five_hundred_stops_and_starts_at_once_let_in_everyone(idle: Engine) -> None:
+    """None waits for one that is over, and none may begin beside one that is not."""
     people = [f"{idle.contact}{n:03}" for n in range(500)]
     services = idle.services
     await idle.publish(series())
     take = services.intake.take
     first = await take([idle.incoming("go", person) for person in people])
-    assert {result.decisions[0].decision for result in first} == {"started"}
+    assert {result.decisions[0].decision for result in first} <= {"started", "pending"}
     ids = {row.external_id: row.id for row in await idle.rows(rows.contacts)}
     stops = Stops(services.database, services.dispatcher)
-
     requests = asyncio.Semaphore(40)
 
     async def restart(person: str) -> Any:
@@ -232,12 +233,17 @@ async def test_five_hundred_stops_and_starts_at_once_let_in_everyone(idle: Engin
         return result.decisions[0]
 
     decisions = await asyncio.gather(*(restart(person) for person in people))
-    assert {one.decision for one in decisions} == {"pending"}
-    assert all(one.after is not None for one in decisions)
-    async with services.database.read() as connection:
-        counted = select(_i.state, func.count()).group_by(_i.state)
-        found = [tuple(row) for row in (await connection.execute(counted)).all()]
-    assert sorted(found) == [("pending", 500), ("stopping", 500)]
+    assert {one.decision for one in decisions} <= {"started", "pending"}, Counter(
+        one.reason for one in decisions
+    )
+    found = await idle.rows(rows.instances)
+    still = {row.contact_id: row for row in found if row.state == "stopping"}
+    new = {row.contact_id: row for row in found if row.open and row.state != "stopping"}
+    assert len(new) == 500
+    for contact_id, row in new.items():
+        before = still.get(contact_id)
+        assert row.begins_after == (before.id if before is not None else None)
+    assert still, "whose workflow Temporal has waits for a worker"
 
 
 @pytest.mark.parametrize("killed", ["before the close", "after the close"])

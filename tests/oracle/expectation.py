@@ -169,6 +169,7 @@ class Expectation:
             case "once":
                 return {"once"} if before else {"start"}
             case "when_finished":
+                before = [i for i in before if not i.must_stop]  # an acknowledged stop keeps nobody out
                 if any(i.open == "yes" for i in before):
                     return {"unfinished"}
                 return {"start", "unfinished"} if any(i.open == "maybe" for i in before) else {"start"}
@@ -195,7 +196,9 @@ class Expectation:
         if process.recurrence == "when_finished":
             for earlier in self.of(process.key):
                 if not _other_key(earlier, event):
-                    earlier.open, earlier.waits_at = "no", None
+                    earlier.waits_at = None
+                    if not earlier.must_stop:  # else it may be closing still, and the new one waits for that
+                        earlier.open = "no"
         self.instances[expected] = Expected(
             id=expected,
             process=process,
@@ -276,10 +279,23 @@ class Expectation:
                 continue
             if instance.open == "no":
                 self._differs(f"{instance.id} had ended, and is {seen.state} now")
+            self._runs_alone(instance, action)
             asks = {ask.id for v in instance.versions if (ask := instance.process.ask(v)) and ask.patient}
             waiting = seen.state == "waiting" and seen.step in asks
             if waiting and not instance.answers and not instance.may_stop:
                 instance.waits_at = seen.step
+
+    def _runs_alone(self, instance: Expected, action: Looked) -> None:
+        """`when_finished`: one that has begun has none before it that is still open."""
+        seen = action.instances[instance.id]
+        if instance.process.recurrence != "when_finished" or seen.state in {"pending", "stopping"}:
+            return
+        for other in self.of(instance.process.key):
+            there = action.instances.get(other.id)
+            if there is None or there.state == "ended" or _other_key(other, instance.event):
+                continue
+            if other.id != instance.id and other.event.began < instance.event.began:
+                self._differs(f"{instance.id} has begun, and {other.id} is {there.state} still")
 
 
 def _at_or_after(stop: tuple[float, float], start: tuple[float, float]) -> Open:

@@ -49,7 +49,7 @@ FEW_EVENTS = 40
 
 
 @asynccontextmanager
-async def engine_of_its_own(**dynamic: Any) -> AsyncIterator[Engine]:
+async def engine_of_its_own(*, mark_holds: bool = False, **dynamic: Any) -> AsyncIterator[Engine]:
     """Everything fresh: a Temporal server, an SQLite database, an SMTP server, and the contact 22222."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite+aiosqlite:///{folder}/onward.db"
@@ -61,7 +61,7 @@ async def engine_of_its_own(**dynamic: Any) -> AsyncIterator[Engine]:
         ):
             settings = Settings(
                 database_url=url, temporal_address=temporal.address, smtp_host=smtp.host, smtp_port=smtp.port,
-                webhook_allow_private=True, worker_graceful_shutdown=5, _env_file=None,
+                webhook_allow_private=True, worker_graceful_shutdown=5, mark_holds=mark_holds, _env_file=None,
                 sms_provider="http", sms_http_url=AnyHttpUrl("http://127.0.0.1:1/"), sms_sender="Shop",
                 meta_graph_url=AnyHttpUrl(meta.url), meta_ads_token=SecretStr(meta.TOKEN),
                 messenger_page_token=SecretStr("page"), push_private_key=SecretStr(new_keys()[0]),
@@ -162,6 +162,26 @@ async def held_and_released(engine: Engine) -> str:
     await engine.event("go_held")
     instance = engine.id("held")
     await engine.in_state(instance, "holding")
+    await engine.template("late")
+    await release(engine, instance)
+    return await over(engine, instance)
+
+
+async def held_and_marked(engine: Engine) -> str:
+    """A hold that the worker marks, of a step with a name: a release too early changes nothing, the second ends it."""
+    await publish(
+        engine, "marked", {"id": "mail", "type": "send_email", "template": "late", "name": "Reminder"}
+    )
+    await engine.event("go_marked")
+    instance = engine.id("marked")
+    first = await holding_at(engine, instance, "mail")
+    await release(engine, instance)
+
+    async def tried_again() -> bool:
+        row = await engine.instance(instance)
+        return row.state == "holding" and bool(row.updated_at > first.updated_at)
+
+    await eventually(tried_again)
     await engine.template("late")
     await release(engine, instance)
     return await over(engine, instance)
@@ -297,7 +317,7 @@ JOURNEYS: list[Callable[[Engine], Awaitable[str]]] = [
     welcome, order_confirmation, abandoned_cart, click_followup, every_kind, every_channel, held_and_released,
     edited, held_by_a_window,
     cancelled_in_a_wait, cancelled_in_a_hold, started_by_hand, refused_by_hand,
-    skipped, skipped_wait, moved, resent,
+    skipped, skipped_wait, moved, resent, held_and_marked,
 ]  # fmt: skip
 
 
@@ -401,7 +421,7 @@ async def record(names: Sequence[str] = ()) -> None:
     """Record all, or those with these names, each journey on an engine of its own."""
     for journey in JOURNEYS:
         if not names or journey.__name__ in names:
-            async with engine_of_its_own() as engine:
+            async with engine_of_its_own(mark_holds=journey is held_and_marked) as engine:
                 await finish(engine, journey)
     if names and continued_as_new.__name__ not in names:
         return

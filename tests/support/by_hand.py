@@ -77,7 +77,7 @@ class ByHand:
         if document is not None:
             await engine.publish(document)
         result = await engine.event(event, **more)
-        (instance,) = [d.instance for d in result.decisions if d.decision == "started"]
+        (instance,) = [d.instance for d in result.decisions if d.decision in {"started", "pending"}]
         assert instance is not None
         now = (await engine.instance(instance)).created_at
         return cls(engine, instance, now, await begin(engine, instance, now))

@@ -11,7 +11,7 @@ from pathlib import Path
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from processes.instructions import SEARCH_CONTACT, SEARCH_PROCESS, SEARCH_VERSION
+from processes.instructions import SEARCH_CONTACT, SEARCH_HELD, SEARCH_PROCESS, SEARCH_VERSION
 from runtime import DATA_CONVERTER
 
 TEMPORAL = Path(sys.executable).with_name("temporal")
@@ -48,6 +48,7 @@ class TemporalServer:
             "--search-attribute", f"{SEARCH_PROCESS}=Keyword",
             "--search-attribute", f"{SEARCH_CONTACT}=Keyword",
             "--search-attribute", f"{SEARCH_VERSION}=Int",
+            "--search-attribute", f"{SEARCH_HELD}=Keyword",
             "--dynamic-config-value", "matching.enableFairness=true",
         ]  # fmt: skip
         for key, value in self.dynamic.items():
