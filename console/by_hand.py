@@ -77,7 +77,7 @@ def start(
         if reason is not None:
             body["reason"] = reason
         reply = client.post(f"{place}/start-many", {**body, "id": _new_id("start", process)})
-        _follow(client, reply, detach, as_json)
+        follow(client, reply, detach, as_json)
     return None
 
 
@@ -107,7 +107,7 @@ def stop(
                 body["contacts"] = _references(file)
             body["id"] = _new_id("stop", process or "")
             reply = client.post(f"/processes/{one_part(process or '')}/stop", body)
-            _follow(client, reply, detach, as_json)
+            follow(client, reply, detach, as_json)
             return None
         if instance is not None:
             place = f"/instances/{path_part(instance)}/stop"
@@ -181,7 +181,7 @@ def operation_show(operation: OperationId, api: ApiUrl = DEFAULT_API, as_json: A
 def operation_watch(operation: OperationId, api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> None:
     """Follow an operation to its end."""
     with Api(api) as client:
-        _follow(client, client.get(f"/operations/{one_part(operation)}"), False, as_json)
+        follow(client, client.get(f"/operations/{one_part(operation)}"), False, as_json)
 
 
 @operation_app.command("stop")
@@ -201,7 +201,7 @@ def operation_resume(
 ) -> None:
     """Go on with a stopped operation: nobody is done twice."""
     with Api(api) as client:
-        _follow(client, client.post(f"/operations/{one_part(operation)}/resume"), detach, as_json)
+        follow(client, client.post(f"/operations/{one_part(operation)}/resume"), detach, as_json)
 
 
 @operation_app.command("results")
@@ -224,7 +224,7 @@ def operation_results(
     typer.echo(f"written: {output}", err=True)
 
 
-def _follow(client: Api, reply: Any, detach: bool, as_json: bool) -> None:
+def follow(client: Api, reply: Any, detach: bool, as_json: bool) -> None:
     """Show how far it is until it ends; Ctrl-C leaves it running."""
     row, operation = object_of(reply), str(object_of(reply).get("id"))
     if detach:

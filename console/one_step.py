@@ -1,16 +1,17 @@
-"""`onward instance …`: one step of one instance on a person's word."""
+"""`onward instance …`: one step of one instance on a person's word, and releasing those that are held."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from console.api_client import DEFAULT_API, Api, path_part
+from console.api_client import DEFAULT_API, Api, one_part, path_part
+from console.by_hand import Detach, follow
 from console.options import ApiUrl, AsJson
-from console.output import echo_json, moment_words, object_of
+from console.output import echo_json, items_of, moment_words, object_of
 
 instance_app = typer.Typer(
-    help="Skip, move, send again: one step of one instance. `onward instances` shows where it stands.",
+    help="Release, skip, move, send again. `onward instances` shows where an instance stands.",
     no_args_is_help=True,
 )
 
@@ -95,6 +96,55 @@ def restore_step(
 ) -> None:
     """Take the cancellation of a step ahead back."""
     _ask(api, as_json, instance, "restore-step", id=update, step=step, reason=reason)
+@instance_app.command("release")
+def release(
+    instance: Annotated[str | None, typer.Argument(metavar="[ID]", help="The instance's id.")] = None,
+    process: Annotated[str | None, typer.Option(help="All that this process holds …")] = None,
+    held_for: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE",
+            help="… or only those held for this, such as failed; in every process if none is given.",
+        ),
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="For the audit log, if it is for many.")] = None,
+    detach: Detach = False,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Let held instances try their step again: one, those of a process, or those held for a reason.
+
+    onward instance release welcome/22222
+
+    onward instance release --process welcome
+
+    onward instance release --held-for failed
+    """
+    if (instance is None) == (process is None and held_for is None):
+        raise typer.BadParameter("give ID, or --process, or --held-for, or both of these", param_hint="ID")
+    with Api(api) as client:
+        if instance is not None:
+            reply = client.post(f"/instances/{path_part(instance)}/release")
+            if as_json:
+                return echo_json(reply)
+            typer.echo(f"{instance} tries its step again")
+            return None
+        body = {name: value for name, value in (("held", held_for), ("reason", reason)) if value is not None}
+        if process is not None:
+            return follow(
+                client, client.post(f"/processes/{one_part(process)}/release", body), detach, as_json
+            )
+        begun = items_of(client.post("/releases", body))
+        if as_json:
+            return echo_json({"items": begun})
+        for one in begun:
+            if not detach:
+                follow(client, one, detach, as_json)
+            else:
+                typer.echo(f"{one['process']}: {one.get('total')} held, released by {one['id']}")
+        if not begun:
+            typer.echo(f"nobody is held for {held_for}")
+    return None
 
 
 def _ask(api: str, as_json: bool, instance: str, action: str, **wish: Any) -> None:

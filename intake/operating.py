@@ -150,7 +150,7 @@ class Operating:
             new = await operations.gather_instances(connection, operation, where, **place)
             await operations.mark_stopping(connection, operation, after, found.reason or "", now)
         else:
-            where = operations.held_by_pause(found.process_key)
+            where = operations.held(found.process_key, operations.held_for(found.params))
             new = await operations.gather_instances(connection, operation, where, **place)
         if new == GATHERED_AT_ONCE:
             return None
@@ -334,7 +334,8 @@ class Operating:
     ) -> _Page:
         await _must_be_active(connection, found.process_key)
         states = await operations.states(connection, subjects)
-        held = [subject for subject in subjects if _holds(states.get(subject))]
+        reason = operations.held_for(found.params)
+        held = [subject for subject in subjects if _holds(states.get(subject), reason)]
         outbox = await enqueue(connection, SIGNAL_RELEASE, held, {}, now) if held else []
         released = set(held)
         outcomes = [
@@ -356,7 +357,9 @@ class Operating:
                 under_way = (
                     await operations.still_open(connection, sent)
                     if found.kind == STOP
-                    else await operations.still_held(connection, found.process_key, sent)
+                    else await operations.still_held(
+                        connection, found.process_key, operations.held_for(found.params), sent
+                    )
                 )
         if sent and found.kind == STOP:
             await self._settle(found.id, sent)
@@ -449,5 +452,9 @@ def _of_start(subject: str, result: EventResult, process: str) -> Outcome:
     return Outcome(subject, REFUSED, decision.reason, decision.instance)
 
 
-def _holds(row: Any) -> bool:
-    return row is not None and row.state == "holding" and (row.reason or "").startswith("paused:")
+def _holds(row: Any, reason: str | None) -> bool:
+    return (
+        row is not None
+        and row.state == "holding"
+        and (reason is None or (row.reason or "").startswith(f"{reason}:"))
+    )

@@ -192,6 +192,62 @@ class Operations:
         stopping = found.total if found is not None and found.total is not None else 0
         return StopAnswer(made, stopping, await self._leaving(made, wait))
 
+    async def release(
+        self, process: str, *, held: str | None, actor: str, reason: str | None, operation: str | None = None
+    ) -> str:
+        """Release a process's held instances, those held for one reason (by its code) or all; returns the operation's
+        id. Raises Missing, and WrongStatus where the process is not active: they would be held again at once.
+        """
+
+        async def work(connection: AsyncConnection) -> str:
+            now = datetime.now(UTC)
+            p = rows.processes.c
+            status = (await connection.execute(select(p.status).where(p.key == process))).scalar()
+            if status is None:
+                raise Missing("process", process)
+            if status != ACTIVE:
+                raise WrongStatus(
+                    f"process «{process}» is {status}: released instances would be held again; activate it first",
+                    status=status,
+                    allowed=["activate"],
+                )
+            asked = {operations.HELD: held}
+            made, new = await self._make(connection, RELEASE, process, asked, actor, reason, operation, now)
+            if new:
+                after = asked | {"operation": made}
+                await record(
+                    connection,
+                    actor,
+                    "process.release",
+                    f"process/{process}",
+                    now,
+                    after=after,
+                    reason=reason,
+                )
+            return made
+
+        made = await retried(self._database, work)
+        await self._operating.gather(made, lambda: True)
+        await self.launch(made)
+        return made
+
+    async def release_everywhere(
+        self, *, held: str | None, actor: str, reason: str | None, operation: str | None = None
+    ) -> list[str]:
+        """The same for every active process that holds somebody; an operation for each. `operation` begins the ids."""
+        async with self._database.read() as connection:
+            processes = await operations.processes_with_held(connection, held)
+        return [
+            await self.release(
+                process,
+                held=held,
+                actor=actor,
+                reason=reason,
+                operation=f"{operation}.{process}"[:128] if operation is not None else None,
+            )
+            for process in processes
+        ]
+
     async def release_held(self, connection: AsyncConnection, process: str, actor: str, now: datetime) -> str:
         """An operation that releases what a pause held, in the transaction that ends the pause; `launch` it after the
         commit.

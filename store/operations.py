@@ -26,6 +26,8 @@ STOPPING, STOPPED, RELEASED, SKIPPED = "stopping", "stopped", "released", "skipp
 STATUSES = (WAITING, STARTED, REFUSED, FAILED, STOPPING, STOPPED, RELEASED, SKIPPED)
 """Statuses of a result."""
 CHUNK = 1000
+HELD, PAUSED = "held", "paused"
+"""What a release says that its instances are held for (null: whatever it is), and the code of a pause."""
 
 _o, _r, _i, _c, _m = (
     rows.operations.c,
@@ -205,9 +207,29 @@ def open_instances(params: Mapping[str, Any], process: str) -> list[ColumnElemen
     return [*chosen, rows.without_index(_i.process_key) == process, _i.state.in_(GOING_ON)]
 
 
+def held(process: Any, reason: str | None) -> list[ColumnElement[bool]]:
+    """The instances that a release means: those held for a reason, by its code, or for whatever reason."""
+    where = [_i.process_key == process, _i.state == "holding"]
+    return where if reason is None else [*where, _i.reason.startswith(f"{reason}:", autoescape=True)]
+
+
 def held_by_pause(process: str) -> list[ColumnElement[bool]]:
-    """The instances that a release means."""
-    return [_i.process_key == process, _i.state == "holding", _i.reason.like("paused:%")]
+    """The instances that the end of a pause releases."""
+    return held(process, PAUSED)
+
+
+def held_for(params: Mapping[str, Any]) -> str | None:
+    """For what the instances are held that a release means; None for whatever reason."""
+    reason: str | None = params.get(HELD, PAUSED)
+    return reason
+
+
+async def processes_with_held(connection: AsyncConnection, reason: str | None) -> list[str]:
+    """The active processes that hold instances, for a reason or for whatever reason."""
+    p = rows.processes.c
+    there = select(_i.id).where(*held(p.key, reason)).exists()
+    found = await connection.execute(select(p.key).where(p.status == "active", there).order_by(p.key))
+    return list(found.scalars())
 
 
 async def mark_stopping(
@@ -327,9 +349,11 @@ async def still_open(connection: AsyncConnection, instances: Sequence[str]) -> b
     return (await connection.execute(left)).first() is not None
 
 
-async def still_held(connection: AsyncConnection, process: str, instances: Sequence[str]) -> bool:
-    """Whether one of the instances still holds because of the pause."""
-    left = select(_i.id).where(_i.id.in_(instances), *held_by_pause(process)).limit(1)
+async def still_held(
+    connection: AsyncConnection, process: str, reason: str | None, instances: Sequence[str]
+) -> bool:
+    """Whether one of the instances is still held for that."""
+    left = select(_i.id).where(_i.id.in_(instances), *held(process, reason)).limit(1)
     return (await connection.execute(left)).first() is not None
 
 

@@ -78,6 +78,18 @@ class StopMany(Body):
     id: OwnId | None = Field(default=None, description=_ID)
 
 
+class ReleaseMany(Body):
+    """Which held instances to release."""
+
+    held: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,39}$")] | None = Field(
+        default=None,
+        description="The code of what they are held for, such as `failed`; all that are held if not given.",
+        examples=["failed"],
+    )
+    reason: Reason | None = Field(default=None, description="For the audit log.")
+    id: OwnId | None = Field(default=None, description=_ID)
+
+
 class OperationRow(BaseModel):
     """An operation on many and how far it is."""
 
@@ -106,6 +118,12 @@ class StopAccepted(OperationRow):
     """A stop that was asked for: nothing more is sent. Messages in `in_flight` had left before it."""
 
     in_flight: list[str]
+
+
+class Releases(BaseModel):
+    """The releases that were begun, one for each process that held somebody."""
+
+    items: list[OperationRow]
 
 
 class ResultRow(BaseModel):
@@ -178,6 +196,40 @@ async def stop_process(
     )
     row = await _operation(parts, done.operation)
     return StopAccepted(**row.model_dump(), in_flight=done.in_flight)
+
+
+@router.post(
+    "/processes/{key}/release",
+    status_code=202,
+    summary="Release a process's held instances",
+    responses=problems(404, 409, 415),
+    dependencies=[needs("processes:start", process="key")],
+)
+async def release_process(
+    key: KeyPath, parts: PartsDep, actor: ActorDep, body: ReleaseMany | None = None
+) -> OperationRow:
+    """Each tries its step again. The answer says how many there are; the operation counts how many were released."""
+    asked = body or ReleaseMany()
+    made = await parts.services.operations.release(
+        key, held=asked.held, actor=actor, reason=asked.reason, operation=asked.id
+    )
+    return await _operation(parts, made)
+
+
+@router.post(
+    "/releases",
+    status_code=202,
+    summary="Release held instances everywhere",
+    responses=problems(409, 415),
+    dependencies=[needs("processes:start", every_process=True)],
+)
+async def release_everywhere(parts: PartsDep, actor: ActorDep, body: ReleaseMany | None = None) -> Releases:
+    """In every active process: after a provider's outage, say, with `{"held": "failed"}`."""
+    asked = body or ReleaseMany()
+    made = await parts.services.operations.release_everywhere(
+        held=asked.held, actor=actor, reason=asked.reason, operation=asked.id
+    )
+    return Releases(items=[await _operation(parts, one) for one in made])
 
 
 @router.post(

@@ -168,3 +168,31 @@ async def test_force_needs_a_permission_of_its_own(
         assert await crowd.rows(rows.instances) == []
         assert await crowd.rows(rows.operations) == []
     assert (await api.post("/v1/processes/welcome/instances", json={"contact": "000"})).status_code == 202
+
+
+async def test_held_instances_are_released_for_a_process_and_everywhere(
+    api: httpx.AsyncClient, crowd: Crowd, away: Services
+) -> None:
+    await crowd.run((await begun(api, contacts=["000", "001", "002"]))["id"])
+    ids = sorted(row.id for row in await crowd.rows(rows.instances))
+    await crowd.place(ids, state="holding", reason="failed: there is no template", lease_until=None)
+    bad = await api.post("/v1/processes/welcome/release", json={"held": "Failed!"})
+    assert (bad.status_code, bad.json()["errors"][0]["pointer"]) == (422, "/held")
+    assert (await api.post("/v1/processes/no/release")).status_code == 404
+    nobody = (await api.post("/v1/processes/welcome/release", json={"held": "paused"})).json()
+    assert (nobody["kind"], nobody["total"]) == ("release", 0)
+    answer = await api.post("/v1/processes/welcome/release", json={"held": "failed", "id": "mended"})
+    assert (answer.status_code, answer.json()["id"], answer.json()["total"]) == (202, "mended", 3)
+    again = await api.post("/v1/processes/welcome/release", json={"held": "failed", "id": "mended"})
+    assert again.json()["id"] == "mended"
+    (everywhere,) = (await api.post("/v1/releases", json={"held": "failed"})).json()["items"]
+    assert (everywhere["process"], everywhere["total"]) == ("welcome", 3)
+    assert (await api.post("/v1/releases", json={"held": "other"})).json() == {"items": []}
+    await api.post("/v1/processes/welcome/pause")
+    refused = await api.post("/v1/processes/welcome/release")
+    assert (refused.status_code, refused.json()["status"]) == (409, 409)
+    limited = KeyWanted(name="limited", scopes=["processes:start"], processes=["other"])
+    made = await away.keys.make(limited, LOCAL.actor)
+    key = {"authorization": f"Bearer {made.token}"}
+    for path in ("/v1/processes/welcome/release", "/v1/releases"):
+        assert (await api.post(path, headers=key)).status_code == 403

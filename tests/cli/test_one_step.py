@@ -12,7 +12,7 @@ import pytest
 
 from store import rows
 from tests.cli.conftest import Onward
-from tests.guarantees.processes import LONG_WAIT, mail, process, tag, wait, waiting_at
+from tests.guarantees.processes import LONG_WAIT, holding_at, mail, process, tag, wait, waiting_at
 from tests.support.engine import Engine
 from tests.support.people import messages, tags
 from tests.support.smtp_server import RecordingSmtpServer
@@ -158,3 +158,26 @@ async def test_a_test_run_by_the_command_line(
     bad = await onward("test-run", "welcome", "--email", "nobody")
     assert (bad.code, "/email" in bad.err) == (1, True), bad.err
     assert (await onward("test-run", "nothing", "--email", engine.address)).code == 1
+
+
+async def test_held_instances_are_released_by_the_command_line(onward: Onward, engine: Engine) -> None:
+    await engine.publish(process(mail("hello"), LONG_WAIT, key="welcome", recurrence="each_time"))
+    ids = [engine.id("welcome", f"{engine.contact}{n}") for n in range(3)]
+    for n in range(3):
+        await engine.event("go", id=f"{engine.contact}{n}")
+    for instance in ids:
+        await holding_at(engine, instance, "hello")
+    nothing = await onward("instance", "release")
+    assert (nothing.code, "--held-for" in nothing.err) == (2, True)
+    await engine.template("hello")
+    one = await onward("instance", "release", ids[0])
+    assert (one.code, one.out.strip()) == (0, f"{ids[0]} tries its step again"), one.err
+    await waiting_at(engine, ids[0], "rest")
+    many = await onward("instance", "release", "--held-for", "failed", "--reason", "mended", "--detach")
+    assert (many.code, many.out.startswith("welcome: 2 held")) == (0, True), many.err
+    for instance in ids[1:]:
+        await waiting_at(engine, instance, "rest")
+    left = await onward("instance", "release", "--process", "welcome", "--json")
+    assert (left.code, left.json["kind"], left.json["total"]) == (0, "release", 0), left.err
+    nobody = await onward("instance", "release", "--held-for", "failed")
+    assert nobody.out.strip() == "nobody is held for failed"

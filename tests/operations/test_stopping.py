@@ -9,7 +9,7 @@ from sqlalchemy import select
 from api.lifecycle import process_lifecycle
 from intake import operating
 from intake import processes as process_module
-from intake.refusals import Clash, Missing
+from intake.refusals import Clash, Missing, WrongStatus
 from intake.stops import Stops
 from intake.sweeper import Sweeper
 from store import operations, rows
@@ -238,3 +238,60 @@ async def test_a_release_that_a_pause_has_ended_is_over_with_a_resume_that_needs
     assert (await lifecycle.activate("p")).released == 2
     assert (await crowd.row(release)).state == "done"
     assert len(await crowd.rows(rows.outbox)) == 2
+
+
+async def held_for(crowd: Crowd, count: int, process: str, reason: str) -> list[str]:
+    """Instances that are held for a reason; returns their ids."""
+    ids = await inside(crowd, count, process)
+    await crowd.place(ids, state="holding", reason=reason)
+    return ids
+
+
+async def released(crowd: Crowd) -> list[str]:
+    """Who was told to try again."""
+    return sorted(row.instance_id for row in await crowd.rows(rows.outbox) if row.kind == "release")
+
+
+async def test_a_release_means_those_of_a_process_that_are_held_for_the_reason(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operating, "PATIENCE", 0.05)
+    failed = await held_for(crowd, 6, "p", "failed: there is no template")
+    await crowd.place(failed[:2], state="holding", reason="failing_not: something else")
+    await held_for(crowd, 6, "q", "failed: there is no template")
+    operation = await crowd.services.operations.release("p", held="failed", actor="key/k1", reason="mended")
+    assert (await crowd.row(operation)).total == 4
+    done = await crowd.run(operation)
+    assert (done.state, done.counts) == ("done", {"released": 4})
+    assert await released(crowd) == failed[2:]
+    (entry,) = [row for row in await crowd.rows(rows.audit) if row.action == "process.release"]
+    assert (entry.actor, entry.subject, entry.reason) == ("key/k1", "process/p", "mended")
+    assert entry.after == {"held": "failed", "operation": operation}
+
+
+async def test_a_release_without_a_reason_means_all_and_everywhere_all_active_processes(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operating, "PATIENCE", 0.05)
+    mine = await held_for(crowd, 4, "p", "failed: a")
+    await crowd.place(mine[:1], state="holding", reason="paused: b")
+    others, asleep = await held_for(crowd, 4, "q", "failed: c"), await inside(crowd, 4, "r")
+    operation = await crowd.services.operations.release("p", held=None, actor="local", reason=None)
+    assert (await crowd.run(operation)).counts == {"released": 4}
+    assert await released(crowd) == mine
+    begun = await crowd.services.operations.release_everywhere(held="failed", actor="local", reason=None)
+    found = {(await crowd.row(one)).process_key: one for one in begun}
+    assert sorted(found) == ["p", "q"]
+    assert (await crowd.run(found["q"])).counts == {"released": 4}
+    assert set(await released(crowd)) >= set(others)
+    assert not set(await released(crowd)) & set(asleep)
+
+
+async def test_a_paused_process_releases_nobody(crowd: Crowd) -> None:
+    await held_for(crowd, 2, "p", "failed: a")
+    await crowd.set_status("paused")
+    with pytest.raises(WrongStatus, match="activate it first"):
+        await crowd.services.operations.release("p", held=None, actor="local", reason=None)
+    assert await crowd.services.operations.release_everywhere(held=None, actor="local", reason=None) == []
+    with pytest.raises(Missing, match="process"):
+        await crowd.services.operations.release("no", held=None, actor="local", reason=None)
