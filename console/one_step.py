@@ -96,6 +96,8 @@ def restore_step(
 ) -> None:
     """Take the cancellation of a step ahead back."""
     _ask(api, as_json, instance, "restore-step", id=update, step=step, reason=reason)
+
+
 @instance_app.command("release")
 def release(
     instance: Annotated[str | None, typer.Argument(metavar="[ID]", help="The instance's id.")] = None,
