@@ -19,7 +19,7 @@ from activities.goals import read_goals
 from activities.pulse import with_pulse
 from activities.recording import database_may_be_away
 from activities.scene import UNHINDERED, InstanceOver, InstanceUnknown, Scene, own_instance
-from activities.stage import read_instruction
+from activities.visits import read_instruction
 from intake import audit
 from intake.service import retried
 from processes import planner

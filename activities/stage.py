@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import structlog
-from pydantic import TypeAdapter
 from sqlalchemy import case, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +24,7 @@ from activities.scene import (
     NeedsLock,
     Scene,
 )
+from activities.visits import read_instruction, visit_row
 from intake.effects import Effects
 from intake.new_instances import EventRace
 from processes import planner
@@ -44,7 +44,6 @@ from store.rule_parts import answers
 
 _i, _p, _v = rows.instances.c, rows.processes.c, rows.visits.c
 
-_INSTRUCTION: TypeAdapter[Instruction] = TypeAdapter(Instruction)
 T = TypeVar("T")
 
 ENTER_TRIES = 4
@@ -299,7 +298,7 @@ class Stage:
         """Keep with a visit that goes on what it did so far: the next try finds it in the visit's result."""
         result = {**(scene.row.visit_result or {}), **done}
         call = scene.call
-        visit = _visit(scene, Passed(call.step, call.visit, scene.step.kind, result), None)
+        visit = visit_row(scene, Passed(call.step, call.visit, scene.step.kind, result), None)
         statement = rows.upsert(connection, rows.visits)
         await connection.execute(
             statement.values(visit).on_conflict_do_update(
@@ -379,7 +378,9 @@ class Stage:
         written when it began to wait. `kind` is that of a step which the definition has no more.
         """
         call = scene.call
-        visit = _visit(scene, Passed(call.step, call.visit, kind or scene.step.kind, result or {}), plan.next)
+        visit = visit_row(
+            scene, Passed(call.step, call.visit, kind or scene.step.kind, result or {}), plan.next
+        )
         if begun:
             statement = rows.upsert(scene.connection, rows.visits)
             written = await scene.connection.execute(
@@ -410,13 +411,15 @@ class Stage:
     ) -> None:
         """Write visits that needed no activity, the wait begun, and the instance's new place (and `more` of it)."""
         contact_id = await self._move(scene, plan, more or {})
-        visits += [_visit(scene, passed, None) for passed in plan.passed if passed.kind != GOAL]
-        await write_goals(scene.connection, [_visit(scene, p, None) for p in plan.passed if p.kind == GOAL])
+        visits += [visit_row(scene, passed, None) for passed in plan.passed if passed.kind != GOAL]
+        await write_goals(
+            scene.connection, [visit_row(scene, p, None) for p in plan.passed if p.kind == GOAL]
+        )
         following = plan.next
         if isinstance(following, Wait):
             until: dict[str, Any] = {"until": (plan.limit or following.until).isoformat()}
             kind = scene.definition.by_id[following.step].kind
-            visits.append(_visit(scene, Passed(following.step, following.visit, kind, until), None))
+            visits.append(visit_row(scene, Passed(following.step, following.visit, kind, until), None))
             await self._await_event(scene, following, contact_id)
         if visits:
             await scene.connection.execute(insert(rows.visits), visits)
@@ -464,7 +467,7 @@ class Stage:
 
     def first_visit(self, scene: Scene, plan: Plan) -> dict[str, Any]:
         """The visit of no step that keeps what `begin` decided."""
-        return _visit(scene, Passed(BEFORE_THE_FIRST_STEP, 1, "begin", {}), plan.next)
+        return visit_row(scene, Passed(BEFORE_THE_FIRST_STEP, 1, "begin", {}), plan.next)
 
     def _place(self, scene: Scene, plan: Plan) -> dict[str, Any]:
         step, visit = plan.position
@@ -491,23 +494,6 @@ class Stage:
         if left != (scene.row.cancelled or {}):
             values["cancelled"] = left or None
         return values
-
-
-def read_instruction(stored: dict[str, Any]) -> Instruction:
-    """An instruction as it was recorded with a visit."""
-    return _INSTRUCTION.validate_python(stored)
-
-
-def _visit(scene: Scene, passed: Passed, following: Instruction | None) -> dict[str, Any]:
-    return {
-        "instance_id": scene.instance,
-        "step": passed.step,
-        "visit": passed.visit,
-        "kind": passed.kind,
-        "at": scene.now,
-        "result": passed.result,
-        "next": None if following is None else following.model_dump(mode="json", exclude_unset=True),
-    }
 
 
 def _unless_stopping(state: str) -> Any:

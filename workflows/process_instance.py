@@ -258,7 +258,7 @@ class ProcessInstance:
         return following
 
     async def _perform(self, perform: Perform, event: str | None = None) -> Instruction:
-        self._path = [*self._path, perform.step][-PATH_LENGTH:]
+        self._come_to(perform.step)
         with self._desk.closed(f"its step {perform.step} is under way"):
             following: Instruction = await self._run(
                 perform.activity,
@@ -275,6 +275,11 @@ class ProcessInstance:
             return following.model_copy(update={"again": perform, "event": event})
         return following
 
+    def _come_to(self, step: str) -> None:
+        """Keep the path; what is tried again, and a wait's own decision, are no second visit."""
+        if self._path[-1:] != [step]:
+            self._path = [*self._path, step][-PATH_LENGTH:]
+
     async def _run(self, activity: str, call: Any, answer: type, summary: str) -> Any:
         return await workflow.execute_activity(
             activity,
@@ -288,8 +293,7 @@ class ProcessInstance:
         )
 
     async def _wait(self, wait: Wait) -> Instruction:
-        if not self._path or self._path[-1] != wait.step:
-            self._path = [*self._path, wait.step][-PATH_LENGTH:]
+        self._come_to(wait.step)
         left = wait.until - workflow.now()
         if left > timedelta(0):
             with suppress(TimeoutError):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from intake.starts import Starts
 from intake.stops import Stops
 from processes.instructions import QUERY_STATUS, WORKFLOW
 from store import rows
+from store.instances import Closed, close
 from tests.guarantees.processes import (
     LONG_WAIT,
     only,
@@ -27,7 +29,7 @@ from tests.guarantees.processes import (
 from tests.guarantees.test_forgotten import terminate
 from tests.support.asking_why import ask
 from tests.support.engine import Engine
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, others_wait
 from worker import make_worker
 
 _i = rows.instances.c
@@ -288,3 +290,27 @@ async def test_a_row_that_waits_for_one_which_is_over_is_found_by_the_sweeper(id
     await idle.sweeper.sweep()
     assert (await idle.instance(second)).begins_after is None
     assert await known(idle.services.client, second)
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_the_old_one_cannot_close_unseen_while_the_new_one_is_let_in(idle: Engine) -> None:
+    """Two transactions at once: the close comes after the admission that waits for it, and lets it begin."""
+    await idle.publish(series())
+    first, second = idle.id("p", f"{idle.contact}a"), idle.id("p", f"{idle.contact}b")
+    await idle.event("go", id=f"{idle.contact}a")
+    await stop_by_hand(idle, first)
+    services = idle.services
+
+    async def closes() -> Closed | None:
+        async with services.database.write() as connection:
+            return await close(connection, first, datetime.now(UTC), outcome="stopped")
+
+    async with services.database.write() as connection:
+        event = idle.incoming("go", id=f"{idle.contact}b")
+        (result,), effects = await services.admission.admit(connection, [event], datetime.now(UTC))
+        assert (result.decisions[0].after, effects.starts) == (first, [])
+        closing = asyncio.create_task(closes())
+        await others_wait(services.database)
+    closed = await closing
+    assert closed is not None
+    assert closed.to_send.begins == [second]

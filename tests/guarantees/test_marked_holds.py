@@ -97,6 +97,7 @@ async def test_who_is_held_is_found_and_seen_and_is_not_after_the_release(markin
     assert await marks(marking, instance) == 2
     (last,) = (await timers(marking, instance))[2:]
     assert last.endswith("· A long rest · step rest")
+    assert (await handle.query("status"))["path"] == ["w1", "rest"]
     history = await handle.fetch_history()
     started = [e for e in history.events if e.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED]
     (summary,) = await DATA_CONVERTER.decode([started[0].user_metadata.summary])

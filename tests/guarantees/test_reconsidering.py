@@ -18,7 +18,7 @@ from tests.guarantees.processes import LONG_WAIT, only, process, set_status, sta
 from tests.guarantees.test_forgotten import terminate
 from tests.support.asking_why import ask
 from tests.support.engine import Engine
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, others_wait
 
 ANYONE = [start_on("go")]
 EXPENSIVE = [start_on("go", filter={"event": "total", "at_least": 100})]
@@ -232,3 +232,19 @@ async def _start(idle: Engine, instance: str) -> Any:
     async with idle.services.database.read() as connection:
         (start,) = await starts_of(connection, [instance])
     return start
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_the_instance_cannot_close_unseen_while_it_keeps_an_event_out(idle: Engine) -> None:
+    """Two transactions at once: what is decided again after the close sees the event that was refused before it."""
+    await idle.publish(process(LONG_WAIT, key="a", recurrence="when_finished", triggers=ANYONE))
+    (before,) = (await kept_in(idle, "a")).values()
+    services, late = idle.services, f"{idle.contact}late"
+    async with services.database.write() as connection:
+        event = idle.incoming("go", id=late)
+        (result,), _ = await services.admission.admit(connection, [event], datetime.now(UTC))
+        assert only(result)[0] == "skipped"
+        looking = asyncio.create_task(services.intake.is_over(before))
+        await others_wait(services.database)
+    assert await looking
+    assert await open_instances(idle) == {"a": late}
