@@ -205,8 +205,8 @@ class Settings(BaseSettings):
     worker_graceful_shutdown: Seconds = 60.0
     """Seconds that running sends get to finish after SIGTERM."""
     mark_holds: bool = False
-    """Set the search attribute `OnwardHeld` while an instance is held: two billable actions and a timer for each hold.
-    Off until no worker of the release before 1.2 can come back: it can't replay what is marked.
+    """Show in Temporal who is held: the search attribute `OnwardHeld`, and a timer in the timeline. `true` in Compose
+    and `onward dev`; turn it on once you will not roll back to the release before. See `docs/operations.md`.
     """
     worker_deployment_name: str | None = Field(default=None, min_length=1)
     """The Worker Deployment that this worker is a version of. Goes with the build id; see `docs/operations.md`."""

@@ -14,13 +14,14 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError
 
-from intake.dispatch import CONTACT, PROCESS, SEARCH_ATTRIBUTES, VERSION
-from intake.namespace import SearchAttributesMissing, register_search_attributes
+from intake import namespace
+from intake.dispatch import CONTACT, HELD, PROCESS, SEARCH_ATTRIBUTES, VERSION
+from intake.namespace import SearchAttributesMissing, can_mark_holds, register_search_attributes
 from runtime import DATA_CONVERTER
 from tests.support.temporal import TemporalServer
 from tests.support.waiting import eventually
 
-NAMES = [key.name for key in SEARCH_ATTRIBUTES]
+NAMES = [key.name for key in (*SEARCH_ATTRIBUTES, HELD)]
 _numbers = itertools.count(1)
 
 
@@ -83,6 +84,31 @@ async def test_an_attribute_of_another_type_is_named(client: Client) -> None:
     )
     with pytest.raises(SearchAttributesMissing, match=r"OnwardVersion is .*KEYWORD.* must be .*INT"):
         await register_search_attributes(client)
+
+
+@pytest.mark.parametrize("lacking", [[HELD.name], [HELD.name, VERSION.name]])
+async def test_of_all_only_what_marks_holds_may_be_missing_where_nobody_may_add_it(
+    client: Client, monkeypatch: pytest.MonkeyPatch, lacking: list[str]
+) -> None:
+    """As on Temporal Cloud, whose namespace has those of the release before."""
+    there = {name: kind for name, kind in namespace.WANTED.items() if name not in lacking}
+    await client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(namespace=client.namespace, search_attributes=there)
+    )
+
+    async def refused(_: Client, missing: dict[str, IndexedValueType.ValueType]) -> None:
+        raise SearchAttributesMissing(f"add {', '.join(missing)} by hand")
+
+    assert not await can_mark_holds(client)
+    with monkeypatch.context() as patched:
+        patched.setattr(namespace, "_add", refused)
+        if lacking == [HELD.name]:
+            assert await register_search_attributes(client) == []
+        else:
+            with pytest.raises(SearchAttributesMissing, match="OnwardVersion"):
+                await register_search_attributes(client)
+    assert sorted(await register_search_attributes(client)) == sorted(lacking)
+    assert await can_mark_holds(client)
 
 
 async def test_a_namespace_that_is_not_there_is_an_error_of_temporal(temporal: TemporalServer) -> None:
