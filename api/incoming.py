@@ -3,6 +3,7 @@
 Every problem points into the body as the sender wrote it. Whether the values are good is `intake.events`' question.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,16 @@ IDENTITIES: Mapping[str, str] = {
     "Token": "token",
 }
 """The names that the seed's payload has for what a contact is found by."""
+PLAIN_IDENTITIES = ("id", "email", "phone", "token")
+"""The same in the plain body's `contact`, in the same order."""
+_MEANT = {
+    **dict.fromkeys(("contactid", "customerid", "userid", "externalid", "contact", "customer"), "ContactId"),
+    **dict.fromkeys(
+        ("emailaddress", "email", "mail", "emailadress", "useremail", "customeremail"), "EmailAddress"
+    ),
+    **dict.fromkeys(("phone", "phonenumber", "mobile", "tel", "telephone"), "Phone"),
+    **dict.fromkeys(("token", "anonymousid", "deviceid"), "Token"),
+}
 ID_HEADER = "header Idempotency-Key"
 
 Places = dict[str, str]
@@ -50,7 +61,7 @@ def read_event_with_places(
     if isinstance(values["type"], str) and values["type"] in BUILTIN.keys() - SENT_BY_OTHERS:
         found.append(
             Problem(
-                pointer=_moved("/type", places),
+                pointer=moved("/type", places),
                 message=f"«{values['type']}» is an event that Onward itself sends",
             )
         )
@@ -65,14 +76,32 @@ def read_event_with_places(
 
 def relocated(found: list[Problem], places: Mapping[str, str]) -> list[Problem]:
     """The problems with our pointers replaced by the sender's."""
-    return [p.model_copy(update={"pointer": _moved(p.pointer, places)}) for p in found]
+    return [p.model_copy(update={"pointer": moved(p.pointer, places)}) for p in found]
+
+
+def no_identity(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What to tell the sender of an event without any identity: the `names` that count, in their order, and a
+    `message` that says which of its own names may have been meant as one.
+    """
+    seed = "eventTypeKey" in body
+    names = list(IDENTITIES) if seed else [f"contact.{name}" for name in PLAIN_IDENTITIES]
+    where = "params named" if seed else "one of"
+    message = f"the event names no contact, so it starts nothing for anyone: {where} {', '.join(names)} say whose it is"
+    params = body.get("params")
+    given = [one.get("name") for one in params] if isinstance(params, list) else list(params or {})
+    meant = {_MEANT.get(re.sub(r"[^a-z]", "", str(name).lower())): name for name in given}
+    for position, name in enumerate(IDENTITIES):
+        if name in meant and meant[name] != name:
+            message += f"; the param «{meant[name]}» is not one of them: did you mean {names[position]}?"
+    return {"message": message, "names": names}
 
 
 def _under(pointer: str, under: str) -> str:
     return pointer if pointer == ID_HEADER else under + pointer
 
 
-def _moved(pointer: str, places: Mapping[str, str]) -> str:
+def moved(pointer: str, places: Mapping[str, str]) -> str:
+    """Our pointer as the sender's."""
     head, rest = pointer, ""
     while head:
         if head in places:

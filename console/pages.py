@@ -25,6 +25,10 @@ def show_result(result: Mapping[str, Any]) -> None:
     typer.echo(f"event {result.get('id')} ({result.get('type')}): {result.get('status')}{about}")
     for problem in result.get("problems") or result.get("errors") or []:
         typer.echo(f"  {problem.get('pointer') or '/'}: {problem.get('message')}")
+    for one in result.get("not_attached") or []:
+        typer.echo(f"  not attached: {one.get('pointer')}: {one.get('message')}")
+    for warning in result.get("warnings") or []:
+        typer.echo(f"  {warning.get('message')}")
     decisions = result.get("decisions") or []
     if decisions:
         table_of_decisions(decisions)

@@ -11,6 +11,7 @@ from typing import Any
 import phonenumbers
 from pydantic import BaseModel, ConfigDict, Field
 
+from intake.identity import NotAttached
 from processes.addresses import STRICT, AddressRules, read_address
 from processes.clock import check_zone
 from processes.problems import DocumentInvalid, Problem, pointer
@@ -100,7 +101,7 @@ def pending(decision: Decision) -> Decision:
 
 
 class EventResult(BaseModel):
-    """What an event did, process by process."""
+    """What an event did, process by process. The pointers of `not_attached` are ours, as those of `problems`."""
 
     id: str
     type: str
@@ -109,6 +110,7 @@ class EventResult(BaseModel):
     contact_status: str = Field(default="none", description="found, created, not_found or none")
     decisions: list[Decision] = Field(default_factory=list)
     problems: list[Problem] = Field(default_factory=list)
+    not_attached: list[NotAttached] = Field(default_factory=list)
 
 
 def new_event_id() -> str:

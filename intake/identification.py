@@ -1,14 +1,17 @@
 """Whose an event is (C1): found by ContactId, e-mail, phone or token, in that order; made where nobody is found.
 
-One query for all events of a transaction. Two identities that point at two contacts refuse the event.
+One query for all events of a transaction. Which contact contradicting identities mean is decided in
+`intake/identity.py`; a contradiction refuses the event.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intake.identity import Contradiction, Match, NotAttached, conflict_message, match
 from intake.items import Item
 from processes.builtin_events import CONTACT_CHANGED
 from processes.changed_fields import COLUMNS, difference, differences, values_of
@@ -36,7 +39,7 @@ class Identification:
         self._connection = connection
         self._view = view
         self._now = now
-        self._adopted: dict[str, set[str]] = {}
+        self._adopted: dict[str, dict[str, str]] = {}
         self._telling = view.listens(CONTACT_CHANGED)
 
     async def settle(self, items: list[Item]) -> list[Item]:
@@ -72,32 +75,27 @@ class Identification:
             return True
         if not given:
             return True
-        matches = {c.id: c for name, value in given.items() if (c := index.get((name, value))) is not None}
-        if len(matches) > 1:
+        try:
+            whom: Match[Any] = match(given, lambda name, value: index.get((name, value)), self._value)
+        except Contradiction as found:
             item.result.status = "refused"
             item.result.problems = [
-                Problem(
-                    pointer="/contact",
-                    message=f"its identities belong to two contacts: {contacts.references(matches.values())}",
-                )
+                Problem(pointer="/contact", message=conflict_message(found, given, self._reference))
             ]
             return False
-        if matches:
-            contact = next(iter(matches.values()))
-            adopted = self._adopted.setdefault(contact.id, set())
-            missing = {n: v for n, v in given.items() if getattr(contact, n) is None and n not in adopted}
-            if missing:
-                await self._adopt(contact, missing, index, new)
+        if whom.contact is not None:
+            item.contact = whom.contact
+            if whom.attach:
+                await self._adopt(item.contact, whom.attach, index, new)
                 if self._telling:
-                    item.changed = [difference(n, None, v) for n, v in missing.items() if n in COLUMNS]
-            item.contact = contact
+                    item.changed = [difference(n, None, v) for n, v in whom.attach.items() if n in COLUMNS]
             item.result.contact_status = "found"
         else:
             known_type = self._view.event_types.get(item.event.type)
             if known_type is not None and not known_type.creates_contacts:
                 item.result.contact_status = "not_found"
                 return True
-            row = contacts.new_row(self._now, given, item.event.extra)
+            row = contacts.new_row(self._now, whom.attach, item.event.extra)
             new.append(row)
             if self._telling:
                 item.changed = differences({}, values_of(row))
@@ -105,12 +103,21 @@ class Identification:
             _index(index, item.contact)
             item.result.contact_status = "created"
         item.result.contact = item.contact.id
+        item.result.not_attached = [NotAttached.of(one, f"/contact/{one.name}") for one in whom.left]
         return True
+
+    def _reference(self, contact: Any) -> str:
+        return self._value(contact, "external_id") or str(contact.id)
+
+    def _value(self, contact: Any, name: str) -> str | None:
+        """The identity that a contact has by now."""
+        value: str | None = getattr(contact, name)
+        return value if value is not None else self._adopted.get(contact.id, {}).get(name)
 
     async def _adopt(
         self,
         contact: Any,
-        missing: dict[str, str],
+        missing: Mapping[str, str],
         index: dict[tuple[str, str], Any],
         new: list[dict[str, Any]],
     ) -> None:
@@ -120,7 +127,7 @@ class Identification:
                 break
         else:
             await contacts.adopt(self._connection, contact.id, missing, self._now)
-        self._adopted[contact.id] |= missing.keys()
+        self._adopted.setdefault(contact.id, {}).update(missing)
         for name, value in missing.items():
             index[(name, value)] = contact
 

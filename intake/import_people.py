@@ -1,6 +1,7 @@
 """Whose the rows of an import are, and what each changes: found as in events (C1), in memory, a chunk at a time.
 
-A row is refused where its identities belong to two contacts, or where it would take one's identity from another.
+Which contact contradicting identities mean is decided in `intake/identity.py`; a contradiction refuses the row, and an
+identity that stays with its owner is named in the row's problems.
 Nothing is written here but identities, which must be free before the next row asks for them.
 """
 
@@ -11,17 +12,12 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from intake.identity import NAMES, Contradiction, Match, match
 from intake.import_columns import EMAIL_STATES, Row
 from processes.changed_fields import values_of
 from processes.values import Json, same
 from store import contacts, imports
 
-NAMES: Final = {
-    "external_id": "ContactId",
-    "email": "e-mail address",
-    "phone": "phone number",
-    "token": "token",
-}
 _WRITTEN: Final = (
     "fields",
     "consent",
@@ -91,22 +87,29 @@ class People:
     async def settle(self, row: Row) -> tuple[str, Person | None]:
         """What becomes of a good row, and of whom. A refusal stands in the row's problems."""
         given = row.identities.given()
-        found = {p.id: p for item in given.items() if (p := self._index.get(item)) is not None}
-        if len(found) > 1:
-            row.refuse("", f"its identities belong to two contacts: {_references(found.values())}")
+        try:
+            whom: Match[Person] = match(
+                given,
+                lambda name, value: self._index.get((name, value)),
+                lambda person, name: person.now[name],
+            )
+        except Contradiction as found:
+            row.refuse(*self._refusal(found))
             return imports.REFUSED, None
-        if not found:
-            person = Person(contacts.new_row(self._now, given, row.extra), None, row.line)
+        for left in whom.left:
+            if left.owner is not None:
+                row.refuse(left.name, _whose(left.name, left.owner, left.by))
+        if whom.contact is None:
+            person = Person(contacts.new_row(self._now, whom.attach, row.extra), None, row.line)
             person.now |= {"email_state_reason": None}
             self._put(person)
             self._say(person, row)
             return imports.CREATED, person
-        person = next(iter(found.values()))
-        if self._taken(row, given, person):
-            return imports.REFUSED, None
+        person = whom.contact
         if not self._rules.update:
             return imports.KEPT, person
-        await self._identify(person, given)
+        others = {left.name for left in whom.left if left.owner is not None}
+        await self._identify(person, {name: value for name, value in given.items() if name not in others})
         self._set(person.now, "language", row.extra.get("language"))
         self._set(person.now, "time_zone", row.extra.get("time_zone"))
         fields = dict(person.now["fields"])
@@ -116,19 +119,11 @@ class People:
         self._say(person, row)
         return imports.UPDATED, person
 
-    def _taken(self, row: Row, given: Mapping[str, str], person: Person) -> bool:
-        """Whether the row names somebody else first, and the contact only by an identity further down."""
-        first = next(iter(given))
-        own = person.now[first]
-        if own is None or own == given[first]:
-            return False
-        matching = next(name for name, value in given.items() if person.now[name] == value)
-        row.refuse(
-            matching,
-            f"the {NAMES[matching]} belongs to contact {_references([person])}, "
-            f"whose {NAMES[first]} is another one",
-        )
-        return True
+    def _refusal(self, found: Contradiction) -> tuple[str, str]:
+        """The column, and what is wrong with it."""
+        if found.other is not None:
+            return "", f"its identities belong to two contacts: {_references([found.owner, found.other])}"
+        return found.name, _whose(found.name, found.owner, found.by)
 
     async def _identify(self, person: Person, given: Mapping[str, str]) -> None:
         other = {
@@ -165,6 +160,11 @@ class People:
         for name in contacts.IDENTITIES:
             if person.now[name] is not None:
                 self._index[(name, person.now[name])] = person
+
+
+def _whose(name: str, owner: Person, by: str) -> str:
+    of_whom = f"the {NAMES[name]} belongs to contact {_references([owner])}"
+    return f"{of_whom}, whose {NAMES[by]} is another one"
 
 
 def _references(found: Any) -> str:

@@ -13,6 +13,7 @@ from intake.changes import Changes, Origin
 from intake.dispatch import Dispatcher
 from intake.effects import Effects
 from intake.events import read_contact
+from intake.identity import NAMES, Contradiction, Match, NotAttached, match
 from intake.refusals import Clash, IdentityTaken, Missing
 from intake.service import retried
 from processes.addresses import STRICT, AddressRules
@@ -20,8 +21,6 @@ from processes.problems import DocumentInvalid, Problem
 from processes.values import Json
 from store import contacts
 from store.database import Database
-
-_NAMES = {"external_id": "ContactId", "email": "e-mail address", "phone": "phone number", "token": "token"}
 
 
 class People:
@@ -40,24 +39,26 @@ class People:
         self._changes = changes
         self._dispatcher = dispatcher
 
-    async def create(self, document: Mapping[str, Json], origin: Origin) -> str:
-        """Make a contact; returns our id. Raises DocumentInvalid and IdentityTaken."""
+    async def create(self, document: Mapping[str, Json], origin: Origin) -> tuple[str, list[NotAttached]]:
+        """Make a contact; returns our id, and the identities that it did not get. Raises DocumentInvalid, and
+        IdentityTaken where the strongest identity that somebody has, or an e-mail address, is not its own.
+        """
         identities, extra = _read(document, self._addresses)
         if not identities:
             raise DocumentInvalid(
                 [Problem(pointer="", message="a contact needs one of external_id, email, phone and token")]
             )
 
-        async def work(connection: AsyncConnection) -> tuple[str, Effects]:
-            await _free(connection, identities, None)
+        async def work(connection: AsyncConnection) -> tuple[str, list[NotAttached], Effects]:
+            attached, left = await _new(connection, identities)
             now = datetime.now(UTC)
-            row = contacts.new_row(now, identities, extra)
+            row = contacts.new_row(now, attached, extra)
             await contacts.create(connection, [row])
-            return row["id"], await self._changes.created(connection, row, now, origin)
+            return row["id"], left, await self._changes.created(connection, row, now, origin)
 
-        contact_id, effects = await retried(self._database, work)
+        contact_id, left, effects = await retried(self._database, work)
         await self._dispatcher.send(effects)
-        return contact_id
+        return contact_id, left
 
     async def change(self, contact_id: str, document: Mapping[str, Json], origin: Origin) -> None:
         """Change what is named. A null empties it; fields are merged, a null field is removed.
@@ -135,14 +136,38 @@ def _read(document: Mapping[str, Json], addresses: AddressRules) -> tuple[dict[s
     return identities.given(), extra
 
 
-async def _free(connection: AsyncConnection, identities: Mapping[str, str], own: str | None) -> None:
+async def _new(
+    connection: AsyncConnection, identities: Mapping[str, str]
+) -> tuple[Mapping[str, str], list[NotAttached]]:
+    """What a new contact gets of these identities, and what it does not. Raises IdentityTaken where they are those of a
+    contact that is there.
+    """
+    found = await contacts.find(connection, {name: {value} for name, value in identities.items()}, set())
+
+    def owner(name: str, value: str) -> Any | None:
+        return next((row for row in found if getattr(row, name) == value), None)
+
+    try:
+        whom: Match[Any] = match(identities, owner, getattr)
+    except Contradiction as contradiction:
+        raise _taken(contradiction.owner, identities) from None
+    if whom.contact is not None:
+        raise _taken(whom.contact, identities)
+    return whom.attach, [NotAttached.of(one, f"/{one.name}") for one in whom.left]
+
+
+async def _free(connection: AsyncConnection, identities: Mapping[str, str], own: str) -> None:
+    """Raises IdentityTaken where one of the identities is not free for the contact `own`, which was named itself."""
     taken = await contacts.find(connection, {name: {value} for name, value in identities.items()}, set())
     for other in taken:
-        if other.id == own:
-            continue
-        names = [_NAMES[name] for name, value in identities.items() if getattr(other, name) == value]
-        raise IdentityTaken(
-            f"the {' and the '.join(names)} {'belongs' if len(names) == 1 else 'belong'} "
-            f"to contact {contacts.references([other])}",
-            contact=other.id,
-        )
+        if other.id != own:
+            raise _taken(other, identities)
+
+
+def _taken(other: Any, identities: Mapping[str, str]) -> IdentityTaken:
+    names = [NAMES[name] for name, value in identities.items() if getattr(other, name) == value]
+    return IdentityTaken(
+        f"the {' and the '.join(names)} {'belongs' if len(names) == 1 else 'belong'} "
+        f"to contact {contacts.references([other])}",
+        contact=other.id,
+    )

@@ -256,9 +256,14 @@ async def set_email_state(
     )
 
 
+def reference(row: Any) -> str:
+    """What people call a contact: its ContactId, else our id."""
+    return str(row.external_id or row.id)
+
+
 def references(found: Iterable[Any]) -> str:
-    """Contacts in an error message: by their ContactId, else by our id."""
-    return " and ".join(sorted(f"«{row.external_id or row.id}»" for row in found))
+    """Contacts in an error message."""
+    return " and ".join(sorted(f"«{reference(row)}»" for row in found))
 
 
 async def lock_values(connection: AsyncConnection, contact_id: str) -> Any | None:

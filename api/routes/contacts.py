@@ -15,6 +15,7 @@ from api.documentation import problems
 from api.models import Body, Changed, InstanceRow, Page, StopAnswer
 from api.rows import instance_row
 from intake.effects import Effects
+from intake.identity import NotAttached
 from intake.refusals import Missing
 from intake.service import retried
 from processes.facts import SUBSCRIBED, UNSUBSCRIBED
@@ -105,6 +106,14 @@ class ContactDetail(ContactRow):
     lists: list[SubscriptionRow]
 
 
+class ContactMade(ContactDetail):
+    """A contact that was made, and what it did not get."""
+
+    not_attached: list[NotAttached] = Field(
+        description="Weaker identities that belong to somebody else, and stay theirs."
+    )
+
+
 class ContactLists(BaseModel):
     """A contact's lists, and what changed when."""
 
@@ -174,10 +183,13 @@ class StopReason(Body):
     summary="Create a contact",
     responses=problems(409, 415),
 )
-async def create_contact(body: ContactWrite, parts: PartsDep, origin: OriginDep) -> ContactDetail:
-    """409 names the contact where one of the identities is taken."""
-    contact_id = await parts.people.create(body.model_dump(exclude_unset=True), origin)
-    return await _detail(parts.services, contact_id)
+async def create_contact(body: ContactWrite, parts: PartsDep, origin: OriginDep) -> ContactMade:
+    """409 names the contact where the ContactId or the e-mail address is taken, or all that is given. A phone number or
+    token of somebody else stays theirs beside a stronger identity, and stands in `not_attached`.
+    """
+    contact_id, left = await parts.people.create(body.model_dump(exclude_unset=True), origin)
+    made = await _detail(parts.services, contact_id)
+    return ContactMade(**dict(made), not_attached=left)
 
 
 @router.get(

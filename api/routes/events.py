@@ -1,7 +1,7 @@
 """Events in, one or many, and their history (V1, V4, V5). The two hot routes read and write JSON by hand."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
@@ -12,10 +12,11 @@ from api.bodies import JsonRoute, read_json
 from api.deps import CursorQuery, LimitQuery, Parts, ServicesDep
 from api.documentation import problems
 from api.errors import Conflict, Invalid
-from api.incoming import Places, read_event_with_places, relocated
+from api.incoming import Places, moved, no_identity, read_event_with_places, relocated
 from api.models import ContactBrief, Page
 from api.rows import contact_brief
 from intake.events import Decision, EventResult, IncomingEvent
+from intake.identity import NotAttached
 from intake.refusals import Missing
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json
@@ -76,6 +77,16 @@ class EventBatch(BaseModel):
     events: list[PlainEvent | SeedEvent] = Field(min_length=1, max_length=MAX_BATCH)
 
 
+class EventWarning(BaseModel):
+    """Something that the sender may not have meant. The event was taken all the same."""
+
+    code: Literal["no_identity"] = Field(
+        description="`no_identity`: the event says of nobody that it is theirs."
+    )
+    message: str
+    names: list[str] = Field(description="The names that count, in their order.")
+
+
 class EventAnswer(BaseModel):
     """What an event did, process by process."""
 
@@ -84,6 +95,11 @@ class EventAnswer(BaseModel):
     status: str = Field(description="accepted or duplicate")
     contact: str | None = Field(default=None, description="Our id of the contact.")
     contact_status: str = Field(description="found, created, not_found or none")
+    not_attached: list[NotAttached] = Field(
+        default_factory=list,
+        description="Identities that the contact did not get; left out where there are none.",
+    )
+    warnings: list[EventWarning] = Field(default_factory=list, description="Left out where there are none.")
     decisions: list[Decision]
 
 
@@ -95,6 +111,8 @@ class BatchResult(BaseModel):
     status: str = Field(description="accepted, duplicate or refused")
     contact: str | None = None
     contact_status: str | None = None
+    not_attached: list[NotAttached] = Field(default_factory=list)
+    warnings: list[EventWarning] = Field(default_factory=list)
     decisions: list[Decision] = Field(default_factory=list)
     problems: list[Problem] = Field(default_factory=list)
 
@@ -183,8 +201,9 @@ _ONE = {"oneOf": [{"$ref": "#/components/schemas/SeedEvent"}, {"$ref": "#/compon
 async def send_event(request: Request) -> Response:
     """One event."""
     parts: Parts = request.app.state.parts
+    body = read_json(request, await request.body())
     event, places = read_event_with_places(
-        read_json(request, await request.body()),
+        body,
         datetime.now(UTC),
         fallback_id=request.headers.get("idempotency-key"),
         addresses=parts.services.settings.address_rules,
@@ -195,7 +214,8 @@ async def send_event(request: Request) -> Response:
         raise _refusal(result, places)
     pending = any(decision.decision == "pending" for decision in result.decisions)
     return _json(
-        _answer(result, await authenticate(request)), 202 if pending and result.status == "accepted" else 200
+        _answer(result, await authenticate(request), body, places),
+        202 if pending and result.status == "accepted" else 200,
     )
 
 
@@ -242,7 +262,7 @@ async def send_batch(request: Request) -> Response:
                 "problems": _problems(here),
             }
         else:
-            answers[index] = _answer(result, caller)
+            answers[index] = _answer(result, caller, wanted[index], places, f"/events/{index}")
     status = [answer["status"] for answer in answers]
     return _json(
         {
@@ -342,11 +362,22 @@ def _may_see(caller: Caller, process: str) -> bool:
     return caller.processes is None or process in caller.processes
 
 
-def _answer(result: EventResult, caller: Caller) -> dict[str, Any]:
+def _answer(
+    result: EventResult, caller: Caller, body: Any, places: Places, under: str = ""
+) -> dict[str, Any]:
     answer: dict[str, Any] = {"id": result.id, "type": result.type, "status": result.status}
     if result.contact is not None:
         answer["contact"] = result.contact
     answer["contact_status"] = result.contact_status
+    if result.not_attached:
+        answer["not_attached"] = [
+            one.model_copy(update={"pointer": under + moved(one.pointer, places)}).model_dump(
+                exclude_none=True
+            )
+            for one in result.not_attached
+        ]
+    if result.contact_status == "none" and result.status == "accepted":
+        answer["warnings"] = [EventWarning(code="no_identity", **no_identity(body)).model_dump()]
     answer["decisions"] = [
         _decision(decision) for decision in result.decisions if _may_see(caller, decision.process)
     ]

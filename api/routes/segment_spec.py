@@ -6,7 +6,7 @@ wrong is a 400 that names the field; in a batch each has its own outcome, and th
 
 import hmac
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import orjson
 import structlog
@@ -76,10 +76,21 @@ class RefusedMessage(BaseModel):
     errors: list[Problem]
 
 
+class LeftOutTrait(BaseModel):
+    """A trait that a message was taken without."""
+
+    pointer: str = Field(description="Into the message; of a batch, into the batch.")
+    reason: Literal["invalid", "belongs_to_another"] = Field(
+        description="`belongs_to_another`: the phone stays with its owner, see docs/identities.md."
+    )
+    message: str
+
+
 class SegmentAnswer(BaseModel):
-    """What Segment answers; and of a batch, the messages that were not taken."""
+    """What Segment answers; and of a batch, the messages that were not taken. What is empty is left out."""
 
     success: bool
+    left_out: list[LeftOutTrait] | None = None
     refused: list[RefusedMessage] | None = None
 
 
@@ -109,7 +120,7 @@ def _single(kind: Kind) -> None:
         parts.metrics.events.labels(outcome.status).inc()
         if outcome.status == "refused":
             raise BadMessage(outcome.problems)
-        return _answer({"success": True})
+        return _answer(_success(_left_out(outcome)))
 
     take.__doc__ = f"One {kind} message."
     router.post(
@@ -169,11 +180,27 @@ async def take_batch(request: Request) -> Response:
             refused[index] = list(outcome.problems)
         parts.metrics.events.labels(outcome.status).inc()
     parts.metrics.events.labels("refused").inc(len(batch) - len(good))
+    left_out = [
+        one
+        for index, outcome in zip(good, outcomes, strict=True)
+        for one in _left_out(outcome, f"/batch/{index}")
+    ]
     if not refused:
-        return _answer({"success": True})
+        return _answer(_success(left_out))
     rows = [_refusal(index, batch[index], refused[index]) for index in sorted(refused)]
     log.warning("segment_messages_refused", refused=rows[:20], of=len(batch))
-    return _answer({"success": True, "refused": rows})
+    return _answer({**_success(left_out), "refused": rows})
+
+
+def _success(left_out: list[dict[str, str]]) -> dict[str, Any]:
+    return {"success": True, "left_out": left_out} if left_out else {"success": True}
+
+
+def _left_out(outcome: Outcome, under: str = "") -> list[dict[str, str]]:
+    return [
+        {"pointer": f"{under}{one.pointer}", "reason": one.reason, "message": one.message}
+        for one in outcome.left_out
+    ]
 
 
 def _read(one: Any, envelope: Envelope) -> Message:

@@ -13,8 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake.changes import Changes, Origin
 from intake.effects import Effects
+from intake.identity import Contradiction as IdentityContradiction
+from intake.identity import Match, match
 from intake.segment_spec.identity import Aliases, is_anonymous, who_it_is
-from intake.segment_spec.messages import SOURCE, Message
+from intake.segment_spec.messages import SOURCE, LeftOut, Message
 from intake.segment_spec.reading import trait_place
 from processes.problems import Problem
 from processes.values import Json
@@ -43,11 +45,13 @@ class _Happened:
 
 @dataclass(frozen=True, slots=True)
 class _Person:
-    """Whom a message is about: the contact, if there is one, its ids that count, and those that are new to it."""
+    """Whom a message is about: the contact, if there is one; those of its identities that are nobody's yet; and the
+    names of those that stay with somebody else.
+    """
 
     contact: Any | None
-    given: dict[str, str]
-    adopted: dict[str, str]
+    attach: Mapping[str, str]
+    others: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -60,12 +64,15 @@ class Work:
     now: datetime
     effects: Effects = field(default_factory=Effects)
     merged: dict[str, str] = field(default_factory=dict)
+    left: list[LeftOut] = field(default_factory=list)
+    """What the message that was applied last could not give to its contact."""
     _happened: list[_Happened] = field(default_factory=list)
 
     async def apply(self, message: Message) -> str | None:
         """Make the change; returns our id of the contact, None where nobody is known. Raises Contradiction, and
         ContactRace where another transaction was quicker.
         """
+        self.left = list(message.left_out)
         match message.kind:
             case "identify":
                 contact_id: str | None = await self._identify(message)
@@ -92,7 +99,7 @@ class Work:
             own = {n: v for n, v in message.fields.items() if v is not None}
             said = {n: v for n, v in message.columns.items() if v is not None}
             extra = {**message.defaults, **said, "fields": own}
-            return await self._create({**person.given, **named}, extra, message)
+            return await self._create(person.attach, extra, message)
         contact_id: str = person.contact.id
         said_later = {
             trait_place(name) for later in await self._later(contact_id, message) for name in later["traits"]
@@ -100,9 +107,10 @@ class Work:
         columns = {
             name: value
             for name, value in {**message.identities, **message.columns}.items()
-            if name not in said_later
+            if name not in said_later and name not in person.others
         }
-        columns |= person.adopted | await self._defaults(contact_id, message, columns)
+        columns |= {name: value for name, value in person.attach.items() if name not in named}
+        columns |= await self._defaults(contact_id, message, columns)
         fields = {name: value for name, value in message.fields.items() if f"fields/{name}" not in said_later}
         await self._edit(contact_id, message, fields=fields, columns=columns)
         return contact_id
@@ -112,35 +120,32 @@ class Work:
         nobody known until now becomes part of the contact where `unite` says so. Raises Contradiction.
         """
         who = await who_it_is(self.connection, message, self.aliases)
-        given = who.identities
-        by_name = {n: v for n, v in {**given, **named}.items() if n != "token"}
-        contact = await self._the_only(by_name, message)
-        if contact is None:
-            contact = who.device if "token" in given else None
-        elif who.device is not None and who.device.id != contact.id:
-            given.pop("token", None)
-            if is_anonymous(who.device):
-                if unite:
-                    await self._merge(who.device.id, contact.id)
-            elif who.user_id is None:
-                raise _belongs_to(contact, next(iter(named)), message)
-        adopted = {n: v for n, v in given.items() if contact is not None and getattr(contact, n) is None}
-        return _Person(contact, given, adopted)
-
-    async def _the_only(self, named: Mapping[str, str], message: Message) -> Any | None:
-        """The contact that has these identities. Raises Contradiction where that is more than one, or another user."""
-        wanted = {name: {value} for name, value in named.items()}
+        given = {**who.identities, **named}
+        wanted = {name: {value} for name, value in given.items()}
         found = await contacts.find(self.connection, wanted, set()) if wanted else []
-        first: Any | None = None
-        for name, value in named.items():
-            contact = next((c for c in found if getattr(c, name) == value), None)
-            if contact is None:
-                continue
-            first = first or contact
-            user = named.get("external_id")
-            if contact.id != first.id or (user is not None and contact.external_id not in (None, user)):
-                raise _belongs_to(contact, name, message)
-        return first
+
+        def owner(name: str, value: str) -> Any | None:
+            return next((row for row in found if getattr(row, name) == value), None)
+
+        try:
+            whom: Match[Any] = match(given, owner, getattr)
+        except IdentityContradiction as contradiction:
+            raise _belongs_to(contradiction.owner, contradiction.name, message) from None
+        device = who.device
+        if unite and whom.contact is not None and device is not None and device.id != whom.contact.id:
+            await self._unite(device, whom.contact)
+        others = [left for left in whom.left if left.owner is not None]
+        self.left += [
+            LeftOut(message.places.get(f"/contact/{left.name}", f"/{left.name}"), left.reason, left.message)
+            for left in others
+            if left.name != "token"
+        ]
+        return _Person(whom.contact, whom.attach, frozenset(left.name for left in others))
+
+    async def _unite(self, device: Any, contact: Any) -> None:
+        """A visitor who was nobody until now becomes part of the contact."""
+        if is_anonymous(device):
+            await self._merge(device.id, contact.id)
 
     async def _defaults(
         self, contact_id: str, message: Message, columns: Mapping[str, str | None]
@@ -161,7 +166,7 @@ class Work:
         contact = person.contact
         if contact is None:
             extra = {"fields": {GROUP_FIELD: _with_traits({}, message)}}
-            return await self._create(person.given, extra, message)
+            return await self._create(person.attach, extra, message)
         said_later: set[str] = set()
         for later in await self._later(contact.id, message):
             if str(later.get("groupId")) != message.target:
@@ -173,7 +178,7 @@ class Work:
         before = values.fields.get(GROUP_FIELD)
         same = isinstance(before, dict) and before.get("id") == message.target
         group = _with_traits(before if same else {}, message, without=said_later)
-        await self._edit(contact.id, message, fields={GROUP_FIELD: group}, columns=person.adopted)
+        await self._edit(contact.id, message, fields={GROUP_FIELD: group}, columns=person.attach)
         return str(contact.id)
 
     # Alias

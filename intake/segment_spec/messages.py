@@ -26,12 +26,22 @@ EVENT_KINDS: Final = frozenset({"track", "page", "screen"})
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A trait of a message that was taken without it. `reason` is `invalid`, or as of `intake.identity.NotAttached`."""
+
+    pointer: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A message. `event` has its id, its time, who it is about (userId as ContactId, anonymousId as token) and params.
 
     Of an identify: `identities` and `columns` are what its traits say of the contact itself and `fields` of its own
     fields, each by our name, null where it is to be removed; `defaults` are columns that count where the contact has
-    none. Of a group and an alias: `target` is the groupId, or the userId. `places` maps our pointers to the sender's.
+    none. Of a group and an alias: `target` is the groupId, or the userId. `places` maps our pointers to the sender's;
+    `left_out` are traits that cannot be kept.
     """
 
     kind: Kind
@@ -42,6 +52,7 @@ class Message:
     defaults: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     places: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def user_id(self) -> str | None:
@@ -56,10 +67,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a message: accepted, duplicate, or refused with problems that point into it."""
+    """What became of a message: accepted, with what was left out; duplicate; or refused. Each pointer is into it."""
 
     status: str
     problems: tuple[Problem, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def relocated(problems: list[Problem], places: Mapping[str, str]) -> list[Problem]:

@@ -17,7 +17,7 @@ from intake.effects import Effects
 from intake.events import EventResult, Identities, IncomingEvent
 from intake.segment_spec.changes import Contradiction, Work
 from intake.segment_spec.identity import Aliases, names_of, who_it_is
-from intake.segment_spec.messages import EVENT_KINDS, Message, Outcome, relocated
+from intake.segment_spec.messages import EVENT_KINDS, LeftOut, Message, Outcome, relocated
 from intake.service import Intake, retried
 from store import rows
 from store.database import Database
@@ -79,6 +79,7 @@ class SegmentSpec:
             await aliases.load(connection, names_of(messages))
             doing = Work(connection, self._changes, aliases, now)
             events: dict[int, IncomingEvent] = {}
+            left: dict[int, tuple[LeftOut, ...]] = {}
             for index, message in enumerate(messages):
                 if index in outcomes:
                     continue
@@ -91,6 +92,7 @@ class SegmentSpec:
                     outcomes[index] = Outcome("refused", (found.problem,))
                     continue
                 known.add(message.event.id)
+                left[index] = tuple(doing.left)
                 update = {"contact_id": contact_id, "identities": Identities()}
                 events[index] = message.event.model_copy(update=update)
             kept = [
@@ -100,7 +102,7 @@ class SegmentSpec:
             results, effects = await self._admission.admit(connection, kept, now)
             _raise_refused(messages, list(events), results)
             doing.effects.add(effects)
-            outcomes |= {index: Outcome("accepted") for index in events}
+            outcomes |= {index: Outcome("accepted", left_out=left[index]) for index in events}
             return [outcomes[index] for index in range(len(messages))], doing.effects, doing.merged
 
         outcomes, effects, merged = await retried(self._database, work)

@@ -298,6 +298,7 @@ async def test_identities_are_nobody_elses(api: httpx.AsyncClient) -> None:
     assert found[2][1] == [
         ("/email", "the e-mail address belongs to contact «1», whose ContactId is another one")
     ]
+    assert found[3][0] == "created", "the phone stays with its owner, and is named"
     assert found[3][1] == [
         ("/phone", "the phone number belongs to contact «1», whose e-mail address is another one")
     ]

@@ -225,12 +225,6 @@ async def test_what_contradicts_names_both(segment: httpx.AsyncClient) -> None:
     for message, place, whose in (
         ({"userId": "1", "traits": {"email": "2@example.com", "city": "x"}}, "/traits/email", "«2»"),
         ({"userId": "3", "traits": {"email": "2@example.com", "city": "x"}}, "/traits/email", "«2»"),
-        (
-            {"anonymousId": "n", "traits": {"email": "2@example.com", "phone": "+420601000001"}},
-            "/traits/phone",
-            "«1»",
-        ),
-        ({"anonymousId": "t", "traits": {"email": "2@example.com"}}, "/traits/email", "«2»"),
     ):
         answer = await segment.post("/v1/identify", json=message)
         assert (answer.status_code, places(answer)) == (400, [place]), message
@@ -238,6 +232,32 @@ async def test_what_contradicts_names_both(segment: httpx.AsyncClient) -> None:
     assert (await segment.get("/v1/contacts/3")).status_code == 404
     assert [(await person(segment, one))["fields"] for one in "12"] == [{}, {}]
     assert await events(segment) == []
+
+
+async def test_a_weaker_identity_of_somebody_else_stays_theirs(segment: httpx.AsyncClient) -> None:
+    await contact(segment, "1", phone="+420601000001")
+    await contact(segment, "2")
+    await segment.post("/v1/contacts", json={"token": "t", "email": "t@example.com"})
+    phone = {"pointer": "/traits/phone", "reason": "belongs_to_another"}
+    cases: list[tuple[dict[str, Any], str, list[dict[str, str]]]] = [
+        ({"anonymousId": "n", "traits": {"email": "2@example.com", "phone": "+420601000001"}}, "2", [phone]),
+        ({"anonymousId": "t", "traits": {"email": "2@example.com"}}, "2", []),
+        ({"anonymousId": "t", "traits": {"email": "petr@example.com"}}, "petr@example.com", []),
+        ({"userId": "4", "anonymousId": "t", "traits": {"email": "four@example.com"}}, "4", []),
+        ({"userId": "5", "traits": {"phone": "+420601000001"}}, "5", [phone]),
+        ({"userId": "2", "traits": {"phone": "+420601000001"}}, "2", [phone]),
+    ]
+    for number, (message, whose, left) in enumerate(cases):
+        message["traits"]["seen"] = number
+        answer = await segment.post("/v1/identify", json=message)
+        assert answer.status_code == 200, answer.text
+        found = [{n: one[n] for n in ("pointer", "reason")} for one in answer.json().get("left_out", [])]
+        assert found == left, message
+        assert (await person(segment, whose))["fields"]["seen"] == number
+    owner = await person(segment, "1")
+    assert (owner["phone"], owner["fields"]) == ("+420601000001", {})
+    visitor = await person(segment, "t@example.com")
+    assert (visitor["token"], visitor["fields"]) == ("t", {})
 
 
 # Aliases
