@@ -4,6 +4,7 @@ Every entry point builds one `Settings` and hands its parts along; nothing else 
 """
 
 import json
+import re
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Annotated, Any, Self
 from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from processes.addresses import AddressRules
+from channels.sms import why_no_twilio_sender
+from processes.addresses import AddressRules, ascii_domain, why_no_sender
 from processes.windows import Cap
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -40,6 +42,29 @@ def _from_json(value: object) -> object:
 
 Caps = Annotated[tuple[Cap, ...], NoDecode, BeforeValidator(_from_json)]
 """Frequency caps, as a JSON list in one variable."""
+
+
+_IN_HEADERS = (
+    "resend_api_key",
+    "twilio_auth_token",
+    "sms_http_credential",
+    "messenger_page_token",
+    "meta_ads_token",
+    "letter_token",
+)
+"""Secrets that go into an HTTP header."""
+_HEADER = re.compile(r"[!-~](?:[ -~]*[!-~])?")
+
+
+def is_header(value: str) -> bool:
+    """Whether a text can be the value of an HTTP header: visible ASCII, with blanks within only."""
+    return _HEADER.fullmatch(value) is not None
+
+
+def _is_signing_secret(secret: str) -> bool:
+    from channels.webhook import is_secret  # with its HTTP client: only where there is a secret
+
+    return not secret or is_secret(secret)
 
 
 @lru_cache(maxsize=1024)
@@ -88,8 +113,8 @@ class Settings(BaseSettings):
     """Resend's API key."""
     resend_url: AnyHttpUrl = AnyHttpUrl("https://api.resend.com")
     """Where Resend's API is."""
-    smtp_host: str = "127.0.0.1"
-    smtp_port: int = 1025
+    smtp_host: str = Field(default="127.0.0.1", min_length=1)
+    smtp_port: int = Field(default=1025, ge=1, le=65535)
     smtp_username: str | None = None
     smtp_password: SecretStr | None = None
     smtp_tls: str = Field(default="none", pattern="^(none|starttls|tls)$")
@@ -108,11 +133,11 @@ class Settings(BaseSettings):
     """`twilio`, or `http` (any provider that takes JSON). None: no SMS. See `docs/channels.md`."""
     sms_sender: str | None = Field(default=None, min_length=1)
     """Who SMS are from where a step does not say: a number, a name, or a Twilio Messaging Service (`MG…`)."""
-    twilio_account_sid: str | None = Field(default=None, min_length=1)
+    twilio_account_sid: str | None = Field(default=None, pattern="^[A-Za-z0-9]+$")
     """The account at Twilio (`AC…`)."""
     twilio_auth_token: SecretStr | None = None
     """The account's Auth Token, or the secret of the API key."""
-    twilio_api_key_sid: str | None = Field(default=None, min_length=1)
+    twilio_api_key_sid: str | None = Field(default=None, pattern="^[A-Za-z0-9]+$")
     """An API key (`SK…`) to log in with instead of the account."""
     twilio_url: AnyHttpUrl = AnyHttpUrl("https://api.twilio.com")
     """Where Twilio's API is; a region or an edge has an address of its own."""
@@ -244,6 +269,54 @@ class Settings(BaseSettings):
                 f"ONWARD_API_KEYS=loopback is for this machine only, and ONWARD_API_HOST={self.api_host} is not: "
                 "listen on 127.0.0.1, or set ONWARD_API_KEYS=required"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _senders_are_addresses(self) -> Self:
+        why = why_no_sender(self.mail_from, smtputf8=self.address_rules.smtputf8)
+        if why is not None:
+            raise ValueError(f"ONWARD_MAIL_FROM {why}")
+        try:
+            ascii_domain(self.mail_domain)
+        except ValueError:
+            raise ValueError(
+                "ONWARD_MAIL_DOMAIN is not a domain: it is the right side of each Message-ID"
+            ) from None
+        if self.sms_provider == "twilio" and self.sms_sender is not None:
+            why = why_no_twilio_sender(self.sms_sender)
+            if why is not None:
+                raise ValueError(f"ONWARD_SMS_SENDER {why}")
+        return self
+
+    @model_validator(mode="after")
+    def _credentials_fit_into_a_header(self) -> Self:
+        """A line break at the end of a secret that was read from a file is the usual one."""
+        for name in _IN_HEADERS:
+            value: SecretStr | None = getattr(self, name)
+            if value is not None and value.get_secret_value() and not is_header(value.get_secret_value()):
+                raise ValueError(
+                    f"ONWARD_{name.upper()} has a line break, a blank at an end, or a character that no header takes"
+                )
+        login = {
+            "SMTP_USERNAME": self.smtp_username,
+            "SMTP_PASSWORD": self.smtp_password.get_secret_value() if self.smtp_password else None,
+        }
+        for name, text in login.items():
+            if text is not None and not text.isprintable():
+                raise ValueError(f"ONWARD_{name} has a line break or another control character")
+        return self
+
+    @model_validator(mode="after")
+    def _webhooks_can_be_signed(self) -> Self:
+        named = {
+            "webhook_secret": [self.webhook_secret],
+            "webhook_secrets_previous": self.webhook_secrets_previous,
+            "resend_webhook_secret": [self.resend_webhook_secret],
+        }
+        for name, secrets in named.items():
+            given = [secret.get_secret_value() for secret in secrets if secret is not None]
+            if not all(map(_is_signing_secret, given)):
+                raise ValueError(f"ONWARD_{name.upper()} is not `whsec_` and Base64")
         return self
 
     @model_validator(mode="after")

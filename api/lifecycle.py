@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from channels.composing import Composer
+from channels.step_checks import StepChecks
 from channels.templates import Partials, TemplateSource, check, is_whole, no_partials, partials_of
 from intake.previews import Previews
 from intake.processes import ProcessLifecycle
@@ -23,6 +24,11 @@ def process_lifecycle(services: Services) -> ProcessLifecycle:
         services.operations,
         check_template=_check_template,
         check_text=_check_text,
+        check_step=StepChecks(
+            smtputf8=services.settings.address_rules.smtputf8,
+            sms_provider=services.settings.sms_provider,
+            webhook_allow_private=services.settings.webhook_allow_private,
+        ),
         channels=services.settings.unconfigured,
     )
 

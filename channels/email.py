@@ -16,14 +16,13 @@ from email.utils import format_datetime
 
 from channels.errors import RecipientRefused, SenderRefused
 from channels.templates import Rendered
-from processes.addresses import is_writable, on_the_wire
+from processes.addresses import NEEDS_SMTPUTF8, is_writable, on_the_wire, split_mailbox
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
 _URL = re.compile(r"https?://[!-;=?-~]+")
 _MAILTO = re.compile(r"(?:mailto:)?(?P<address>[!-;=?-~]+@[!-;=?-~]+)")
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
-_NAMED = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _OURS = frozenset(
     {"from", "to", "cc", "bcc", "sender", "reply-to", "subject", "date", "message-id", "mime-version"}
@@ -31,7 +30,6 @@ _OURS = frozenset(
 )
 _ENCODED_WORD_BYTES = 42
 """So many bytes fill an encoded word of at most 75 characters (RFC 2047) with its frame and Base64."""
-NEEDS_SMTPUTF8 = "needs SMTPUTF8, which ONWARD_SMTP_SMTPUTF8 allows where the mail server offers it"
 _LINE_LENGTH = 78
 _LONGEST_LINE = 998
 """RFC 5322 (2.1.1). A single word that is longer is encoded, too."""
@@ -246,17 +244,6 @@ def _recipient(mailbox: str) -> _Mailbox:
         raise RecipientRefused(501, "that is no e-mail address", mailbox_is_bad=False) from error
 
 
-def _split(mailbox: str) -> tuple[str, str]:
-    """Name and address. The name may be quoted or not: people write `Smith, Jane <jane@example.com>`."""
-    found = _NAMED.fullmatch(mailbox.strip())
-    if not found:
-        return "", mailbox.strip()
-    name = found["name"].strip()
-    if len(name) > 1 and name.startswith('"') and name.endswith('"'):
-        name = re.sub(r"\\(.)", r"\1", name[1:-1])
-    return name, found["address"].strip()
-
-
 def _address(mailbox: str) -> _Mailbox:
     """The parsed mailbox, its domain in ASCII.
 
@@ -265,7 +252,7 @@ def _address(mailbox: str) -> _Mailbox:
     """
     if _CONTROLS.search(mailbox):
         raise ValueError(f"{mailbox!r} has a line break or another control character")
-    name, address = _split(mailbox)
+    name, address = split_mailbox(mailbox)
     if not is_writable(address):
         raise ValueError(f"{mailbox!r} is not an address")
     return _Mailbox(name, on_the_wire(address))

@@ -72,6 +72,19 @@ def is_private_name(host: str) -> bool:
         return False
 
 
+def why_never(url: str, allow_private: bool) -> str | None:
+    """Why no call to this address can ever be made, as it is written; None if it may. Nothing is looked up: a name that
+    resolves to a private address is seen when it is called.
+    """
+    try:
+        target = _target(url)
+    except SenderRefused as error:
+        return str(error)
+    if not allow_private and is_private_name(target.raw_host.decode("ascii")):
+        return str(AddressNotAllowed(target.host))
+    return None
+
+
 class PublicHttp:
     """Posts, each on a connection of its own.
 

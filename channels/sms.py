@@ -4,11 +4,16 @@ Lengths by GSM 03.38 and by UTF-16: a text of the GSM alphabet has 160 septets i
 several, any other 70 and 67 code units. No character is cut in two by a segment's end.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 Encoding = Literal["GSM-7", "UCS-2"]
 
+_TWILIO_SENDER = re.compile(
+    r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|MG[0-9a-fA-F]{32}|[a-z]+:.+|"
+    r"(?=[A-Za-z0-9+ ._&-]{1,11}$)(?=.*[A-Za-z])[A-Za-z0-9+._&-](?:.*[A-Za-z0-9+._&-])?"
+)
 _BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -16,6 +21,18 @@ _BASIC = frozenset(
 _EXTENDED = frozenset("\f^{}\\[~]|€")
 """Two septets each: an escape, and the character."""
 _ROOM: dict[Encoding, tuple[int, int]] = {"GSM-7": (160, 153), "UCS-2": (70, 67)}
+
+
+def why_no_twilio_sender(sender: str) -> str | None:
+    """Why Twilio can never send from it, by its form; None if it may. A number, a short code, a Messaging Service, a
+    channel's address (`whatsapp:…`), or a name of at most 11 characters with a letter among them.
+    """
+    if _TWILIO_SENDER.fullmatch(sender):
+        return None
+    return (
+        "is not a number such as +420601234567, a short code, a Messaging Service (MG and 32 hexadecimal digits), or a "
+        "name of at most 11 letters, digits and spaces with a letter among them"
+    )
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,19 @@ def render_text(source: str, context: Mapping[str, Json]) -> str:
     return _render_part("text", source, context)
 
 
+def constant(source: str) -> str | None:
+    """What a text says to everybody: without Liquid, or with Liquid that reads nothing. None if it depends on
+    something, or cannot be rendered.
+    """
+    try:
+        template = _parsed(False, source)
+        if template.analyze(include_partials=False).globals:
+            return None
+        return _render_part("text", source, {})
+    except (LiquidError, TemplateFailed, RecursionError, ValueError):
+        return None
+
+
 def check(source: TemplateSource, partials: Partials = no_partials) -> list[TemplateProblem]:
     """Everything that can be found wrong in a template without a recipient: each syntax error, each unknown
     tag, filter and partial, each link and image that is not absolute, each merge tag that names no tag, and MJML that

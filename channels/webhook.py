@@ -31,6 +31,15 @@ class WebhookReply:
     body: Json
 
 
+def is_secret(secret: str) -> bool:
+    """Whether webhooks can be signed with it: `whsec_` and Base64, or Base64 alone."""
+    try:
+        Webhook(secret)
+    except (Base64Error, EmptyWebhookSecretError, ValueError):
+        return False
+    return True
+
+
 class WebhookSender:
     """Sends webhooks, each on a connection of its own.
 

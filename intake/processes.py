@@ -5,7 +5,7 @@ too, so a resume finds every instance that the pause held. Texts and templates a
 caller brings: this module knows no channel.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -38,6 +38,7 @@ from processes.differences import STAY, Inside, wrong_choices
 from processes.instructions import SIGNAL_RELEASE
 from processes.problems import DocumentInvalid, Problem
 from processes.recurrence import Once, OncePer, WhenFinished
+from processes.steps import Step
 from processes.validation import Surroundings, problems, templates_of, warnings
 from store import definitions, rows
 from store.catalog import CatalogCache, CatalogView, TemplateView
@@ -94,15 +95,19 @@ class ProcessLifecycle:
         *,
         check_template: Callable[[TemplateView, CatalogView], str | None],
         check_text: Callable[[str], str | None],
+        check_step: Callable[[Step], Iterable[tuple[str, str]]] = lambda _: (),
         channels: Mapping[str, str | None] | None = None,
     ) -> None:
-        """`check_template` and `check_text` say why a template or a Liquid text does not render, or None."""
+        """`check_template` and `check_text` say why a template or a Liquid text does not render, or None; `check_step`
+        what in a step its channel can never take, by field.
+        """
         self._database = database
         self._catalog = catalog
         self._dispatcher = dispatcher
         self._operations = operations
         self._check_template = check_template
         self._check_text = check_text
+        self._check_step = check_step
         self._channels = channels or {}
 
     async def validate(self, document: Any) -> tuple[list[Problem], list[Problem]]:
@@ -509,4 +514,5 @@ class ProcessLifecycle:
             channels=self._channels,
             event_types=frozenset(view.event_types),
             check_text=self._check_text,
+            check_step=self._check_step,
         )

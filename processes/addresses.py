@@ -18,6 +18,9 @@ _ATOM: Final = r"[^\s\x00-\x20\x7f()<>\[\]:;@\\,.\"]"
 _ATOMS_AND_DOTS: Final = re.compile(rf"(?:{_ATOM}|\.)+")
 _LONGEST: Final = 1000
 """Characters of what is looked at. An address has 254 octets at most."""
+_NAMED: Final = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
+NEEDS_SMTPUTF8: Final = "needs SMTPUTF8, which ONWARD_SMTP_SMTPUTF8 allows where the mail server offers it"
 _QUOTED: Final = re.compile(r'"((?:[^"\\\r\n]|\\[^\r\n])*)"')
 _ESCAPED: Final = re.compile(r"\\(.)")
 
@@ -94,6 +97,31 @@ def on_the_wire(address: str) -> str:
         escaped = re.sub(r"([\\\"])", r"\\\1", plain)
         plain = f'"{escaped}"'
     return f"{plain}@{ascii_domain(domain)}"
+
+
+def split_mailbox(mailbox: str) -> tuple[str, str]:
+    """Name and address of `Name <address>`, or of an address alone. The name may be quoted or not: people write
+    `Smith, Jane <jane@example.com>`.
+    """
+    found = _NAMED.fullmatch(mailbox.strip())
+    if not found:
+        return "", mailbox.strip()
+    name = found["name"].strip()
+    if len(name) > 1 and name.startswith('"') and name.endswith('"'):
+        name = _ESCAPED.sub(r"\1", name[1:-1])
+    return name, found["address"].strip()
+
+
+def why_no_sender(mailbox: str, *, smtputf8: bool) -> str | None:
+    """Why `Name <address>` can never stand in From or Reply-To; None if it can."""
+    if _CONTROLS.search(mailbox):
+        return "has a line break or another control character"
+    _, address = split_mailbox(mailbox)
+    if not is_writable(address):
+        return "is not an e-mail address such as Shop <shop@example.com>"
+    if not smtputf8 and not on_the_wire(address).isascii():
+        return NEEDS_SMTPUTF8
+    return None
 
 
 def is_writable(address: str) -> bool:

@@ -3,7 +3,7 @@
 Pure: the caller brings what exists. The shape and the graph are `processes/definition.py`'s part.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from processes.builtin_events import BUILTIN
 from processes.definition import ProcessDefinition
 from processes.problems import Problem, with_steps
 from processes.rules import references
-from processes.steps import Needs
+from processes.steps import Needs, Step
 from processes.suggestions import did_you_mean
 from processes.triggers import Trigger
 from processes.triggers.event import EventTrigger
@@ -33,6 +33,8 @@ class Surroundings:
     channels: Mapping[str, str | None] = field(default_factory=dict)
     event_types: frozenset[str] = frozenset()
     check_text: Callable[[str], str | None] = lambda _: None
+    check_step: Callable[[Step], Iterable[tuple[str, str]]] = lambda _: ()
+    """What in a step its channel can never take, whoever the contact is: the field and why."""
 
 
 def problems(definition: ProcessDefinition, around: Surroundings) -> list[Problem]:
@@ -41,6 +43,7 @@ def problems(definition: ProcessDefinition, around: Surroundings) -> list[Proble
         *_references(definition, around),
         *_rules(definition, around),
         *_texts(definition, around),
+        *_values(definition, around),
         *_keys(definition),
     ]
     return with_steps(found, definition.document())
@@ -166,6 +169,12 @@ def _texts(definition: ProcessDefinition, around: Surroundings) -> Iterator[Prob
             why = around.check_text(text)
             if why is not None:
                 yield Problem(pointer=f"/steps/{index}/{place}", message=f"the text does not render: {why}")
+
+
+def _values(definition: ProcessDefinition, around: Surroundings) -> Iterator[Problem]:
+    for index, step in enumerate(definition.steps):
+        for place, why in around.check_step(step):
+            yield Problem(pointer=f"/steps/{index}/{place}", message=why)
 
 
 def _missing(pointer: str, what: str, key: str, known: Collection[str]) -> Problem:

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from datetime import UTC, datetime
-from email.utils import parseaddr
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
@@ -23,6 +22,7 @@ from channels.message_links import untracked
 from channels.templates import Partials, TemplateSource, check, partials_of, render
 from intake import audit
 from intake.refusals import Missing
+from processes.addresses import why_no_sender
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json, Key
 from store import contacts, definitions, reading, rows
@@ -278,19 +278,12 @@ def template_problems(body: TemplatePut, partials: Partials) -> list[Problem]:
     ]
     for name in ("sender", "reply_to"):
         value: str | None = getattr(body, name)
-        if value is not None and not _is_address(value):
-            found.append(
-                Problem(pointer=f"/{name}", message="is not an address such as Shop <shop@example.com>")
-            )
+        why = None if value is None else why_no_sender(value, smtputf8=True)
+        if why is not None:
+            found.append(Problem(pointer=f"/{name}", message=why))
     return found
 
 
 def template_columns(key: str, body: TemplatePut) -> dict[str, Any]:
     """What is kept of it under its key."""
     return {**body.model_dump(), "name": body.name or key}
-
-
-def _is_address(value: str) -> bool:
-    _, address = parseaddr(value)
-    local, at, domain = address.rpartition("@")
-    return bool(local and at and domain) and value.isprintable()
