@@ -27,6 +27,7 @@ from console import (
 )
 from console.by_hand import operation_app, start, stop
 from console.failures import Failure
+from console.options import check_arguments
 from console.output import report
 from console.processes import process_app
 
@@ -68,6 +69,7 @@ app.command("export")(contacts_csv.export_contacts)
 def run_command(arguments: Sequence[str]) -> NoReturn:
     """Run a command. Ends with SystemExit, never with a traceback for what a person did."""
     try:
+        check_arguments(arguments)
         app(list(arguments))
     except Failure as failure:
         report(failure)

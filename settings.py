@@ -196,6 +196,8 @@ class Settings(BaseSettings):
     """Signs the links in messages. Every API and worker must share it; set your own outside development."""
     signing_keys_previous: Secrets = ()
     """Earlier signing keys, separated by commas: links that they signed still work."""
+    api_max_connections: int = Field(default=800, ge=1)
+    """Connections that one API process keeps open; whoever comes then gets 503. Each is an open file of the process."""
     max_body_bytes: int = 8 * 1024 * 1024
     import_max_bytes: int = 2 * 1024**3
     """The largest CSV that one request of an import may bring. It is read piece by piece, never as a whole."""

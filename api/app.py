@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from api import access, documentation, errors
+from api.addresses import Addresses
 from api.deps import Parts
 from api.edge import Edge
 from api.local_only import LocalOnly
@@ -13,6 +14,7 @@ from api.routes import (
     bounces,
     bundles,
     contacts,
+    docs,
     edits,
     endpoints,
     event_types,
@@ -83,6 +85,7 @@ ROUTERS = (
     unsubscribe.router,
     tracking.router,
     preferences.router,
+    docs.router,
 )
 
 MODELS: tuple[type[BaseModel], ...] = (
@@ -103,7 +106,15 @@ def create_app(services: Services) -> FastAPI:
     """The app over these parts. Who made them closes them. Raises TypeError where a route says not who may call it."""
     access.check(ROUTERS)
     parts = Parts.of(services)
-    app = FastAPI(title="Onward", version="1", redirect_slashes=False, strict_content_type=False)
+    app = FastAPI(
+        title="Onward",
+        version="1",
+        redirect_slashes=False,
+        strict_content_type=False,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=documentation.operation_id,
+    )
     app.state.parts = parts
     if services.settings.api_keys == "loopback":
         app.add_middleware(LocalOnly)
@@ -114,6 +125,7 @@ def create_app(services: Services) -> FastAPI:
         max_streamed_bytes=services.settings.import_max_bytes,
         metrics=parts.metrics,
     )
+    app.add_middleware(Addresses)
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
-import yaml
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 
 from api.access import Needs, demand_of
+from api.addresses import AddressedRoute
 from api.errors import YAML_TEXT, BadRequest, Invalid, TooLarge, WrongContentType
 from processes.problems import Problem, pointer
+from processes.yaml_text import YamlTooDeep, YamlUnreadable, read_yaml_text
 
 MAX_NESTING = 64
 MAX_YAML = 512 * 1024
@@ -26,7 +26,7 @@ YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
-class JsonRoute(APIRoute):
+class JsonRoute(AddressedRoute):
     """A route whose JSON body is read here: strict JSON, errors with their position. Whoever may not call it is told so
     before anything of the body is read.
     """
@@ -93,30 +93,16 @@ async def read_document(request: Request) -> Any:
     return check_storable(read_json(request, body))
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases, by which a few lines can grow to gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem="aliases are not supported", problem_mark=event.start_mark)
-        return super().compose_node(parent, index)
-
-
 def _read_yaml(body: bytes) -> Any:
     if len(body) > MAX_YAML:
         raise TooLarge(f"a YAML document has at most {MAX_YAML // 1024} kB; send JSON where it must be more")
     try:
-        return yaml.load(body, Loader=_PlainLoader)  # noqa: S506 (a SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        facts = {"line": mark.line + 1, "column": mark.column + 1} if mark is not None else {}
-        raise BadRequest(f"the body is not YAML: {error.problem}{where}", facts=facts) from None
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise BadRequest(f"the body is not YAML: {error}") from None
-    except RecursionError:
-        raise Invalid([Problem(pointer="", message="nested too deep")]) from None
+        return read_yaml_text(body)
+    except YamlTooDeep as error:
+        raise Invalid([Problem(pointer="", message=f"nested too deep: {error}")]) from None
+    except YamlUnreadable as error:
+        facts = {} if error.line is None else {"line": error.line, "column": error.column}
+        raise BadRequest(f"the body is not YAML that we read: {error}", facts=facts) from None
 
 
 def check_storable(value: Any) -> Any:

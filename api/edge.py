@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from api.decompression import ENCODINGS, Message, Receive, inflated
-from api.errors import BadRequest, TooLarge, WrongContentType
+from api.errors import TooLarge, WrongContentType
 from api.metrics import Metrics
 
 LONGEST_LENGTH = 18
@@ -65,11 +65,8 @@ class Edge:
                 self._metrics.errors.inc()
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if b"%00" in scope.get("raw_path", b"") or b"%00" in scope.get("query_string", b""):
-            await BadRequest("the address holds a NUL character").response()(scope, receive, send)
-            return
         most = self._most_streamed if self._streamed.fullmatch(scope["path"]) else self._most
-        too_large = TooLarge(f"at most {most} bytes", facts={"limit": most})
+        too_large = TooLarge(f"at most {most} bytes", facts={"limit": most}, headers={"Connection": "close"})
         length = _header(scope, b"content-length") or b"0"
         if not length.isdigit() or len(length) > LONGEST_LENGTH or int(length) > most:
             await too_large.response()(scope, receive, send)

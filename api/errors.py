@@ -28,6 +28,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from channels.errors import TemplateFailed
 from intake.refusals import Clash, Missing
@@ -237,6 +238,8 @@ def as_api_error(error: Exception) -> ApiError:
                 "the database does not answer; nothing was stored, send it again",
                 headers={"Retry-After": "5"},
             )
+        case ClientDisconnect():
+            return BadRequest("the request did not arrive whole")  # which nobody hears: the sender has gone
         case HTTPException():
             return _Plain(error)
     return ApiError("an error that nobody foresaw; it is in the log")
@@ -253,6 +256,7 @@ _HANDLED: tuple[type[Exception], ...] = (
     TemplateFailed,
     DatabaseUnavailable,
     PoolTimeout,
+    ClientDisconnect,
     HTTPException,
     Exception,
 )

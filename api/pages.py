@@ -8,9 +8,9 @@ from typing import Any
 
 import structlog
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from api.addresses import AddressedRoute
 from channels.links import BadToken
 from store.database import DatabaseUnavailable
 
@@ -78,8 +78,12 @@ _HEADERS = {
 }
 
 
-class PageRoute(APIRoute):
-    """A route for people: a page says that the link is not ours, or that the database is away."""
+class PageRoute(AddressedRoute):
+    """A route for people: a page says that the link is not ours, or that the database is away. Mail clients and
+    analytics add query parameters to links, such as utm_source: they are ignored.
+    """
+
+    takes_any_query = True
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, its errors as pages."""

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Callable
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
+from api.protocol import bounded
 from runtime import configure_logs, connect_services, leave
 from settings import Settings
 from tracing import start_tracing
@@ -35,23 +37,26 @@ async def run_api(settings: Settings) -> None:
     """The same in a loop that runs already."""
     services = await connect_services(settings)
     try:
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(services),
-                host=settings.api_host,
-                port=settings.api_port,
-                http="httptools",
-                access_log=False,
-                log_level=settings.log_level.lower(),
-                lifespan="off",
-                server_header=False,
-                proxy_headers=False,  # the peer is who is connected, whatever a header says
-                timeout_graceful_shutdown=GRACEFUL_SECONDS,
-            )
-        )
-        await server.serve()
+        await uvicorn.Server(server_config(create_app(services), settings)).serve()
     finally:
         await services.close()
+
+
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves the app."""
+    return uvicorn.Config(
+        app,
+        host=settings.api_host,
+        port=settings.api_port,
+        http=bounded(settings.api_max_connections),
+        ws="none",
+        access_log=False,
+        log_level=settings.log_level.lower(),
+        lifespan="off",
+        server_header=False,
+        proxy_headers=False,  # the peer is who is connected, whatever a header says
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+    )
 
 
 def _already_heard(*_: object) -> None:

@@ -3,10 +3,10 @@
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from console.failures import Failure, Refused, Unreachable
 from console.output import object_of
+from processes.references import segment
 
 if TYPE_CHECKING:
     import httpx
@@ -111,10 +111,5 @@ def _key() -> dict[str, str]:
 
 
 def one_part(text: str) -> str:
-    """One part of a path."""
-    return quote(text, safe="")
-
-
-def path_part(text: str) -> str:
-    """An instance's id, whose slashes are the path's."""
-    return quote(text, safe="/")
+    """One part of a path, whatever is in it: no client or proxy takes it for another place."""
+    return segment(text)

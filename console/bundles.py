@@ -184,7 +184,7 @@ def read_text(file: Path) -> str:
 def read_json(file: Path) -> Any:
     try:
         return json.loads(read_text(file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Failure(f"{file} is not JSON.", str(error)) from error
 
 
@@ -212,16 +212,6 @@ def line_of(text: str, pointer: str) -> int | None:
 
 def yaml_of(text: str) -> Any:
     """A YAML (or JSON) text. Raises ValueError."""
-    import yaml
+    from processes.yaml_text import read_yaml_text
 
-    class Loader(yaml.SafeLoader):
-        """Dates stay texts, as JSON has them."""
-
-    Loader.yaml_implicit_resolvers = {
-        letter: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    try:
-        return yaml.load(text, Loader)  # noqa: S506, a SafeLoader
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+    return read_yaml_text(text)

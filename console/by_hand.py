@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from console.api_client import DEFAULT_API, Api, one_part, path_part
+from console.api_client import DEFAULT_API, Api, one_part
 from console.contacts_csv import to_stdout, written
 from console.failures import Failure
 from console.options import ApiUrl, AsJson, Params, read_params
@@ -105,16 +105,19 @@ def stop(
         if instance is None and contact is None:
             if file is not None:
                 body["contacts"] = _references(file)
+            else:
+                body["all"] = True
             body["id"] = _new_id("stop", process or "")
             reply = client.post(f"/processes/{one_part(process or '')}/stop", body)
             follow(client, reply, detach, as_json)
             return None
         if instance is not None:
-            place = f"/instances/{path_part(instance)}/stop"
+            place = f"/instances/{one_part(instance)}/stop"
         elif process is not None:
             place = f"/contacts/{one_part(contact or '')}/processes/{one_part(process)}/stop"
         else:
             place = f"/contacts/{one_part(contact or '')}/stop"
+            body["all"] = True
         reply = client.post(place, body)
     if as_json:
         return echo_json(reply)

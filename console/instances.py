@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from console.api_client import DEFAULT_API, Api, one_part, path_part
+from console.api_client import DEFAULT_API, Api, one_part
 from console.bundles import read_json
 from console.options import ApiUrl, AsJson, Params, read_params
 from console.output import echo_json, echo_more, items_of
@@ -83,7 +83,7 @@ def instances(
     """List instances, or show one: what happened, and what comes next."""
     with Api(api) as client:
         if instance is not None:
-            reply = client.get(f"/instances/{path_part(instance)}")
+            reply = client.get(f"/instances/{one_part(instance)}")
         else:
             reply = client.get(
                 "/instances", process=process, contact=contact, state=state, step=step, limit=limit

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from console.api_client import DEFAULT_API, Api, one_part, path_part
+from console.api_client import DEFAULT_API, Api, one_part
 from console.by_hand import Detach, follow
 from console.options import ApiUrl, AsJson
 from console.output import echo_json, items_of, moment_words, object_of
@@ -126,7 +126,7 @@ def release(
         raise typer.BadParameter("give ID, or --process, or --held-for, or both of these", param_hint="ID")
     with Api(api) as client:
         if instance is not None:
-            reply = client.post(f"/instances/{path_part(instance)}/release")
+            reply = client.post(f"/instances/{one_part(instance)}/release")
             if as_json:
                 return echo_json(reply)
             typer.echo(f"{instance} tries its step again")
@@ -152,7 +152,7 @@ def release(
 def _ask(api: str, as_json: bool, instance: str, action: str, **wish: Any) -> None:
     body = {name: value for name, value in wish.items() if value is not None}
     with Api(api) as client:
-        reply = client.post(f"/instances/{path_part(instance)}/{action}", body)
+        reply = client.post(f"/instances/{one_part(instance)}/{action}", body)
     if as_json:
         return echo_json(reply)
     typer.echo(_words(instance, object_of(reply)))

@@ -1,6 +1,7 @@
 """Options that many commands share, and what they are read into."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +27,15 @@ Params = Annotated[
         metavar="NAME=VALUE",
     ),
 ]
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Raise Failure for an argument that is not text: bytes of another encoding than the terminal's."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise Failure(f"An argument is not UTF-8 text: {argument!r}") from None
 
 
 def read_settings() -> "Settings":

@@ -4,20 +4,27 @@ import hashlib
 import re
 
 _READABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_NEVER = re.compile(r"\.{1,2}|h-[0-9a-f]{16}")
+"""Plain, and still hashed: dot segments, which URLs cannot carry, and what looks like another's hash."""
+_OUR_CONTACT = re.compile(r"c[0-9a-f]{16}")
 
 
 def readable(part: str) -> str:
-    """`part` as it is where that is short, plain and no e-mail address; else a short hash of it."""
-    if _READABLE.fullmatch(part):
+    """`part` as it is if it is short, plain and no e-mail address; otherwise a short hash of it."""
+    if _is_readable(part):
         return part
     return "h-" + hashlib.sha256(part.encode()).hexdigest()[:16]
 
 
 def contact_reference(contact_id: str, external_id: str | None) -> str:
     """How ids, search attributes and logs name a contact: the ContactId of the sender's system, else ours."""
-    if external_id is not None and _READABLE.fullmatch(external_id):
+    if external_id is not None and _is_readable(external_id) and not _OUR_CONTACT.fullmatch(external_id):
         return external_id
     return contact_id
+
+
+def _is_readable(part: str) -> bool:
+    return _READABLE.fullmatch(part) is not None and _NEVER.fullmatch(part) is None
 
 
 def instance_id(process: str, reference: str, key: str, start: str | None) -> str:

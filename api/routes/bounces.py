@@ -30,6 +30,17 @@ log = structlog.get_logger(__name__)
 
 router = APIRouter(prefix="/v1/bounces", tags=["bounces"], route_class=JsonRoute)
 
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_MAIL = {"requestBody": {"content": {"message/rfc822": _BYTES, "application/octet-stream": _BYTES}}}
+_SNS = {
+    "requestBody": {
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "text/plain": {"schema": {"type": "string"}},
+        }
+    }
+}
+
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="Onward bounces", Bearer'}
 
 
@@ -95,7 +106,7 @@ async def post_bounce(body: BouncePost, parts: PartsDep) -> BounceAnswer:
     summary="Report by a mail about our mail",
     dependencies=[anyone("it asks for a secret of its own"), WithSecret],
     responses=problems(401),
-    openapi_extra={"requestBody": {"content": {"message/rfc822": {"schema": {"type": "string"}}}}},
+    openapi_extra=_MAIL,
 )
 async def post_mail(request: Request, parts: PartsDep) -> BounceAnswer:
     """The whole mail, as it came: a delivery status notification (RFC 3464) or a feedback report (RFC 5965)."""
@@ -121,7 +132,7 @@ async def post_resend(request: Request, parts: PartsDep) -> BounceAnswer:
     summary="Notifications of Amazon SES by SNS",
     dependencies=[anyone("it asks for a secret of its own"), WithSecret],
     responses=problems(401),
-    openapi_extra={"requestBody": {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    openapi_extra=_SNS,
 )
 async def post_ses(request: Request, parts: PartsDep) -> BounceAnswer:
     """SNS's envelope, or its raw message. The address that confirms a subscription is in the log, for a person."""

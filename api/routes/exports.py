@@ -8,13 +8,14 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from api.access import needs
+from api.addresses import AddressedRoute
 from api.deps import ServicesDep
 from api.documentation import problems
 from intake.export import export_contacts
 from processes.values import Key
 from store.reading import ContactFilter
 
-router = APIRouter(prefix="/v1", tags=["contacts"])
+router = APIRouter(prefix="/v1", tags=["contacts"], route_class=AddressedRoute)
 """Not under `/v1/contacts/`: whatever stands there is a contact's own name."""
 
 BYTE_ORDER_MARK = "\ufeff"

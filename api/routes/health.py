@@ -10,6 +10,7 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.service import RPCError
 
 from api.access import anyone, needs
+from api.addresses import AddressedRoute
 from api.deps import PartsDep, ServicesDep
 from api.documentation import problems
 from api.errors import Unavailable
@@ -21,7 +22,7 @@ from store.database import DatabaseUnavailable
 from store.migrate import is_behind
 
 log = structlog.get_logger(__name__)
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=AddressedRoute)
 
 TEMPORAL_TIMEOUT = timedelta(seconds=2)
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
 from api.access import ActorDep, Caller, CallerDep, needs
+from api.addresses import AddressedRoute
 from api.bodies import JsonRoute, content_type
 from api.deps import CursorQuery, LimitQuery, Parts, PartsDep, ServicesDep
 from api.documentation import problems
@@ -24,7 +25,7 @@ from processes.problems import DocumentInvalid, Problem, problems_of
 from store import imports
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"], route_class=JsonRoute)
-streamed = APIRouter(prefix="/v1/imports", tags=["imports"])
+streamed = APIRouter(prefix="/v1/imports", tags=["imports"], route_class=AddressedRoute)
 """Routes that read their body piece by piece."""
 
 REPORT_COLUMNS = ("row", "status", "contact", "column", "message")
@@ -88,7 +89,8 @@ _CSV_BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "text/csv": {"schema": {"type": "string"}, "example": "email,city\nanna@example.com,Brno\n"}
+            "text/csv": {"schema": {"type": "string"}, "example": "email,city\nanna@example.com,Brno\n"},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }
 }
@@ -308,7 +310,7 @@ def _taken(import_id: str, summary: Summary) -> Response:
 def _encoding(request: Request) -> str:
     """The encoding of a CSV. Raises WrongContentType."""
     kind = content_type(request)
-    if kind not in {"text/csv", "application/csv", ""}:
+    if kind not in {"text/csv", "application/csv", "application/octet-stream", ""}:
         raise WrongContentType(f"send text/csv, not {kind}")
     _, _, charset = request.headers.get("content-type", "").lower().partition("charset=")
     name = charset.partition(";")[0].strip().strip('"') or "utf-8"

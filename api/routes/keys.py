@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, BaseModel, Field
 
 from api.access import ActorDep, needs
+from api.addresses import AddressedRoute
 from api.bodies import JsonRoute
 from api.deps import CursorQuery, LimitQuery, ServicesDep
 from api.documentation import problems
@@ -17,7 +18,9 @@ from processes.durations import Duration
 from store import api_keys, audit
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=JsonRoute, dependencies=[needs("admin")])
-audit_router = APIRouter(prefix="/v1/audit", tags=["keys"], dependencies=[needs("admin")])
+audit_router = APIRouter(
+    prefix="/v1/audit", tags=["keys"], dependencies=[needs("admin")], route_class=AddressedRoute
+)
 
 KeyId = Annotated[str, Path(max_length=64, description="The key's public part.")]
 

@@ -15,6 +15,7 @@ from api.bodies import JsonRoute
 from api.deps import ContactDep, CursorQuery, LimitQuery, Parts, PartsDep, ServicesDep, WaitQuery
 from api.documentation import problems
 from api.downloads import csv_download
+from api.errors import Invalid
 from api.models import Body, Page, StopAnswer
 from api.routes.contacts import StopReason
 from api.routes.processes import KeyPath
@@ -22,7 +23,7 @@ from intake.operation_progress import REASONS, done_of, plain, rate_of, seconds_
 from intake.operations import MOST_CHOSEN, MOST_CONTACTS
 from intake.refusals import Missing
 from intake.starts import param_problems
-from processes.problems import DocumentInvalid
+from processes.problems import DocumentInvalid, Problem
 from processes.values import Json, Key
 from store import operations
 
@@ -39,6 +40,9 @@ ResultStatus = Literal[
 ]
 
 _ID = "An id of your own: sent again, it makes no second operation."
+# A client that resolves dot segments sends `/contacts/../processes/welcome/stop` here: everyone is never the default.
+_WHICH = 'say which instances to stop: give "contacts" or "instances", or "all": true for every one'
+_EVERYTHING = 'this stops everything that runs for the contact: confirm it with "all": true'
 
 
 class StartMany(Body):
@@ -64,8 +68,9 @@ class StartMany(Body):
 
 
 class StopMany(Body):
-    """Which of a process's instances to stop; all where neither is given."""
+    """Which of a process's instances to stop: those of some contacts, some instances, or all."""
 
+    all: bool = Field(default=False, description="Every open instance of the process.")
     reason: Reason | None = Field(
         default=None, description="Kept with each instance, in the audit log and in Temporal."
     )
@@ -88,6 +93,12 @@ class ReleaseMany(Body):
     )
     reason: Reason | None = Field(default=None, description="For the audit log.")
     id: OwnId | None = Field(default=None, description=_ID)
+
+
+class StopContact(StopReason):
+    """A stop of everything that runs for a contact."""
+
+    all: bool = Field(default=False, description="Must be true: the stop reaches every process.")
 
 
 class OperationRow(BaseModel):
@@ -181,10 +192,12 @@ async def start_many(
 async def stop_process(
     key: KeyPath, parts: PartsDep, actor: ActorDep, body: StopMany | None = None, wait: WaitQuery = 10
 ) -> StopAccepted:
-    """When this answers, nothing more of theirs is sent; their workflows are told at a bounded rate. The process itself
-    goes on, and lets others in.
+    """Name `contacts`, `instances`, or say `"all": true`. When this answers, nothing more of theirs is sent; their
+    workflows are told at a bounded rate. The process itself goes on, and lets others in.
     """
     asked = body or StopMany()
+    if asked.all is (asked.contacts is not None or asked.instances is not None):
+        raise Invalid([Problem(pointer="/all", message=_WHICH)])
     done = await parts.services.operations.stop_process(
         key,
         asked.reason or "stopped by API",
@@ -246,11 +259,15 @@ async def stop_contact(
     parts: PartsDep,
     actor: ActorDep,
     response: Response,
-    body: StopReason | None = None,
+    body: StopContact | None = None,
     wait: WaitQuery = 10,
 ) -> StopAnswer:
-    """In every process. A message that had left already is named where it is not closed within `wait`."""
-    reason = (body.reason if body is not None else None) or "stopped by API"
+    """In every process, which the body confirms by `"all": true`. A message that had left already is named if it is not
+    closed within `wait`.
+    """
+    if body is None or not body.all:
+        raise Invalid([Problem(pointer="/all", message=_EVERYTHING)])
+    reason = body.reason or "stopped by API"
     done = await parts.stops.stop_contact(contact_id, reason, actor=actor, wait=wait)
     if done.in_flight:
         response.status_code = 202

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from api.access import Caller, Scope, anyone, basic_credentials, holder, must, pay
+from api.addresses import AddressedRoute
 from api.bodies import check_storable, read_json
 from api.deps import Parts
 from api.documentation import problems
@@ -27,7 +28,7 @@ from runtime import Services
 
 log = structlog.get_logger(__name__)
 
-router = APIRouter(prefix="/v1", tags=["segment"])
+router = APIRouter(prefix="/v1", tags=["segment"], route_class=AddressedRoute)
 
 MOST_MESSAGE = 32 * 1024
 MOST_BATCH = 500 * 1024

@@ -88,7 +88,7 @@ async def test_a_stop_is_acknowledged_with_every_instance_marked(
     api: httpx.AsyncClient, crowd: Crowd
 ) -> None:
     await crowd.run((await begun(api, segment="some"))["id"])
-    answer = await api.post("/v1/processes/welcome/stop", json={"reason": "a wrong price"})
+    answer = await api.post("/v1/processes/welcome/stop", json={"reason": "a wrong price", "all": True})
     assert (answer.status_code, answer.json()["total"], answer.json()["in_flight"]) == (202, 20, [])
     shown = (await api.get("/v1/instances?process=welcome")).json()["items"]
     assert {(row["state"], row["reason"]) for row in shown} == {("stopping", "a wrong price")}
@@ -102,7 +102,7 @@ async def test_all_of_a_contacts_instances_are_stopped_and_nobody_elses(
     for key in ("welcome", "other"):
         for contact in ("000", "001"):
             await api.post(f"/v1/processes/{key}/instances", json={"contact": contact})
-    answer = await api.post("/v1/contacts/000/stop", json={"reason": "asked by phone"})
+    answer = await api.post("/v1/contacts/000/stop", json={"reason": "asked by phone", "all": True})
     assert sorted(answer.json()["instances"]) == ["other/000", "welcome/000"]
     shown = (await api.get("/v1/instances?contact=001")).json()["items"]
     assert {row["state"] for row in shown} == {"pending"}
@@ -111,7 +111,7 @@ async def test_all_of_a_contacts_instances_are_stopped_and_nobody_elses(
             await connection.execute(select(rows.audit).where(rows.audit.c.action == "contact.stop"))
         ).all()
     assert [(entry.subject, entry.reason) for entry in entries] == [("contact/c000", "asked by phone")]
-    assert (await api.post("/v1/contacts/nobody/stop")).status_code == 404
+    assert (await api.post("/v1/contacts/nobody/stop", json={"all": True})).status_code == 404
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -142,7 +142,7 @@ async def test_what_is_not_there_and_what_is_not_active_is_refused(
 ) -> None:
     nothing = await api.post("/v1/processes/nothing/start-many", json={"contacts": ["000"]})
     assert nothing.status_code == 404
-    assert (await api.post("/v1/processes/nothing/stop")).status_code == 404
+    assert (await api.post("/v1/processes/nothing/stop", json={"all": True})).status_code == 404
     for place in ("", "/results", "/results.csv"):
         assert (await api.get(f"/v1/operations/nothing{place}")).status_code == 404
     unknown = await api.post("/v1/processes/welcome/stop", json={"contacts": ["000", "nobody"]})

@@ -5,20 +5,18 @@ import io
 import json
 import sys
 from collections.abc import AsyncIterator
-from contextlib import nullcontext, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-import uvicorn
 
-from api.app import create_app
 from cli import run_command
 from tests.support.engine import Engine
+from tests.support.serving import serving
 from tests.support.temporal import free_port
-from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "cli.py"
@@ -68,16 +66,8 @@ class Onward:
 @pytest.fixture
 async def onward(engine: Engine) -> AsyncIterator[Onward]:
     """The command line, and an API with a worker behind it."""
-    port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(engine.services), port=port, log_level="error", lifespan="off", ws="none")
-    )
-    with patch.object(server, "capture_signals", nullcontext):
-        serving = asyncio.create_task(server.serve())
-        await eventually(lambda: asyncio.sleep(0, server.started))
-        yield Onward(f"http://127.0.0.1:{port}")
-        server.should_exit = True
-        await serving
+    async with serving(engine.services) as url:
+        yield Onward(url)
 
 
 @pytest.fixture

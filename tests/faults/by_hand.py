@@ -191,7 +191,9 @@ async def mass_stop(run: Run, system: System, names: Sequence[str]) -> None:
     must(early > 0, f"the start took {-early:.0f} s too long for the stop to come before the mails")
     await asyncio.sleep(early)
     before, began = len(read_log(system.mail_log)), time.monotonic()
-    answer = await run.ask("POST", "/v1/processes/doomed/stop", {"reason": "a wrong price", "id": "stopped"})
+    answer = await run.ask(
+        "POST", "/v1/processes/doomed/stop", {"all": True, "reason": "a wrong price", "id": "stopped"}
+    )
     acknowledged = time.monotonic() - began
     must(answer["total"] == len(names), f"{answer['total']} are stopping")
     await run.kill("worker")

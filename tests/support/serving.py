@@ -8,6 +8,7 @@ from unittest.mock import patch
 import uvicorn
 
 from api.app import create_app
+from api.server import server_config
 from runtime import Services
 from tests.support.temporal import free_port
 from tests.support.waiting import eventually
@@ -17,9 +18,10 @@ from tests.support.waiting import eventually
 async def serving(services: Services) -> AsyncIterator[str]:
     """The API's URL; it answers until the block ends."""
     port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(services), port=port, log_level="error", lifespan="off", ws="none")
+    settings = services.settings.model_copy(
+        update={"api_host": "127.0.0.1", "api_port": port, "log_level": "ERROR"}
     )
+    server = uvicorn.Server(server_config(create_app(services), settings))
     with patch.object(server, "capture_signals", nullcontext):
         running = asyncio.create_task(server.serve())
         try:
