@@ -219,6 +219,7 @@ class _Answers:
                     now=asked.now,
                     segments=self.view.segments,
                     later=asked.later,
+                    inside=self.definition.key,
                 )
             case Recall():
                 return await self._recalled(asked)

@@ -224,6 +224,11 @@ Elapsed = Annotated[
 Path = Annotated[str, StringConstraints(strict=True), AfterValidator(_path)]
 Count = Annotated[StrictInt, Field(ge=0, le=1_000_000)]
 ListStatus = Literal["subscribed", "unsubscribed", "unconfirmed", "bounced", "complained"]
+ProcessState = Literal["in", "was_in", "ended"]
+"""How a contact stands to a process: it has a run that goes on, a run whether ended or not, a run that has ended."""
+Outcome = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+"""How a run ended."""
+
 MessageState = Literal[
     "claimed",
     "sent",

@@ -8,9 +8,11 @@ from processes.rules import (
     AnyOf,
     Comparison,
     ContactFact,
+    Counted,
     EventFact,
     Happened,
     HasTag,
+    InProcess,
     InSegment,
     Messaged,
     Not,
@@ -64,7 +66,18 @@ def _words(rule: RuleNode) -> str:
             return f"{rule.happened}{where} happened{_often(rule)}"
         case Messaged():
             return f"{_message(rule)} {rule.message.state.replace('_', ' ')}{_often(rule)}"
+        case InProcess():
+            return f"{_STANDS[rule.is_]} process {rule.process}{_in_detail(rule)}{_often(rule)}"
     raise TypeError(f"no such rule: {type(rule).__name__}")
+
+
+_STANDS = {"in": "is in", "was_in": "is or was in", "ended": "has ended"}
+
+
+def _in_detail(rule: InProcess) -> str:
+    at = "at" if rule.is_ == "in" else "and came to"
+    step = "" if rule.step is None else f" {at} step {rule.step}"
+    return step + ("" if rule.outcome is None else f" as {rule.outcome}")
 
 
 def _inner(rule: RuleNode) -> str:
@@ -87,7 +100,7 @@ def _message(rule: Messaged) -> str:
     return step if wanted.process is None else f"{step} of process {wanted.process}"
 
 
-def _often(rule: Happened | Messaged) -> str:
+def _often(rule: Counted) -> str:
     least, most = rule.bounds
     times = "" if (least, most) == (1, None) else f" {least} times or more" if most is None else ""
     if most is not None:

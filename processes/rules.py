@@ -36,7 +36,9 @@ from processes.rule_values import (
     Moment,
     Number,
     OneOf,
+    Outcome,
     Path,
+    ProcessState,
     Text,
     kind_of_value,
     parse_elapsed,
@@ -290,8 +292,38 @@ class Messaged(Counted, OfMessages):
     """
 
 
+class OfProcess(RuleNode):
+    """Names a process, and which of the contact's runs in it count. A class of its own, as that of a contact's fact."""
+
+    process: Key
+    is_: ProcessState = Field(default="in", alias="is")
+    step: StepId | None = _Absent
+    outcome: Outcome | None = _Absent
+
+
+class InProcess(Counted, OfProcess):
+    """The contact is, was or has ended in a process; by the time of its entry, or of its end for `ended`."""
+
+    @model_validator(mode="after")
+    def _outcome_is_of_an_end(self) -> Self:
+        if self.outcome is not None and self.is_ != "ended":
+            raise wrong("rule_process", "an outcome goes with is: ended")
+        return self
+
+
 AnyRule = (
-    AllOf | AnyOf | Not | Always | ContactFact | EventFact | HasTag | OnList | InSegment | Happened | Messaged
+    AllOf
+    | AnyOf
+    | Not
+    | Always
+    | ContactFact
+    | EventFact
+    | HasTag
+    | OnList
+    | InSegment
+    | Happened
+    | Messaged
+    | InProcess
 )
 
 KINDS: dict[str, type[RuleNode]] = {
@@ -306,6 +338,7 @@ KINDS: dict[str, type[RuleNode]] = {
     "segment": InSegment,
     "happened": Happened,
     "message": Messaged,
+    "process": InProcess,
 }
 """The kinds of rule by the key that decides."""
 
@@ -457,6 +490,12 @@ class References:
     processes: frozenset[str]
 
 
+def _process_of(node: RuleNode) -> str | None:
+    if isinstance(node, InProcess):
+        return node.process
+    return node.message.process if isinstance(node, Messaged) else None
+
+
 def references(rule: Rule) -> References:
     """Everything that the rule names itself; what its segments name in turn is not followed."""
     in_where = {
@@ -475,5 +514,5 @@ def references(rule: Rule) -> References:
             lambda node: node.event if isinstance(node, EventFact) and id(node) not in in_where else None
         ),
         fields=named(lambda node: node.contact if isinstance(node, ContactFact) else None),
-        processes=named(lambda node: node.message.process if isinstance(node, Messaged) else None),
+        processes=named(_process_of),
     )

@@ -6,7 +6,7 @@ Pure. What a contact will do (an event, an open, a click) nobody knows beforehan
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from processes.rules import AllOf, AnyOf, Happened, Messaged, Not, RuleNode, walk
+from processes.rules import AllOf, AnyOf, Counted, Happened, InProcess, Messaged, Not, RuleNode, walk
 from processes.values import Json
 
 DONE_BY_OTHERS = frozenset({"opened", "clicked", "soft_bounced", "sending_refused", "bounced", "complained"})
@@ -66,23 +66,25 @@ def joined(rule: RuleNode, holds: bool, parts: Sequence[Verdict]) -> Verdict:
 def stays_true(rule: RuleNode) -> bool:
     """Whether a rule that holds by what a contact did goes on to hold: what was done is not undone."""
     for node in walk(rule):
-        if isinstance(node, Not):
+        if isinstance(node, Not) or (isinstance(node, InProcess) and node.is_ == "in"):
             return False
-        if isinstance(node, Happened | Messaged) and (node.at_most is not None or node.within is not None):
+        if isinstance(node, Counted) and (node.at_most is not None or node.within is not None):
             return False
     return True
 
 
 def _counts_what_may_come(rule: RuleNode, was_sent: bool) -> bool:
-    if isinstance(rule, Happened):
+    if isinstance(rule, Happened | InProcess):
         return True
     return isinstance(rule, Messaged) and rule.message.state in DONE_BY_OTHERS and was_sent
 
 
 def _with_more(rule: RuleNode, holds: bool) -> frozenset[bool]:
     """The answers that more of what is counted may bring about."""
-    if not isinstance(rule, Happened | Messaged):
+    if not isinstance(rule, Counted):
         return frozenset()
+    if isinstance(rule, InProcess) and rule.is_ == "in":
+        return BOTH  # a run that goes on now may have ended by then
     _, most = rule.bounds
     if holds:
         return frozenset() if most is None else frozenset({False})

@@ -22,6 +22,7 @@ from processes.rules import (
     EventFact,
     Happened,
     HasTag,
+    InProcess,
     InSegment,
     Messaged,
     Not,
@@ -55,6 +56,7 @@ _e, _c, _t, _s, _g, _m = (
 _SHADOWED = MetaData()
 _SQLITES_EVENTS = rows.events.to_metadata(_SHADOWED, schema="main")
 _SQLITES_MESSAGES = rows.messages.to_metadata(_SHADOWED, schema="main")
+_SQLITES_INSTANCES = rows.instances.to_metadata(_SHADOWED, schema="main")
 """SQLite takes a table for the expression of its own name that it stands in; by its schema it is the table."""
 
 
@@ -111,13 +113,15 @@ async def judge(
     now: datetime,
     segments: Mapping[str, Rule | None],
     later: bool,
+    inside: str | None = None,
 ) -> list[Verdict]:
     """Each rule's answer for the contact as the facts have it, part by part.
 
     `event` are the params in hand, None where there is no event. `later` says that time passes before it is asked: what
-    is still to come may have come then. Raises UnknownSegment, RecursiveSegment and RuleTooLarge.
+    is still to come may have come then. `inside` is the process that the contact is imagined in, by its key.
+    Raises UnknownSegment, RecursiveSegment and RuleTooLarge.
     """
-    asking = _Asking(connection, facts, event, now, segments)
+    asking = _Asking(connection, facts, event, now, segments, inside=inside)
     for rule in rules:
         asking.compiled(rule, inside_segment=False)  # refuses segments that lead back to themselves
     trees = [_tree(rule, segments, inside_segment=False) for rule in rules]
@@ -240,6 +244,7 @@ class _Asking:
     now: datetime
     segments: Mapping[str, Rule | None]
     tables: Collection[str] = ()
+    inside: str | None = None
     given: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -250,6 +255,12 @@ class _Asking:
         without = self.event is None or inside_segment
         scope = RuleScope(_c.id, None if without else self.given.c.params, self.now, self.segments)
         return compile_rule(rule, scope, self.connection.dialect.name)  # type: ignore[arg-type]
+
+    def _own_run(self) -> dict[str, Any] | None:
+        """The row of the run that is imagined."""
+        if self.inside is None:
+            return None
+        return {"process_key": self.inside, "state": "running", "open": True, "created_at": self.now}
 
     async def answer(self, nodes: Sequence[_Node]) -> None:
         """Ask about each, and whether there is a message of which a rule asks what others do with it."""
@@ -265,7 +276,7 @@ class _Asking:
         row = (
             (
                 await self.connection.execute(
-                    _shadowed(query, self.facts, self.connection.dialect.name, self.tables)
+                    _shadowed(query, self.facts, self.connection.dialect.name, self.tables, self._own_run())
                 )
             )
             .one()
@@ -291,6 +302,7 @@ _READ_BY: Mapping[type[RuleNode], Table] = {
     InSegment: rows.segment_members,
     Happened: rows.events,
     Messaged: rows.messages,
+    InProcess: rows.instances,
 }
 
 
@@ -300,7 +312,13 @@ def _read_by(rules: Iterable[RuleNode]) -> set[str]:
     return {table.name for node in inside if (table := _READ_BY.get(type(node))) is not None}
 
 
-def _shadowed(query: Select[Any], facts: Facts, dialect: str, tables: Collection[str]) -> Select[Any]:
+def _shadowed(
+    query: Select[Any],
+    facts: Facts,
+    dialect: str,
+    tables: Collection[str],
+    own_run: Mapping[str, Any] | None = None,
+) -> Select[Any]:
     """The query, with what it reads put in the place of these tables, and of the contacts."""
     made: dict[str, Callable[[], CTE]] = {
         "contact_tags": lambda: _in_place_of(
@@ -316,6 +334,7 @@ def _shadowed(query: Select[Any], facts: Facts, dialect: str, tables: Collection
         ),
         "events": lambda: _events(facts, dialect),
         "messages": lambda: _messages(facts, dialect),
+        "instances": lambda: _instances(facts, dialect, own_run),
     }
     return query.add_cte(_contact(facts), *(make() for name, make in made.items() if name in tables))
 
@@ -345,6 +364,10 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 _EVENT = ("id", "type", "key", "contact_id", "occurred_at", "params")
 _MESSAGE = (
     "contact_id", "process_key", "step", "channel", "state", "claimed_at", "opened_at", "clicked_at",
+)  # fmt: skip
+
+_RUN = (
+    "id", "contact_id", "process_key", "state", "open", "outcome", "step", "test_cap", "created_at", "ended_at",
 )  # fmt: skip
 
 
@@ -385,6 +408,14 @@ def _messages(facts: Facts, dialect: str) -> CTE:
         for one in facts.letters
     ]
     made: CTE = rows.together([_own(kept, _MESSAGE, facts), *of_the_way]).cte("messages")
+    return made
+
+
+def _instances(facts: Facts, dialect: str, own_run: Mapping[str, Any] | None) -> CTE:
+    kept = _SQLITES_INSTANCES if dialect == "sqlite" else rows.instances
+    whose = {"id": _NOBODY, "contact_id": facts.id or _NOBODY}
+    imagined = [] if own_run is None else [_row(rows.instances, {**dict.fromkeys(_RUN), **whose, **own_run})]
+    made: CTE = rows.together([_own(kept, _RUN, facts), *imagined]).cte("instances")
     return made
 
 

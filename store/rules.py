@@ -42,6 +42,7 @@ from processes.rules import (
     EventFact,
     Happened,
     HasTag,
+    InProcess,
     InSegment,
     Messaged,
     Not,
@@ -61,7 +62,7 @@ from store.rule_facts import (
     TimeColumn,
     any_row,
 )
-from store.tables import Contact, ContactTag, Event, Message, SegmentMember, Subscription
+from store.tables import Contact, ContactTag, Event, Instance, Message, SegmentMember, Subscription, Visit
 from store.types import JSON_DOCUMENT
 
 MAX_COMPILED_LEAVES = 500
@@ -227,6 +228,8 @@ class _Compiler:
                 return self._happened(rule)
             case Messaged():
                 return self._messaged(rule)
+            case InProcess():
+                return self._in_process(rule)
         raise TypeError(f"no such rule: {type(rule).__name__}")
 
     def _json(self, document: ColumnElement[Any], path: str) -> Fact:
@@ -289,6 +292,29 @@ class _Compiler:
             conditions.append(counted >= since)
         return _as_many(_messages, rule.bounds, conditions)
 
+    def _in_process(self, rule: InProcess) -> Condition:
+        run = _instances.alias()
+        conditions = [
+            run.c.contact_id == self.scope.contact_id,
+            run.c.process_key == rule.process,
+            run.c.test_cap.is_(None),
+        ]
+        if rule.is_ == "in":
+            conditions += [run.c.open, run.c.state != "stopping"]
+        elif rule.is_ == "ended":
+            conditions.append(not_(run.c.open))
+        if rule.outcome is not None:
+            conditions.append(run.c.outcome == rule.outcome)
+        if rule.step is not None and rule.is_ == "in":
+            conditions.append(run.c.step == rule.step)
+        elif rule.step is not None:
+            came = and_(_visits.c.instance_id == run.c.id, _visits.c.step == rule.step)
+            conditions.append(any_row(_visits, came))
+        since = rule.since(self.scope.now)
+        if since is not None:
+            conditions.append((run.c.ended_at if rule.is_ == "ended" else run.c.created_at) >= since)
+        return _as_many(run, rule.bounds, conditions)
+
 
 def _table(model: Any) -> Table:
     table: Table = model.__table__
@@ -301,6 +327,8 @@ _subscriptions = _table(Subscription)
 _segment_members = _table(SegmentMember)
 _events = _table(Event)
 _messages = _table(Message)
+_instances = _table(Instance)
+_visits = _table(Visit)
 
 _COUNTED_BY = {"opened": _messages.c.opened_at, "clicked": _messages.c.clicked_at}
 """The time of what a person did with a message; every other state is the ledger's own."""

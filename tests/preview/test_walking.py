@@ -209,6 +209,30 @@ async def test_both_ways_are_shown_where_a_wait_or_a_click_decides(idle: Engine)
     assert (over[-1].earliest, over[-1].at) == (False, NOW + timedelta(days=3))
 
 
+async def test_a_run_is_in_its_own_process_and_nobody_knows_what_becomes_of_other_runs(idle: Engine) -> None:
+    def asked(id: str, key: str, yes: str, no: str) -> dict[str, Any]:
+        return {
+            "id": id,
+            "type": "condition",
+            "branches": [{"when": {"process": key}, "next": yes}],
+            "else": no,
+        }
+
+    document = process(
+        asked("own", "p", "other", "no"),
+        asked("other", "q", "no", "w"),
+        {"id": "w", "type": "wait", "for": "1 day", "next": "later"},
+        asked("later", "q", "yes", "no"),
+        {"id": "yes", "type": "end", "outcome": "yes"},
+        {"id": "no", "type": "end", "outcome": "no"},
+    )
+    ways = told((await preview(idle, document)).foresight.timeline)
+    assert [(when, outcome) for when, _, outcome in ways] == [
+        ("is in process q", "yes"),
+        ("not: is in process q", "no"),
+    ]
+
+
 async def test_a_way_goes_on_assuming_what_it_assumed(idle: Engine) -> None:
     clicked = {"happened": "order"}
     document = process(

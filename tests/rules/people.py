@@ -15,10 +15,12 @@ from store.tables import (
     ContactList,
     ContactTag,
     Event,
+    Instance,
     Message,
     Segment,
     SegmentMember,
     Subscription,
+    Visit,
 )
 
 NOW = datetime(2026, 6, 15, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -35,6 +37,7 @@ class Person:
     lists: Mapping[str, str] = field(default_factory=dict)
     events: Sequence[tuple[str, datetime, dict[str, Any]]] = ()
     messages: Sequence[dict[str, Any]] = ()
+    runs: Sequence[dict[str, Any]] = ()
     segments: Sequence[str] = ()
     created_at: datetime = NOW - timedelta(days=10)
     deleted: bool = False
@@ -81,12 +84,34 @@ async def store(database: Database, *people: Person) -> None:
                     for number, (kind, at, params) in enumerate(person.events)
                 ],
             ),
+            (Instance, [_run(person.id, number, one) for number, one in enumerate(person.runs)]),
+            (
+                Visit,
+                [
+                    visit
+                    for number, one in enumerate(person.runs)
+                    for visit in _visits(person.id, number, one)
+                ],
+            ),
             (Message, [_message(person.id, number, one) for number, one in enumerate(person.messages)]),
         ]
     async with database.write() as connection:
         for table, values in rows:
             if values:
                 await connection.execute(insert(table), values)
+
+
+def _run(person: str, number: int, values: dict[str, Any]) -> dict[str, Any]:
+    """A run of `welcome` that waits at `s1`, unless `values` say otherwise; `came_to` are the steps of its visits."""
+    defaults = {"process_key": "welcome", "state": "waiting", "open": True, "outcome": None, "step": "s1"}
+    times = {"created_at": NOW - timedelta(days=1), "ended_at": None, "updated_at": NOW, "test_cap": None}
+    own = {name: value for name, value in values.items() if name != "came_to"}
+    return {"id": f"{person}-{number}", "version": 1, "contact_id": person} | defaults | times | own
+
+
+def _visits(person: str, number: int, values: dict[str, Any]) -> list[dict[str, Any]]:
+    kept = {"instance_id": f"{person}-{number}", "visit": 1, "kind": "wait", "at": NOW}
+    return [kept | {"step": step} for step in values.get("came_to", ())]
 
 
 def _message(person: str, number: int, values: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,21 @@ def random_params(draw: random.Random) -> dict[str, Any]:
     return {key: random_value(draw) for key in draw.sample(["a", "b", "c", "l"], draw.randrange(5))}
 
 
+def random_run(draw: random.Random) -> dict[str, Any]:
+    ended = draw.random() < 0.5
+    return {
+        "process_key": draw.choice(["welcome", "other"]),
+        "state": "ended" if ended else draw.choice(["waiting", "stopping", "pending"]),
+        "open": not ended,
+        "outcome": draw.choice(["completed", "stopped"]) if ended else None,
+        "step": None if ended else draw.choice(["s1", "s2"]),
+        "came_to": draw.sample(["s1", "s2"], draw.randrange(3)),
+        "created_at": NOW - timedelta(days=draw.randrange(60)),
+        "ended_at": NOW - timedelta(days=draw.randrange(60)) if ended else None,
+        "test_cap": draw.choice([None, None, 300]),
+    }
+
+
 def random_people() -> list[Person]:
     """The same two dozen people every time."""
     draw = random.Random(20260615)
@@ -63,6 +78,7 @@ def random_people() -> list[Person]:
                 }
                 for _ in range(draw.randrange(3))
             ],
+            runs=[random_run(draw) for _ in range(draw.randrange(4))],
             segments=["hand"] if draw.random() < 0.5 else [],
             created_at=NOW - timedelta(days=draw.randrange(60)),
         )
@@ -128,6 +144,16 @@ LEAF = st.one_of(
     st.builds(counted, st.just({"happened": "f"}), BOUNDS, WITHIN),
     st.builds(
         counted,
+        st.builds(
+            lambda state, step: {"process": "welcome", **state, **step},
+            st.sampled_from([{}, {"is": "was_in"}, {"is": "ended"}, {"is": "ended", "outcome": "completed"}]),
+            st.sampled_from([{}, {}, {"step": "s1"}]),
+        ),
+        BOUNDS,
+        WITHIN,
+    ),
+    st.builds(
+        counted,
         st.sampled_from(
             [{"message": {}}, *({"message": {"state": state}} for state in ("refused", "opened", "clicked"))]
         ),
@@ -166,6 +192,10 @@ def plain(rule: dict[str, Any], person: Person, event: dict[str, Any] | None) ->
                 times = [one[f"{state}_at"] for one in person.messages]
                 return plain_count(rule, [at for at in times if at is not None])
             return plain_count(rule, [one["claimed_at"] for one in person.messages if one["state"] == state])
+        case {"process": key}:
+            return plain_count(
+                rule, [at for run in person.runs if (at := counted_run(rule, run)) is not None]
+            )
         case {"contact": path}:
             columns = {"email": None, "language": None, **person.columns}
             columns["created_at"] = person.created_at.isoformat()
@@ -173,6 +203,22 @@ def plain(rule: dict[str, Any], person: Person, event: dict[str, Any] | None) ->
         case {"event": path}:
             return plain_leaf(rule, find(event, path))
     raise AssertionError(rule)
+
+
+def counted_run(rule: dict[str, Any], run: dict[str, Any]) -> datetime | None:
+    """The time by which the run counts; None if it does not."""
+    state, step = rule.get("is", "in"), rule.get("step")
+    goes_on = run["open"] and run["state"] != "stopping"
+    if run["process_key"] != rule["process"] or run["test_cap"] is not None:
+        return None
+    if (state == "in" and not goes_on) or (state == "ended" and run["open"]):
+        return None
+    if "outcome" in rule and run["outcome"] != rule["outcome"]:
+        return None
+    if step is not None and (run["step"] != step if state == "in" else step not in run["came_to"]):
+        return None
+    at: datetime = run["ended_at"] if state == "ended" else run["created_at"]
+    return at
 
 
 def plain_count(rule: dict[str, Any], times: list[datetime]) -> bool:

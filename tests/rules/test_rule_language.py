@@ -24,6 +24,14 @@ EVERY_KIND: list[dict[str, Any]] = [
         "at_most": 4,
     },
     {"message": {"process": "welcome", "step": "s1", "state": "refused"}, "within": "P1DT2H", "at_most": 0},
+    {
+        "process": "welcome",
+        "is": "ended",
+        "step": "s1",
+        "outcome": "completed",
+        "within": "30d",
+        "at_least": 2,
+    },
 ]
 
 
@@ -35,6 +43,7 @@ def test_a_rule_is_written_as_it_was_read(data: dict[str, Any]) -> None:
 def test_defaults_are_written_out() -> None:
     assert dump_rule(parse_rule({"list": "news"})) == {"list": "news", "status": "subscribed"}
     assert dump_rule(parse_rule({"message": {}})) == {"message": {"state": "sent"}}
+    assert dump_rule(parse_rule({"process": "welcome"})) == {"process": "welcome", "is": "in"}
     assert dump_rule(ALWAYS) == {"always": True}
 
 
@@ -67,7 +76,7 @@ def nested(depth: int) -> dict[str, Any]:
 BAD: list[tuple[object, tuple[object, ...], str]] = [
     ("vip", (), "a rule is a mapping with one of all, any, not"),
     ({}, (), "this one has no key"),
-    ({"tags": "vip"}, (), "segment, happened, message; this one has tags"),
+    ({"tags": "vip"}, (), "segment, happened, message, process; this one has tags"),
     ({"tag": "vip", "list": "news"}, (), "a rule has exactly one kind; this one has tag and list"),
     (
         {"contact": "a", "equls": 1},
@@ -128,6 +137,8 @@ BAD: list[tuple[object, tuple[object, ...], str]] = [
     ({"happened": "x", "where": {"tag": "a"}}, (), "event, all, any, not, always, but never tag"),
     ({"happened": "x", "where": {"not": {"happened": "y"}}}, (), "but never happened"),
     ({"message": {"state": "lost"}}, ("message", "state"), "'claimed', 'sent', 'retrying'"),
+    ({"process": "a", "is": "out"}, ("is",), "'in', 'was_in' or 'ended'"),
+    ({"process": "a", "outcome": "completed"}, (), "an outcome goes with is: ended"),
     ({"message": {"proces": "a"}}, ("message", "proces"), "Extra inputs are not permitted"),
     ({"all": []}, ("all",), "at least 1 item"),
     ({"all": [{"any": [{"tag": "a"}, {"tagg": 1}]}]}, ("all", 0, "any", 1), "this one has tagg"),

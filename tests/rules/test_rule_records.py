@@ -34,6 +34,42 @@ async def test_tags_and_lists(database: Database) -> None:
     assert await ask(database, *rules) == expected
 
 
+async def test_a_run_in_a_process_counts_by_its_state_step_outcome_and_time(database: Database) -> None:
+    def ended(outcome: str, days: int, **more: Any) -> dict[str, Any]:
+        over = {"state": "ended", "open": False, "outcome": outcome, "step": None}
+        times = {"created_at": NOW - timedelta(days=days + 5), "ended_at": NOW - timedelta(days=days)}
+        return {**over, **times, **more}
+
+    await store(
+        database,
+        Person("ann", runs=[{"step": "s2", "came_to": ["s1", "s2"]}, ended("completed", 40, came_to=["s3"])]),
+        Person("bob", runs=[ended("stopped", 1), {"state": "stopping"}, {"test_cap": 300}]),
+        Person("cleo", runs=[{"process_key": "other"}]),
+        Person("dan", runs=[{"state": "holding"}, {"state": "pending", "step": None}]),
+    )
+    rules: list[tuple[dict[str, Any], set[str]]] = [
+        ({"process": "welcome"}, {"ann", "dan"}),
+        ({"process": "welcome", "step": "s2"}, {"ann"}),
+        ({"process": "welcome", "step": "s1"}, {"dan"}),
+        ({"process": "welcome", "at_least": 2}, {"dan"}),
+        ({"process": "welcome", "at_most": 0}, {"bob", "cleo"}),
+        ({"not": {"process": "welcome"}}, {"bob", "cleo"}),
+        ({"process": "welcome", "is": "was_in"}, {"ann", "bob", "dan"}),
+        ({"process": "welcome", "is": "was_in", "step": "s1"}, {"ann"}),
+        ({"process": "welcome", "is": "was_in", "step": "s3"}, {"ann"}),
+        ({"process": "welcome", "is": "was_in", "at_least": 2}, {"ann", "bob", "dan"}),
+        ({"process": "welcome", "is": "ended"}, {"ann", "bob"}),
+        ({"process": "welcome", "is": "ended", "within": "30d"}, {"bob"}),
+        ({"process": "welcome", "is": "ended", "outcome": "completed"}, {"ann"}),
+        ({"process": "welcome", "is": "ended", "outcome": "stopped", "step": "s1"}, set()),
+        ({"process": "nowhere"}, set()),
+    ]
+    async with database.read() as connection:
+        for rule, expected in rules:
+            found = await connection.execute(members(parse_rule(rule), NOW, {}, connection.dialect.name))
+            assert {row.id for row in found} == expected, rule
+
+
 async def test_events_are_counted_by_type_time_and_params(database: Database) -> None:
     days = [1, 10, 40]
     orders = [("order", NOW - timedelta(days=day), {"total": day * 10, "at": "2026-06-01"}) for day in days]

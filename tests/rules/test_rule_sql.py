@@ -312,6 +312,8 @@ async def test_not_is_a_plain_negation_even_over_what_is_missing(database: Datab
         {"list": "news"},
         {"happened": "order"},
         {"message": {}},
+        {"process": "welcome"},
+        {"process": "welcome", "is": "ended"},
         {"always": False},
     ]
     events: list[dict[str, Any] | None] = [None, {}]

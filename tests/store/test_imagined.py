@@ -109,9 +109,41 @@ async def test_of_an_imagined_contact_the_answers_are_those_that_its_rows_would_
     event = None if seed is None else random_params(random.Random(seed))
     for person in random_people()[:4]:
         unseen = [{**one, "opened_at": None, "clicked_at": None} for one in person.messages]
-        there = Person(**{**vars(person), "messages": unseen})
+        there = Person(**{**vars(person), "messages": unseen, "runs": ()})
         said = await answers(database, as_facts(there), rules, event)
         assert said == [plain(rule, there, event) for rule in rules]
+
+
+async def test_who_is_imagined_in_a_process_is_in_it_beside_what_is_on_record(database: Database) -> None:
+    ended = {"state": "ended", "open": False, "outcome": "completed", "ended_at": NOW}
+    await store(database, Person("ann", runs=[{"process_key": "other"}, ended]))
+    rules = [
+        {"process": "welcome"},
+        {"process": "welcome", "is": "was_in", "at_least": 2},
+        {"process": "welcome", "is": "ended"},
+        {"process": "other"},
+        {"process": "other", "step": "s1"},
+        {"process": "third"},
+    ]
+    expected = {
+        "welcome": [True, True, True, True, True, False],
+        None: [False, False, True, True, True, False],
+    }
+    async with database.read() as connection:
+        facts = await facts_of(connection, "ann")
+        assert facts is not None
+        for inside, said in expected.items():
+            found = await judge(
+                connection,
+                [parse_rule(rule) for rule in rules],
+                facts=facts,
+                event=None,
+                now=NOW,
+                segments={},
+                later=False,
+                inside=inside,
+            )
+            assert [one.holds for one in found] == said
 
 
 async def test_what_steps_did_on_the_way_stands_beside_what_is_on_record(database: Database) -> None:
