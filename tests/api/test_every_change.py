@@ -56,6 +56,10 @@ IN_A_WORKFLOW = {
     "POST /v1/instances/{instance_id}/move": "tests/cli/test_one_step.py::test_one_step_by_the_command_line",
     "POST /v1/instances/{instance_id}/resend": "tests/guarantees/test_one_step.py::"
     "test_a_message_is_sent_again_and_the_wait_goes_on",
+    "POST /v1/instances/{instance_id}/cancel-step": "tests/guarantees/test_cancel_ahead.py::"
+    "test_a_message_right_after_the_wait_is_not_sent",
+    "POST /v1/instances/{instance_id}/restore-step": "tests/guarantees/test_cancel_ahead.py::"
+    "test_what_was_restored_happens",
     "POST /v1/processes/{key}/test-run": "tests/guarantees/test_test_runs.py::"
     "test_the_address_goes_on_the_list_and_through_everything_with_short_waits",
 }

@@ -101,7 +101,7 @@ async def test_who_is_held_is_found_and_seen_and_is_not_after_the_release(markin
     history = await handle.fetch_history()
     started = [e for e in history.events if e.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED]
     (summary,) = await DATA_CONVERTER.decode([started[0].user_metadata.summary])
-    assert summary == "hello · Reminder · step w1"
+    assert summary == "template hello · Reminder · step w1"
 
 
 async def test_a_pause_is_marked_and_so_is_another_reason_after_it(marking: Engine) -> None:

@@ -13,7 +13,7 @@ from intake.changes import Origin
 from intake.effects import starts_of
 from runtime import Services
 from store import rows
-from store.instances import RECONSIDER
+from store.instances import RECONSIDER, close
 from tests.guarantees.processes import LONG_WAIT, only, process, set_status, start_on, tag
 from tests.guarantees.test_forgotten import terminate
 from tests.support.asking_why import ask
@@ -240,11 +240,18 @@ async def test_the_instance_cannot_close_unseen_while_it_keeps_an_event_out(idle
     await idle.publish(process(LONG_WAIT, key="a", recurrence="when_finished", triggers=ANYONE))
     (before,) = (await kept_in(idle, "a")).values()
     services, late = idle.services, f"{idle.contact}late"
+    since = datetime.now(UTC)
+
+    async def closes() -> None:
+        async with services.database.write() as connection:
+            await close(connection, before, datetime.now(UTC), outcome="terminated", over_since=since)
+
     async with services.database.write() as connection:
         event = idle.incoming("go", id=late)
         (result,), _ = await services.admission.admit(connection, [event], datetime.now(UTC))
         assert only(result)[0] == "skipped"
-        looking = asyncio.create_task(services.intake.is_over(before))
+        closing = asyncio.create_task(closes())
         await others_wait(services.database)
-    assert await looking
+    await closing
+    await services.dispatcher.send(await services.intake.reconsider(before))
     assert await open_instances(idle) == {"a": late}
