@@ -268,7 +268,7 @@ class _Message:
     async def _answer(self, fate: Fate) -> None:
         if self._to.startswith("rejected-"):
             self._write("refused", kept=False)
-            await self._server.push("554 5.7.1 Not this message")
+            await self._server.push("554 5.3.0 Not this message")
         elif fate == "cut_after_data":
             self._write("cut_after_data", kept=self._kept())
             self._server._cut()

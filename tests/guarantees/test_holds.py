@@ -133,19 +133,24 @@ async def test_a_refused_recipient_is_marked_and_the_process_goes_on_without_mai
     assert await tags(engine) == ["between"]
 
 
-async def test_a_refusal_for_policy_does_not_mark_the_contact(
+async def test_a_refusal_for_policy_holds_marks_nobody_and_is_sent_once_after_a_release(
     engine: Engine, smtp: RecordingSmtpServer
 ) -> None:
     smtp.for_recipient(engine.address).rcpt_reply = "550 5.7.1 we do not like you"
     await engine.template("hello")
-    await engine.publish(process(mail("first"), wait("rest", "1s"), mail("second"), recurrence="once"))
+    await engine.publish(process(mail("first"), tag("after"), recurrence="once"))
     await engine.event("go")
-    await waiting_at(engine, engine.id("p"), "rest")
-    assert (await message(engine, engine.id("p"), "first")).state == "refused"
+    instance = engine.id("p")
+    held = await engine.in_state(instance, "holding")
+    assert held.reason.startswith("sending_refused: ")
+    assert "550 5.7.1 we do not like you" in held.reason
+    assert (await message(engine, instance, "first")).state == "retrying"
     assert (await contact(engine)).email_state == "ok"
     smtp.for_recipient(engine.address).rcpt_reply = None
-    await engine.ended(engine.id("p"))
-    assert (await message(engine, engine.id("p"), "second")).state == "sent"
+    await release_by_outbox(engine, instance)
+    await engine.ended(instance)
+    assert (await message(engine, instance, "first")).state == "sent"
+    assert len(smtp.messages_to(engine.address)) == 1
 
 
 async def test_a_pause_holds_at_the_next_step_and_timers_go_on(

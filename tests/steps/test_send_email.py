@@ -187,7 +187,7 @@ async def test_a_refused_recipient_is_recorded_marked_as_bounced_and_goes_on(
 
 async def test_a_refused_message_does_not_mark_the_address(engine: Engine, smtp: RecordingSmtpServer) -> None:
     await engine.template("hello")
-    smtp.everyone.message_reply = "554 5.7.1 looks like spam"
+    smtp.everyone.message_reply = "554 5.3.0 the message cannot be taken"
     instance = await pass_through(engine, MAIL)
     assert [m.state for m in await messages(engine, instance)] == ["refused"]
     assert (await contact(engine)).email_state == "ok"
