@@ -26,6 +26,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.base import Tools
 from activities.registry import all_activities
 from api.lifecycle import process_lifecycle
+from intake.erasure import Erasures
 from intake.namespace import can_mark_holds
 from intake.retention import Retention
 from intake.schedules import Schedules
@@ -126,6 +127,11 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
         beside = [
             asyncio.create_task(sweeper.run()),
             asyncio.create_task(Retention(services.database, settings.retention_days).run()),
+            asyncio.create_task(
+                Erasures(services.database, services.client, timeout=settings.temporal_start_timeout).run(
+                    settings.sweep_seconds
+                )
+            ),
             asyncio.create_task(schedules.run(settings.sweep_seconds)),
             asyncio.create_task(services.operations.keep(settings.sweep_seconds)),
         ]

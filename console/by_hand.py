@@ -220,7 +220,7 @@ def operation_results(
     place = f"/operations/{one_part(operation)}/results.csv"
     with Api(api) as client:
         if output is None:
-            client.download(place, to_stdout, status=status)
+            client.download(place, to_stdout(), status=status)
             return
         with written(output) as write:
             client.download(place, write, status=status)

@@ -1,5 +1,6 @@
-"""`onward import` and `onward export`: contacts from CSV and to CSV."""
+"""`onward import` and `onward export`: contacts from CSV and to CSV. `onward contact export`: one person as JSON."""
 
+import codecs
 import csv
 import io
 import sys
@@ -15,6 +16,8 @@ from console.failures import Failure
 from console.options import ApiUrl, AsJson
 from console.output import echo_json, items_of, object_of, table
 from intake.csv_records import ENCODINGS, BadCsv, Records
+
+contact_app = typer.Typer(help="One contact.", no_args_is_help=True)
 
 READ_AT_ONCE = 64 * 1024
 ROWS_AT_ONCE = 500
@@ -40,6 +43,15 @@ def import_contacts(
             help="Such as E-mail=email or Born=birthday:date; Note= leaves it out.",
         ),
     ] = None,
+    rest: Annotated[
+        str,
+        typer.Option(
+            metavar="keep|drop", help="Columns that are not known: keep them as fields, or drop them."
+        ),
+    ] = "keep",
+    country: Annotated[
+        str | None, typer.Option(help="Country of phone numbers without an international prefix, such as US.")
+    ] = None,
     trigger: Annotated[bool, typer.Option("--trigger", help="Let processes start.")] = False,
     update: Annotated[bool, typer.Option(help="Change contacts that are there already.")] = True,
     keep: Annotated[bool, typer.Option("--keep", help="Where a contact has another value, keep it.")] = False,
@@ -63,11 +75,14 @@ def import_contacts(
         "list": list_key,
         "tags": tag or [],
         "columns": _mapping(mapping or []),
+        "rest": _rest(rest),
+        "country": country.upper() if country else None,
         "trigger": trigger,
         "update": update,
         "on_conflict": "keep" if keep else "replace",
     }
-    if resume is not None and (list_key or tag or mapping or trigger or keep or not update):
+    chosen = (list_key, tag, mapping, country, trigger, keep, not update, rest != "keep")
+    if resume is not None and any(chosen):
         raise typer.BadParameter("the import keeps the options that it was begun with", param_hint="--resume")
     with Api(api) as client, _source(file, records) as source:
         import_id, after = _begin(client, file, source.header, options, resume)
@@ -112,10 +127,29 @@ def export_contacts(
     query = {"list": list_key, "segment": segment, "tag": tag, "excel": "true" if excel else None}
     with Api(api) as client:
         if output is None:
-            client.download("/contacts.csv", to_stdout, **query)
+            client.download("/contacts.csv", to_stdout(), **query)
             return
         with written(output) as write:
             client.download("/contacts.csv", write, **query)
+    typer.echo(f"written: {output}", err=True)
+
+
+@contact_app.command("export")
+def export_contact(
+    contact: Annotated[str, typer.Argument(help="ContactId, e-mail, phone, token, or Onward's own id.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file; standard output if not given.")
+    ] = None,
+    api: ApiUrl = DEFAULT_API,
+) -> None:
+    """Write everything that is kept of one person as JSON: for someone who asks what you know of them."""
+    place = f"/contacts/{one_part(contact)}/export"
+    with Api(api) as client:
+        if output is None:
+            client.download(place, to_stdout())
+            return
+        with written(output) as write:
+            client.download(place, write)
     typer.echo(f"written: {output}", err=True)
 
 
@@ -240,9 +274,10 @@ def written(file: Path) -> Iterator[Callable[[bytes], object]]:
         part.unlink(missing_ok=True)
 
 
-def to_stdout(data: bytes) -> None:
-    """Write a piece of what is downloaded."""
-    sys.stdout.write(data.decode())
+def to_stdout() -> Callable[[bytes], object]:
+    """Writes pieces of a text that is downloaded; a piece may end inside a character."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    return lambda data: sys.stdout.write(decoder.decode(data))
 
 
 def _show(client: Api, reply: Any) -> None:
@@ -274,6 +309,12 @@ def _encoding(name: str) -> str:
     if name.lower() not in ENCODINGS:
         raise typer.BadParameter(f"is not one of {', '.join(ENCODINGS)}", param_hint="--encoding")
     return name.lower()
+
+
+def _rest(given: str) -> str:
+    if given not in {"keep", "drop"}:
+        raise typer.BadParameter("is not keep or drop", param_hint="--rest")
+    return given
 
 
 def _delimiter(given: str | None) -> str | None:

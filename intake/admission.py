@@ -121,13 +121,15 @@ class _Transaction:
 
     async def _without_duplicates(self, items: list[Item]) -> list[Item]:
         e = rows.events.c
-        ids = {item.event.id for item in items}
+        # An event whose contact was erased is known by its hash.
+        ids = {item.event.id: item.event.id for item in items}
+        ids |= {names.erased_event_id(one): one for one in ids}
         found = await self._connection.execute(
             select(e.id, e.type, e.contact_id, e.outcome).where(e.id.in_(ids))
         )
         known: dict[str, EventResult] = {
-            row.id: EventResult(
-                id=row.id,
+            ids[row.id]: EventResult(
+                id=ids[row.id],
                 type=row.type,
                 status="duplicate",
                 contact=row.contact_id,

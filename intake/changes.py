@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake import audit
 from intake.admission import Admission
-from intake.effects import Effects, stop_instances
+from intake.effects import CANCEL, Effects, lease, stop_instances
 from intake.events import Decision, IncomingEvent
 from intake.refusals import Missing
 from processes.builtin_events import (
@@ -30,7 +30,7 @@ from processes.builtin_events import (
 from processes.changed_fields import differences, values_of
 from processes.facts import SUBSCRIBED
 from processes.values import Json
-from store import consents, contacts, definitions, presences, rows
+from store import consents, contacts, definitions, erasure, presences, rows
 from store.catalog import CatalogCache
 
 
@@ -231,54 +231,24 @@ class Changes:
         return mine[-1], effects
 
     async def delete_contact(self, connection: AsyncConnection, contact_id: str, now: datetime) -> Effects:
-        """Delete a contact: its instances end as `contact_deleted`, what says who it was is wiped, its ids stay.
+        """Delete a contact: its instances end as `contact_deleted`, what says who it was is wiped, our id stays. A
+        worker finishes it (`intake/erasure.py`) once the instances have ended.
 
         Raises Missing where it is gone already.
         """
         await self._lock(connection, contact_id)
+        people = await erasure.people(connection, contact_id)
+        await erasure.drop_signals(connection, people, CANCEL)
         _, outbox = await stop_instances(
             connection,
-            [rows.instances.c.contact_id == contact_id],
+            [rows.instances.c.contact_id.in_(people)],
             "the contact was deleted",
             now,
             outcome="contact_deleted",
         )
-        for table in (
-            rows.contact_tags,
-            rows.contact_notes,
-            rows.subscriptions,
-            rows.segment_members,
-            rows.segment_presences,
-            rows.endpoints,
-        ):
-            await connection.execute(delete(table).where(table.c.contact_id == contact_id))
-        await connection.execute(
-            delete(rows.subscription_changes).where(rows.subscription_changes.c.contact_id == contact_id)
-        )
-        await connection.execute(
-            update(rows.contacts)
-            .where(rows.contacts.c.id == contact_id)
-            .values(
-                external_id=None,
-                email=None,
-                phone=None,
-                token=None,
-                language=None,
-                time_zone=None,
-                fields={},
-                consent={},
-                deleted_at=now,
-                updated_at=now,
-            )
-        )
-        await connection.execute(
-            update(rows.messages)
-            .where(rows.messages.c.contact_id == contact_id)
-            .values(recipient="", subject=None)
-        )
-        await connection.execute(
-            update(rows.events).where(rows.events.c.contact_id == contact_id).values(params={}, key=None)
-        )
+        known = await erasure.identities(connection, people)
+        await erasure.wipe(connection, people, known, now)
+        await erasure.request(connection, contact_id, known, now, lease())
         return Effects(outbox=outbox)
 
     async def _lock(self, connection: AsyncConnection, *ids: str) -> None:

@@ -11,12 +11,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from processes.values import Json, Key, Tag
 
-Kind = Literal["text", "number", "boolean", "date", "json"]
-"""What a cell holds."""
+Kind = Literal["text", "number", "boolean", "date", "date_dmy", "date_mdy", "json"]
+"""What a cell holds. `date_dmy` and `date_mdy` are dates whose order somebody has told."""
 
 FORMULA_STARTS = frozenset("=+-@\t\r\n＝＋－＠")
 """What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection); the wide forms count as well."""
 SEPARATORS = re.compile(r"[;,]")
+_NUMBER_AS_TEXT = re.compile(r"'[0-9][0-9 .,:/()+-]*")
+"""What a spreadsheet writes in front of a number that is to stay a text, such as a customer's id."""
+_ROUNDED = re.compile(r"[+-]?[0-9](?:[.,][0-9]+)?E\+?[0-9]+", re.IGNORECASE)
+_OTHER_SEPARATORS = re.compile(r":::|\|")
+"""Between tags where there is neither comma nor semicolon: Google Contacts' and Mautic's."""
+GOOGLES_OWN_LABEL = "* myContacts"
+_QUOTED = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:[;,]|$)|([^;,]*)(?:[;,]|$)')
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -37,7 +44,14 @@ def restored(cell: str) -> str:
 
 
 def _looks_defused(cell: str) -> bool:
-    return cell[:1] == "'" and (cell[1:2] in FORMULA_STARTS or cell[1:2] == "'")
+    return cell[:1] == "'" and (
+        cell[1:2] in FORMULA_STARTS or cell[1:2] == "'" or _NUMBER_AS_TEXT.fullmatch(cell) is not None
+    )
+
+
+def damaged_number(cell: str) -> bool:
+    """Whether a spreadsheet has written a long number as `7.21045E+12`: its last digits are lost."""
+    return _ROUNDED.fullmatch(cell.strip()) is not None
 
 
 def write_value(value: Json, kind: Kind) -> str:
@@ -63,6 +77,8 @@ def read_value(cell: str, kind: Kind) -> Json:
             return _BOOLEANS[text.lower()]
         case "date":
             return _day(text)
+        case "date_dmy" | "date_mdy":
+            return _told_day(text, month_first=kind == "date_mdy")
     try:
         value: Json = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -77,8 +93,12 @@ def write_tags(tags: Sequence[str]) -> str:
 
 
 def read_tags(cell: str) -> list[str]:
-    """Tags between commas or semicolons, or a JSON list of texts. Raises ValueError."""
-    parts: list[object] = list(SEPARATORS.split(cell))
+    """Tags between commas or semicolons, each in quotes or not, or a JSON list of texts. Raises ValueError."""
+    parts: list[object] = [
+        found[1].replace('""', '"') if found[1] is not None else found[2] for found in _QUOTED.finditer(cell)
+    ]
+    if not any(mark in cell for mark in '",;'):
+        parts = [part for part in _OTHER_SEPARATORS.split(cell) if part.strip() != GOOGLES_OWN_LABEL]
     if cell.strip().startswith("["):
         try:
             parts = orjson.loads(cell)
@@ -140,3 +160,21 @@ def _day(text: str) -> str:
         return date.fromisoformat(text).isoformat()
     except ValueError:
         raise ValueError("must be a date, such as 1990-03-15 or 15.3.1990") from None
+
+
+_PARTS = re.compile(r"([0-9]{1,4})[./-] ?([0-9]{1,2})[./-] ?([0-9]{1,4})(?:[T ].*)?")
+
+
+def _told_day(text: str, *, month_first: bool) -> str:
+    """A day in a local form whose order is known. A year stands first or last, with four digits."""
+    parts = _PARTS.fullmatch(text)
+    try:
+        if parts is not None and len(parts[1]) == 4:
+            return date(int(parts[1]), int(parts[2]), int(parts[3])).isoformat()
+        if parts is not None and len(parts[3]) == 4:
+            day, month = (parts[2], parts[1]) if month_first else (parts[1], parts[2])
+            return date(int(parts[3]), int(month), int(day)).isoformat()
+    except ValueError:
+        pass
+    form = "03/15/1990" if month_first else "15/03/1990"
+    raise ValueError(f"must be a date, such as {form} or 1990-03-15")

@@ -7,6 +7,7 @@ inside quotes.
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 
 LARGEST_RECORD = 1_000_000
@@ -18,14 +19,24 @@ ENCODINGS = {
     "utf-8-sig": "utf-8-sig",
     "us-ascii": "utf-8-sig",
     "utf-16": "utf-16",
+    "utf-16le": "utf-16-le",
+    "utf-16be": "utf-16-be",
     "windows-1250": "cp1250",
     "cp1250": "cp1250",
     "windows-1252": "cp1252",
     "cp1252": "cp1252",
     "iso-8859-1": "iso-8859-1",
     "iso-8859-2": "iso-8859-2",
+    "iso-8859-15": "iso-8859-15",
+    "windows-1251": "cp1251",
+    "cp1251": "cp1251",
+    "macintosh": "mac-roman",
 }
-"""The encodings that are read, by the names that senders use, and Python's codec for each."""
+"""The encodings that are read, by the names that senders use, and Python's codec for each. What is called UTF-8 or
+UTF-16 is looked at: UTF-16 is known by its byte order mark, or by the zero bytes of its first letters.
+"""
+_LOOKED_AT = frozenset({"utf-8-sig", "utf-16"})
+_SEP = re.compile(r'"?sep=(.)"?[\t;,]*\r?\n?', re.IGNORECASE)
 
 
 class BadCsv(Exception):
@@ -43,7 +54,9 @@ class Records:
         """`encoding` is a key of ENCODINGS; without a `delimiter` the first record tells; `first` is its number."""
         self.delimiter = delimiter
         self._encoding = encoding
-        self._decoder = codecs.getincrementaldecoder(ENCODINGS[encoding])()
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._begun = b""
+        self._may_say_sep = first == 1
         self._newlines = io.IncrementalNewlineDecoder(None, translate=False)
         self._number = first
         self._rest = ""
@@ -75,6 +88,15 @@ class Records:
             raise BadCsv(self._number, f"longer than {LARGEST_RECORD} characters: is a quote not closed?")
 
     def _split(self, data: bytes, last: bool) -> None:
+        if self._decoder is None:
+            self._begun += data
+            if len(self._begun) < 4 and not last:
+                return
+            data, self._begun = self._begun, b""
+            codec = ENCODINGS[self._encoding]
+            self._decoder = codecs.getincrementaldecoder(
+                _seen(data) or codec if codec in _LOOKED_AT else codec
+            )()
         try:
             text = self._decoder.decode(data, last)
         except UnicodeDecodeError as error:
@@ -89,6 +111,12 @@ class Records:
         self._rest = ""
         if lines and not last and not lines[-1].endswith(("\n", "\r")):
             self._rest = lines.pop()
+        if lines and self._may_say_sep:
+            self._may_say_sep = False
+            said = _SEP.fullmatch(lines[0].removeprefix("\ufeff"))
+            if said is not None:
+                del lines[0]
+                self.delimiter = self.delimiter or said[1]
         self._lines.add(lines, last)
 
 
@@ -132,6 +160,18 @@ class _Lines:
         if self._last:
             raise StopIteration
         raise _MoreNeeded
+
+
+def _seen(begun: bytes) -> str | None:
+    """The codec that the first bytes show; None if they show nothing."""
+    if begun.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    odd, even = begun[1:4:2], begun[0:4:2]
+    if len(begun) >= 4 and not any(odd) and all(even):
+        return "utf-16-le"
+    if len(begun) >= 4 and not any(even) and all(odd):
+        return "utf-16-be"
+    return None
 
 
 def _sniffed(line: str) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake.events import IncomingEvent
-from intake.import_columns import Row
+from intake.import_columns import Rest, Row
 from intake.import_people import People, Person, Rules
 from processes.builtin_events import CONTACT_CHANGED, LIST_SUBSCRIBED, LIST_UNSUBSCRIBED, TAG_ADDED
 from processes.changed_fields import differences
@@ -43,8 +43,19 @@ class ImportOptions(BaseModel):
     columns: dict[str, str | None] = Field(
         default_factory=dict,
         description="What a column means, by its name: `email`, `phone`, `external_id`, `token`, `language`, "
-        "`time_zone`, `tags`, `lists`, `email_state`, `consent`, a field's name, or a field's name with a colon and "
-        "`number`, `boolean`, `date` or `json`. null: it is left out. Others mean what they are called.",
+        "`time_zone`, `tags`, `lists`, `email_state`, `consent`, `status` (another system's status of a subscription), "
+        "`opt_in` or `opt_out` (yes or no, for e-mail), `sms_opt_in` or `sms_opt_out`, a field's name, or a field's "
+        "name with a colon and `number`, `boolean`, `date`, `date_dmy`, `date_mdy` or `json`. null: it is left out. "
+        "The second of two equal names is `name#2`. Others mean what they are called (docs/imports.md).",
+    )
+    rest: Rest = Field(
+        default="keep",
+        description="Columns that are not known: keep them as fields under a name made of theirs, or drop them.",
+    )
+    country: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z]{2}$",
+        description="Country (ISO 3166) of phone numbers without an international prefix, such as `US`.",
     )
     delimiter: Literal[",", ";", "\t", "|"] | None = Field(
         default=None, description="Without it the header tells."
@@ -134,17 +145,28 @@ class Chunk:
         for row in rows:
             for key in row.lists:
                 if key not in self._view.lists:
-                    row.refuse("lists", f"there is no list «{key}»")
+                    row.leave_out("lists", f"there is no list «{key}»")
+            row.lists = {key: status for key, status in row.lists.items() if key in self._view.lists}
+            if (
+                self._options.list_key is None
+                and row.subscription == "unsubscribed"
+                and row.email_state == "ok"
+            ):
+                row.email_state = "unsubscribed"  # there is no list that could keep it
+            said = {"at": self._now.isoformat(), "source": self._source}
+            row.consent = {
+                name: {**said, **one} if isinstance(one, dict) else one for name, one in row.consent.items()
+            }
         people = People(
             self._connection,
             Rules(self._options.update, self._options.on_conflict == "replace", self._source),
             self._now,
         )
-        await people.load([row for row in rows if not row.problems])
+        await people.load([row for row in rows if not row.refused])
         outcomes: list[_Outcome] = []
         for row in rows:
             outcome = _Outcome(row, imports.REFUSED, None)
-            if not row.problems:
+            if not row.refused:
                 outcome.status, outcome.person = await people.settle(row)
             outcomes.append(outcome)
         return outcomes
@@ -165,7 +187,9 @@ class Chunk:
     async def _subscribe(self, touched: list[Person], outcomes: list[_Outcome]) -> None:
         if self._options.list_key is not None:
             for person in touched:
-                person.lists.setdefault(self._options.list_key, SUBSCRIBED)
+                status = person.subscription or SUBSCRIBED
+                if status != "none":
+                    person.lists.setdefault(self._options.list_key, status)
         keys = {key for person in touched for key in person.lists}
         if not keys:
             return
@@ -181,7 +205,7 @@ class Chunk:
                 change = imports.ListChange(person.id, key, before.get((person.id, key)), status)
                 reason = _why_not(change, person, suppressed)
                 if reason is not None:
-                    rows[person.id].refuse("lists", f"not subscribed to the list {key}: {reason}")
+                    rows[person.id].leave_out("lists", f"not subscribed to the list {key}: {reason}")
                 elif _is_wanted(change):
                     changes.append(change)
         for change in await imports.set_statuses(self._connection, changes, self._now, self._source):

@@ -37,6 +37,7 @@ class Person:
     line: int
     tags: set[str] = field(default_factory=set)
     lists: dict[str, str] = field(default_factory=dict)
+    subscription: str | None = None
 
     @property
     def id(self) -> str:
@@ -152,6 +153,7 @@ class People:
         person.line = row.line
         person.tags.update(row.tags)
         person.lists |= row.lists
+        person.subscription = row.subscription or person.subscription
         person.now["consent"] = {**row.consent, **person.now["consent"]}
         if EMAIL_STATES.index(row.email_state) > 0 and person.now["email_state"] == EMAIL_STATES[0]:
             person.now |= {"email_state": row.email_state, "email_state_reason": self._rules.source}

@@ -62,7 +62,7 @@ class Imports:
         """A new import; returns its id. Raises DocumentInvalid."""
         import_id = "i" + secrets.token_hex(8)
         if options.header is not None:
-            read_columns(options.header, options.columns)
+            read_columns(options.header, options.columns, options.rest)
         elif not options.has_header:
             raise DocumentInvalid([Problem(pointer="/header", message="is needed where the file has none")])
         async with self._database.write() as connection:
@@ -153,7 +153,9 @@ class Imports:
                 if reading.expects_header:
                     await self._take_header(import_id, reading, cells, records.delimiter)
                     continue
-                reading.rows.append(read_row(line, cells, reading.columns, self._addresses))
+                country = reading.options.country
+                row = read_row(line, cells, reading.columns, country=country, addresses=self._addresses)
+                reading.rows.append(row)
                 if len(reading.rows) == CHUNK:
                     await self._take_rows(import_id, reading, total)
         except BadCsv:
@@ -208,13 +210,13 @@ class _Reading:
         self.rows: list[Row] = []
         self.columns: list[Column | None] = []
         if not expects_header:
-            self.columns = read_columns(options.header or [], options.columns)
+            self.columns = read_columns(options.header or [], options.columns, options.rest)
 
     def header(self, cells: list[str], delimiter: str | None) -> None:
         """Take the header. Raises DocumentInvalid."""
         if len(cells) > MOST_COLUMNS:
             raise DocumentInvalid([Problem(pointer="/columns", message=f"more than {MOST_COLUMNS} columns")])
-        self.columns = read_columns(cells, self.options.columns)
+        self.columns = read_columns(cells, self.options.columns, self.options.rest)
         self.options = self.options.model_copy(update={"header": cells, "delimiter": delimiter})
         self.expects_header = False
 

@@ -66,6 +66,7 @@ CALL_SECONDS = 20.0
 """How long one call goes on; then the workflow hears how far it is."""
 PATIENCE = 5.0
 """Seconds that a page of stops or releases gets to arrive before the next is sent."""
+NAMED_TWICE = "asked for already: this operation names the contact twice"
 LOOK_SECONDS = 0.05
 ROOM_SECONDS = 0.2
 """How often a start that waits for the workers looks again."""
@@ -162,7 +163,7 @@ class Operating:
         if total <= SMALL:
             return [Lane()]
         async with self._database.read() as connection:
-            ends = await operations.boundaries(connection, operation, total, LANES)
+            ends = await operations.boundaries(connection, operation, LANES)
         return [
             Lane(after=after, last=last)
             for after, last in zip(["", *ends], [*ends, None], strict=True)
@@ -429,21 +430,24 @@ async def _must_be_active(connection: AsyncConnection, process: str) -> None:
 async def _people(
     connection: AsyncConnection, params: Mapping[str, Any], subjects: Sequence[str]
 ) -> dict[str, str]:
-    """Our id of each contact who is there, by the subject; of one that was merged, the survivor's."""
-    if "contacts" in params:
-        return await operations.resolve_all(connection, subjects)
+    """Our id of each contact who is there, by the subject; of one that was merged, the survivor's. An operation that an
+    earlier release took in names some by another reference.
+    """
     found = await operations.contacts_by_id(connection, subjects)
     people = {contact_id: contact_id for contact_id, row in found.items() if row.deleted_at is None}
     for contact_id in found.keys() - people.keys():
         survivor = await contacts.survivor(connection, contact_id)
         if survivor is not None:
             people[contact_id] = survivor.id
+    others = [subject for subject in subjects if subject not in found]
+    if "contacts" in params and others:
+        people |= await operations.resolve_all(connection, others)
     return people
 
 
 def _of_start(subject: str, result: EventResult, process: str) -> Outcome:
     if result.status == "duplicate":
-        return Outcome(subject, REFUSED, "asked for already: this operation names the contact twice")
+        return Outcome(subject, REFUSED, NAMED_TWICE)
     decision = next((one for one in result.decisions if one.process == process), None)
     if decision is None:
         return Outcome(subject, REFUSED, "contact not found")

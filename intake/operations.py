@@ -25,8 +25,8 @@ from temporalio.service import RPCError
 
 from intake.audit import record
 from intake.dispatch import PROCESS
-from intake.operating import Operating
-from intake.operation_progress import PACE
+from intake.operating import NAMED_TWICE, Operating
+from intake.operation_progress import PACE, counted
 from intake.refusals import Clash, Missing, WrongStatus
 from intake.service import retried
 from processes.operating import OPERATION_WORKFLOW, RELEASE, START, STOP, OperationRequest
@@ -35,7 +35,7 @@ from processes.values import Json
 from store import operations, rows
 from store.catalog import CatalogCache
 from store.database import Database, DatabaseUnavailable
-from store.operations import DONE, HALTED, RUNNING
+from store.operations import DONE, HALTED, REFUSED, RUNNING, Outcome
 
 log = structlog.get_logger(__name__)
 
@@ -127,8 +127,9 @@ class Operations:
                 await _check_same(connection, made, subjects)
             if new:
                 if subjects is not None:
-                    await operations.add_subjects(connection, made, subjects, now)
-                    await operations.change(connection, made, now, total=len(subjects))
+                    refused = await _name_subjects(connection, made, subjects, now)
+                    total = await operations.count(connection, made)
+                    await operations.change(connection, made, now, total=total, counts=counted({}, refused))
                 after = asked | {"operation": made}
                 await record(
                     connection,
@@ -178,7 +179,9 @@ class Operations:
                 asked["instances"] = sorted(set(instances))
             made, new = await self._make(connection, STOP, process, asked, actor, reason, operation, now)
             if new:
-                after = asked | {"operation": made}
+                # The results say which instances: their ids hold ContactIds, and an entry cannot be changed.
+                told = asked if instances is None else {**asked, "instances": len(asked["instances"])}
+                after = told | {"operation": made}
                 await record(
                     connection, actor, "process.stop", f"process/{process}", now, after=after, reason=reason
                 )
@@ -406,8 +409,39 @@ def _asked(found: Any) -> dict[str, Any]:
     return {name: value for name, value in found.params.items() if name != PACE}
 
 
-async def _check_same(connection: AsyncConnection, operation: str, subjects: Sequence[str]) -> None:
-    if await operations.subjects(connection, operation) != set(subjects):
+async def _name_subjects(
+    connection: AsyncConnection, operation: str, references: Sequence[str], now: datetime
+) -> list[Outcome]:
+    """Write whom an operation is for by our ids: bounds between them go into Temporal's history, and an address must
+    not. Who is not found, or is named a second time, is refused under the reference given; returns those.
+    """
+    known = await operations.resolve_all(connection, references)
+    found: dict[str, None] = {}
+    refused: list[Outcome] = []
+    own_ids_first = sorted(references, key=lambda one: known.get(one) != one)
+    for reference in own_ids_first:
+        contact_id = known.get(reference)
+        if contact_id is None:
+            refused.append(Outcome(reference, REFUSED, f"there is no such contact: «{reference}»"))
+        elif contact_id in found and reference in found:
+            continue
+        elif contact_id in found:
+            refused.append(Outcome(reference, REFUSED, NAMED_TWICE))
+        else:
+            found[contact_id] = None
+    await operations.add_subjects(connection, operation, [*found, *(one.subject for one in refused)], now)
+    if refused:
+        await operations.write(connection, operation, refused, now)
+    return refused
+
+
+async def _check_same(connection: AsyncConnection, operation: str, references: Sequence[str]) -> None:
+    """Raises Clash if an operation is for others than these."""
+    there = await operations.subjects(connection, operation)
+    known = await operations.resolve_all(connection, references)
+    if len(there) != len(references) or any(
+        one not in there and known.get(one) not in there for one in references
+    ):
         raise _is_others(operation)
 
 

@@ -3,6 +3,9 @@
 import hashlib
 import re
 
+ERASED_EVENT = "erased/"
+"""How the id of an event begins whose contact was erased."""
+
 _READABLE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _NEVER = re.compile(r"\.{1,2}|h-[0-9a-f]{16}")
 """Plain, and still hashed: dot segments, which URLs cannot carry, and what looks like another's hash."""
@@ -35,3 +38,8 @@ def instance_id(process: str, reference: str, key: str, start: str | None) -> st
     if start is not None:
         parts.append(readable(start))
     return "/".join(parts)
+
+
+def erased_event_id(event: str) -> str:
+    """What stands for an event's id once its contact was erased: the same event that comes again is known by it."""
+    return ERASED_EVENT + hashlib.sha256(event.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """What an operation on many is asked and answers (O2, O3): the contract of its workflow and activities.
 
 These models travel through Temporal's history: fields that were not set are not written, new ones have defaults. Whom
-an operation is for stands in its results; of them only the bounds of lanes do, as ids or as the references given.
+an operation is for stands in its results; of them only the bounds of lanes do, as ids of ours or of instances.
 """
 
 from typing import Final

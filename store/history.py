@@ -95,7 +95,7 @@ async def changes(
     wanted: list[ColumnElement[bool]] = [_a.subject.in_(subjects)]
     about = _about(connection.dialect.name, meant)
     if since is not None:
-        about |= _of_all() & (_a.at >= since)
+        about |= _of_all() & (_a.at >= since) & _a.erased_at.is_(None)
     wanted.append((_a.subject == f"process/{process}") & about)
     found = await connection.execute(
         select(rows.audit).where(or_(*wanted)).order_by(_a.id.desc()).limit(CHANGES)

@@ -250,15 +250,16 @@ async def count(connection: AsyncConnection, operation: str, status: str | None 
     return int((await connection.execute(statement)).scalar_one())
 
 
-async def boundaries(connection: AsyncConnection, operation: str, total: int, lanes: int) -> list[str]:
-    """The subjects that part an operation into so many lanes, each the last of one."""
+async def boundaries(connection: AsyncConnection, operation: str, lanes: int) -> list[str]:
+    """The subjects that part what waits of an operation into so many lanes, each the last of one."""
+    total = await count(connection, operation, WAITING)
     found: list[str] = []
     for number in range(1, lanes):
         at = await connection.execute(
             select(_r.subject)
-            .where(_r.operation_id == operation)
+            .where(_r.operation_id == operation, _r.status == WAITING)
             .order_by(_r.subject)
-            .offset(total * number // lanes - 1)
+            .offset(max(0, total * number // lanes - 1))
             .limit(1)
         )
         found += at.scalars()

@@ -50,6 +50,7 @@ api_keys = _table(tables.ApiKey)
 audit = _table(tables.AuditEntry)
 operations = _table(tables.Operation)
 operation_results = _table(tables.OperationResult)
+erasures = _table(tables.Erasure)
 
 
 def upsert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -460,7 +460,10 @@ class ImportRow(SQLModel, table=True):
     """What became of a line of an import: created, updated or refused, and why."""
 
     __tablename__: ClassVar[str] = "import_rows"
-    __table_args__ = (PrimaryKeyConstraint("import_id", "line"),)
+    __table_args__ = (
+        PrimaryKeyConstraint("import_id", "line"),
+        Index("ix_import_rows_contact", "contact_id"),
+    )
     import_id: str = Field(sa_column=Column(ForeignKey("imports.id"), nullable=False))
     line: int = Field(sa_column=Column(Integer, nullable=False))
     status: str
@@ -500,7 +503,9 @@ class ApiKey(SQLModel, table=True):
 
 
 class AuditEntry(SQLModel, table=True):
-    """A change by somebody: what was before, and what after. Rows are added, and never changed."""
+    """A change by somebody: what was before, and what after. Rows are added, and never changed, with one exception:
+    erasing a person empties `before`, `after` and `reason`, once, and says when in `erased_at`.
+    """
 
     __tablename__: ClassVar[str] = "audit"
     __table_args__ = (Index("ix_audit_subject", "subject", "id"), {"sqlite_autoincrement": True})
@@ -512,6 +517,7 @@ class AuditEntry(SQLModel, table=True):
     before: dict[str, Any] | None = _json(nullable=True)
     after: dict[str, Any] | None = _json(nullable=True)
     reason: str | None = None
+    erased_at: datetime | None = _time(nullable=True)
 
 
 class Operation(SQLModel, table=True):
@@ -540,10 +546,28 @@ class OperationResult(SQLModel, table=True):
     """What an operation did with one contact (or instance): its status, and the reason of one that was refused."""
 
     __tablename__: ClassVar[str] = "operation_results"
-    __table_args__ = (PrimaryKeyConstraint("operation_id", "subject"),)
+    __table_args__ = (
+        PrimaryKeyConstraint("operation_id", "subject"),
+        Index("ix_operation_results_subject", "subject"),
+        Index("ix_operation_results_instance", "instance_id"),
+    )
     operation_id: str = Field(sa_column=Column(ForeignKey("operations.id"), nullable=False))
     subject: str = Field(sa_column=Column(String, nullable=False))
     status: str
     reason: str | None = None
     instance_id: str | None = None
     at: datetime = _time()
+
+
+class Erasure(SQLModel, table=True):
+    """The erasure of a deleted contact that is not finished: what is left in Temporal, and the ids made of its
+    ContactId. `identities` are what the contact was known by, to look for them; the row is deleted at the end.
+    """
+
+    __tablename__: ClassVar[str] = "erasures"
+    contact_id: str = Field(sa_column=Column(ForeignKey("contacts.id"), primary_key=True))
+    identities: list[str] = _json()
+    requested_at: datetime = _time()
+    attempts: int = 0
+    last_error: str | None = None
+    lease_until: datetime = _time(index=True)

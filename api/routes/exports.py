@@ -1,4 +1,4 @@
-"""Contacts out as CSV (C5)."""
+"""Contacts out as CSV (C5), and all that is kept of one person as JSON."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
-from api.access import needs
+from api.access import ActorDep, needs
 from api.addresses import AddressedRoute
-from api.deps import ServicesDep
+from api.deps import ContactDep, ServicesDep
 from api.documentation import problems
 from intake.export import export_contacts
+from intake.personal_export import export_person
 from processes.values import Key
 from store.reading import ContactFilter
 
@@ -42,6 +43,25 @@ async def export(
         _marked(pieces) if excel else pieces,
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="contacts.csv"'},
+    )
+
+
+@router.get(
+    "/contacts/{ref}/export",
+    dependencies=[needs("contacts:read", every_process=True)],
+    summary="Everything about one person",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **problems(404)},
+)
+async def export_one(contact_id: ContactDep, services: ServicesDep, actor: ActorDep) -> StreamingResponse:
+    """All that is kept of the contact and of those merged into it, a list for each kind of record: for a person who
+    asks what you know of them. The audit log keeps that it was asked for. `docs/privacy.md` says what each list holds.
+    """
+    pieces = await export_person(services.database, contact_id, actor)
+    return StreamingResponse(
+        pieces,
+        media_type="application/json",
+        headers={"Content-Disposition": 'attachment; filename="contact.json"'},
     )
 
 

@@ -143,6 +143,13 @@ async def import_csv(
             description="`column=meaning`, as often as needed; nothing after `=` leaves the column out.",
         ),
     ] = None,
+    rest: Annotated[
+        Literal["keep", "drop"],
+        Query(description="Columns that are not known: keep them as fields, or drop them."),
+    ] = "keep",
+    country: Annotated[
+        str | None, Query(description="Country (ISO 3166) of phone numbers without an international prefix.")
+    ] = None,
     delimiter: str | None = None,
     trigger: bool = False,
     update: bool = True,
@@ -158,6 +165,8 @@ async def import_csv(
         "list": list_key,
         "tags": tag or [],
         "columns": _mapping(mapping or []),
+        "rest": rest,
+        "country": country,
         "delimiter": delimiter,
         "trigger": trigger,
         "update": update,

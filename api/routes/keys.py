@@ -70,6 +70,9 @@ class AuditRow(BaseModel):
     before: JsonObject | None = None
     after: JsonObject | None = None
     reason: str | None = None
+    erased_at: datetime | None = Field(
+        default=None, description="When `before`, `after` and `reason` were emptied, to erase a person."
+    )
 
 
 @router.post("", status_code=201, summary="Make a key", responses=problems(415))

@@ -118,13 +118,16 @@ async def test_nothing_in_it_says_who_a_contact_is(anna: httpx.AsyncClient) -> N
     await anna.patch("/v1/contacts/anna.novakova@example.com", json={"fields": {"city": "Olomouc"}})
     await anna.post("/v1/contacts/anna.novakova@example.com/notes", json={"text": "lives in Olomouc"})
     await anna.put("/v1/suppressions/email/anna.novakova@example.com", json={"reason": "anna is angry"})
-    await anna.delete("/v1/contacts/anna.novakova@example.com")
-
     found = await entries(anna)
     for word in ("novakova", "777123456", "Brno", "Olomouc", "angry"):
         assert word not in str(found)
     (changed,) = (entry for entry in found if entry["action"] == "contact.change")
     assert changed["after"] == {"changed": ["city"]}
+
+    await anna.delete("/v1/contacts/anna.novakova@example.com")
+    (erased,) = (entry for entry in await entries(anna) if entry["action"] == "contact.change")
+    assert (erased["id"], erased["actor"], erased["after"]) == (changed["id"], changed["actor"], None)
+    assert (changed["erased_at"], erased["erased_at"] is not None) == (None, True)
 
 
 async def test_it_is_paged_and_nothing_but_read(anna: httpx.AsyncClient) -> None:

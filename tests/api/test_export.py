@@ -27,6 +27,16 @@ PEOPLE: list[dict[str, Any]] = [
     {"email": "deep@example.com", "fields": {"deep": {"a": [1, None, "ž"]}, "mixed": [], "age": 2**62}},
     {"email": "blank@example.com", "fields": {"blank": "", "spaced": "  ", "note": " around "}},
     {
+        "id": "'7210448301122",
+        "email": "quote@example.com",
+        "fields": {"note": "'90s", "code": "'007", "City": "Brno"},
+    },
+    {
+        "id": "7210448301122",
+        "email": "number@example.com",
+        "fields": {"Status": "gold", "unsubscribed": "never"},
+    },
+    {
         "email": "wide@example.com",
         "fields": {"note": "＝1", "blank": "\u00a0", "email": "own field", "tags": "x"},
     },
@@ -66,7 +76,9 @@ async def test_an_export_comes_back_as_it_was(api: httpx.AsyncClient, away: Serv
     for one in PEOPLE:
         made = await api.post("/v1/contacts", json=one)
         assert made.status_code == 201, made.text
-    for reference, tag in (("1", "=vip"), ("1", "a, b"), ("1", "plain"), ("tab@example.com", "[x")):
+    for reference, tag in (("1", "=vip"), ("1", "a, b"), ("1", "plain"), ("tab@example.com", "[x"),
+        ("odd@example.com", '"VIP"'), ("odd@example.com", "a|b"), ("deep@example.com", "x:::y"),
+    ):  # fmt: skip
         assert (await api.put(f"/v1/contacts/{reference}/tags/{tag}")).status_code == 200
     for reference, key, status in (
         ("1", "news", "subscribed"), ("1", "shop", "unsubscribed"), ("odd@example.com", "news", "bounced")
@@ -105,8 +117,9 @@ async def test_columns_say_what_the_fields_hold(api: httpx.AsyncClient) -> None:
     assert 'filename="contacts.csv"' in answer.headers["content-disposition"]
     header = answer.text.split("\r\n", 1)[0].split(",")
     assert [name for name in header if name.startswith("fields.")] == [
-        "fields.age:number", "fields.blank:json", "fields.deep:json", "fields.email", "fields.mixed:json",
-        "fields.note", "fields.spaced:json", "fields.tags", "fields.vip:boolean",
+        "fields.City", "fields.Status", "fields.age:number", "fields.blank:json", "fields.code", "fields.deep:json",
+        "fields.email", "fields.mixed:json", "fields.note", "fields.spaced:json", "fields.tags",
+        "fields.unsubscribed", "fields.vip:boolean",
     ]  # fmt: skip
     found = {row["email"]: row for row in read(answer.text)}
     assert found["anna@example.com"]["phone"] == "'+420601234567"

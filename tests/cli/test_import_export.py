@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -167,3 +168,26 @@ async def put(onward: Onward, path: str, body: dict[str, Any]) -> None:
     """Put what there is no command for."""
     async with httpx.AsyncClient(base_url=f"{onward.url}/v1") as client:
         (await client.put(path, json=body)).raise_for_status()
+
+
+async def test_a_usual_export_comes_in_as_it_is_and_one_person_goes_out(
+    onward: Onward, tmp_path: Path
+) -> None:
+    file = Path(__file__).parents[1] / "imports" / "usual_exports" / "shopify.csv"
+    assert (await onward("import", file)).code == 0
+    out = tmp_path / "fia.json"
+    assert (await onward("contact", "export", "7210448301122", "-o", out)).code == 0
+    found = json.loads(out.read_bytes())
+    assert (found["contact"]["email"], found["contact"]["phone"]) == ("fia@example.com", "+46701234567")
+    assert sorted(tag["tag"] for tag in found["tags"]) == ["bread", "vip"]
+    assert (await onward("contact", "export", "fia@example.com")).json["contact"] == found["contact"]
+    assert (await onward("contact", "export", "nobody")).code == 1
+
+
+async def test_national_numbers_and_the_rest_as_told(onward: Onward, tmp_path: Path) -> None:
+    file = tmp_path / "us.csv"
+    file.write_text("email,phone,Shoe size\nnat@example.com,(775) 555-0154,42\n")
+    assert (await onward("import", file, "--country", "us", "--rest", "drop")).code == 0
+    found = (await onward("contacts", "nat@example.com", "--json")).json
+    assert (found["phone"], found["fields"]) == ("+17755550154", {})
+    assert (await onward("import", file, "--rest", "some")).code == 2

@@ -53,6 +53,8 @@ def test_a_cell_is_never_a_formula_and_comes_back(cell: str) -> None:
         ("'=1", "''=1"),
         ("O'Brien", "O'Brien"),
         ("'t Hooft", "'t Hooft"),
+        ("'90s music", "'90s music"),
+        ("'7210448301122", "''7210448301122"),
         ("", ""),
     ],
 )
@@ -136,3 +138,29 @@ def test_lists_come_back() -> None:
     for cell, words in (("News", "no list's key"), ("news:happy", "no status")):
         with pytest.raises(ValueError, match=words):
             read_lists(cell, LIST_STATUSES)
+
+
+@pytest.mark.parametrize(
+    ("cell", "tags"),
+    [
+        ('"VIP","Bread, fresh"', ["VIP", "Bread, fresh"]),
+        ('"VIP"; "a ""b"""', ["VIP", 'a "b"']),
+        ('vip, 5" pipe, ', ["vip", '5" pipe']),
+        ('vip, "a;b"', ["vip", "a;b"]),
+        ("vip;brno,fair", ["vip", "brno", "fair"]),
+        ('["vip", "a, b"]', ["vip", "a, b"]),
+        ('"', ['"']),
+    ],
+)
+def test_tags_in_the_quoting_of_other_systems(cell: str, tags: list[str]) -> None:
+    assert read_tags(cell) == tags
+
+
+@given(st.lists(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=20), max_size=5))
+def test_tags_come_back_whatever_is_in_them(tags: list[str]) -> None:
+    assert read_tags(write_tags(tags)) == tags
+
+
+@pytest.mark.parametrize("cell", ["'7210448301122", "'+33611111111", "'001", "'2024-03-14"])
+def test_an_apostrophe_before_a_number_is_a_spreadsheets(cell: str) -> None:
+    assert restored(cell) == cell[1:]

@@ -113,3 +113,43 @@ def test_a_record_without_an_end_is_not_waited_for(start: bytes) -> None:
     list(records.feed(start))
     with pytest.raises(BadCsv, match=r"is a quote not closed|field larger than field limit"):
         feed_on(records, LARGEST_RECORD + 50_000)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        (TEXT.encode("utf-16"), "utf-8"),
+        (b"\xfe\xff" + TEXT.encode("utf-16-be"), "utf-8"),
+        (TEXT.encode("utf-16-le"), "utf-8"),
+        (TEXT.encode("utf-16-be"), "utf-8"),
+        (TEXT.encode("utf-16-be"), "utf-16"),
+        (TEXT.encode("utf-16-le"), "utf-16le"),
+    ],
+    ids=["bom-le", "bom-be", "le", "be", "be-as-utf-16", "le-as-told"],
+)
+def test_utf_16_is_known_by_its_first_bytes(data: bytes, encoding: str, size: int) -> None:
+    assert read(data, size, encoding=encoding) == CELLS
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ("sep=;\r\nemail;name\r\nb@example.com;B, C\r\n", ["b@example.com", "B, C"]),
+        ('"sep=|"\nemail|name\nb@example.com|B\n', ["b@example.com", "B"]),
+        ("SEP=,\remail,name\rb@example.com,B\r", ["b@example.com", "B"]),
+        ("\ufeffsep=\t\nemail\tname\nb@example.com\tB", ["b@example.com", "B"]),
+    ],
+)
+def test_a_line_that_names_the_delimiter_is_no_header(text: str, cells: list[str], size: int) -> None:
+    assert read(text.encode(), size) == [(1, ["email", "name"]), (2, cells)]
+
+
+def test_a_part_that_comes_later_has_no_such_line() -> None:
+    assert read(b"sep=;,x\n", 3, first=5, delimiter=",") == [(5, ["sep=;", "x"])]
+
+
+def test_a_file_of_a_few_bytes_is_a_file() -> None:
+    assert read(b"a", 1) == [(1, ["a"])]
+    assert read(b"", 1) == []

@@ -113,3 +113,56 @@ async def test_nobody_changes_it(database: Database, database_url: str, migrated
             async with database.write() as connection:
                 await connection.execute(statement)
     assert [entry.actor for entry in await read(database)] == ["key/1"]
+
+
+@pytest.mark.parametrize("migrated", [False, True], ids=["created", "migrated"])
+async def test_erasing_empties_an_entry_once_and_changes_nothing_else(
+    database: Database, database_url: str, migrated: bool
+) -> None:
+    if migrated:
+        await downgrade(database_url, "0012")
+    await write_before(database)
+    if migrated:
+        await migrate(database_url)
+    a = rows.audit.c
+    emptied = {"before": None, "after": None, "reason": None, "erased_at": NOW}
+    refused: list[dict[str, Any]] = [
+        {"reason": None},
+        {"erased_at": NOW},
+        {**emptied, "after": {"other": "value"}},
+        {**emptied, "reason": "another"},
+        {**emptied, "actor": "nobody"},
+        {**emptied, "action": "nothing"},
+        {**emptied, "at": NOW + timedelta(days=1)},
+        {**emptied, "id": 99},
+        {**emptied, "subject": "instance/welcome/33333"},
+        {**emptied, "subject": "process/~0"},
+    ]
+    for values in refused:
+        with pytest.raises(DBAPIError, match=MESSAGE):
+            async with database.write() as connection:
+                await connection.execute(rows.audit.update().values(values))
+    async with database.write() as connection:
+        await connection.execute(
+            rows.audit.update().values(emptied | {"subject": "instance/welcome/~0123456789abcdef"})
+        )
+    (entry,) = await read(database)
+    assert (entry.actor, entry.subject, entry.after, entry.reason) == (
+        "key/1", "instance/welcome/~0123456789abcdef", None, None,
+    )  # fmt: skip
+    with pytest.raises(DBAPIError, match=MESSAGE):
+        async with database.write() as connection:
+            await connection.execute(
+                rows.audit.update().values(emptied | {"erased_at": NOW + timedelta(days=1)})
+            )
+    with pytest.raises(DBAPIError, match=MESSAGE):
+        async with database.write() as connection:
+            await connection.execute(rows.audit.delete().where(a.erased_at.is_not(None)))
+
+
+async def write_before(database: Database) -> None:
+    """An entry about an instance, as the release before wrote it."""
+    values = {"at": NOW, "actor": "key/1", "action": "instance.stop", "subject": "instance/welcome/22222"}
+    values |= {"before": {"step": "a"}, "after": {"step": "b"}, "reason": "Anna asked"}
+    async with database.write() as connection:
+        await connection.execute(rows.audit.insert().values(values))

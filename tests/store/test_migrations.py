@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel import SQLModel
 
 from processes.builtin_events import BUILTIN, SENT_BY_OTHERS
-from store import rows
+from store import contacts, rows
 from store.database import Database
 from store.migrate import (
     BrokenReferences,
@@ -199,6 +200,27 @@ async def test_a_second_migration_does_nothing(url: str) -> None:
     before = await in_database(url, schema)
     assert await migrate(url) == []
     assert await in_database(url, schema) == before
+
+
+async def test_who_was_deleted_by_the_release_before_is_erased_to_the_end(url: str) -> None:
+    await migrate(url)
+    await downgrade(url, "0012")
+    now = datetime.now(UTC)
+    survivor, merged, deleted = (contacts.new_row(now, {"external_id": name}, {}) for name in "abc")
+    database = Database.connect(url)
+    async with database.write() as connection:
+        await contacts.create(connection, [survivor, merged, deleted])
+        c = rows.contacts
+        gone = c.update().where(c.c.id.in_([merged["id"], deleted["id"]]))
+        await connection.execute(gone.values(deleted_at=now, external_id=None))
+        await connection.execute(c.update().where(c.c.id == merged["id"]).values(merged_into=survivor["id"]))
+    await database.close()
+    assert await migrate(url) == ["0013"]
+
+    waiting = await in_database(url, lambda c: c.execute(select(rows.erasures)).all())
+    assert [(row.contact_id, row.identities, row.requested_at) for row in waiting] == [
+        (deleted["id"], [], now)
+    ]
 
 
 async def test_four_at_once_migrate_once(url: str) -> None:
