@@ -19,6 +19,7 @@ from console import (
     keys,
     one_step,
     parts,
+    people,
     previews,
     test_runs,
     top,
@@ -57,6 +58,10 @@ app.command("test-run")(test_runs.run_test)
 app.command()(previews.preview)
 app.command()(instances.instances)
 app.command()(instances.contacts)
+app.add_typer(people.contact_app, name="contact")
+app.add_typer(people.list_app, name="list")
+app.add_typer(people.segment_app, name="segment")
+app.add_typer(people.event_type_app, name="event-type")
 app.command()(where.where)
 app.command()(where.due)
 app.command()(why.why)

@@ -51,6 +51,10 @@ class Api:
         """PUT a JSON body."""
         return self._call("PUT", path, json=body)
 
+    def patch(self, path: str, body: Any) -> Any:
+        """PATCH a JSON body."""
+        return self._call("PATCH", path, json=body)
+
     def delete(self, path: str) -> Any:
         """DELETE."""
         return self._call("DELETE", path)

@@ -7,20 +7,65 @@ import typer
 
 from console.api_client import DEFAULT_API, Api, one_part
 from console.bundles import read_json
-from console.options import ApiUrl, AsJson, Params, read_params
+from console.options import ApiUrl, AsJson, Params, examples, read_params
 from console.output import echo_json, echo_more, items_of
 from console.pages import (
     show_contact,
+    show_event,
     show_instance,
     show_result,
     table_of_contacts,
+    table_of_events,
     table_of_instances,
 )
 
-event_app = typer.Typer(help="Send events.", no_args_is_help=True)
+event_app = typer.Typer(help="Events: send, and what was sent.", no_args_is_help=True)
 
 
-@event_app.command("send")
+@event_app.command(
+    "list",
+    epilog=examples("onward event list --type order_created --contact 22222 --since 2026-11-01T00:00:00Z"),
+)
+def event_list(
+    event_type: Annotated[str | None, typer.Option("--type", help="Of this type.")] = None,
+    contact: Annotated[str | None, typer.Option(help="Any reference of a contact.")] = None,
+    key: Annotated[str | None, typer.Option(help="With a key that begins so.")] = None,
+    since: Annotated[str | None, typer.Option(help="Received since, such as 2026-11-24T09:00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(help="Received before.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """List the events that came, the newest first."""
+    with Api(api) as client:
+        reply = client.get(
+            "/events", type=event_type, contact=contact, key=key, since=since, until=until, limit=limit
+        )
+    if as_json:
+        return echo_json(reply)
+    table_of_events(items_of(reply))
+    echo_more(reply)
+    return None
+
+
+@event_app.command("show", epilog=examples("onward event show order-1001"))
+def event_show(
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="The event's id.")],
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Show an event: its params, and what it did, process by process."""
+    with Api(api) as client:
+        reply = client.get(f"/events/{one_part(event)}")
+    if as_json:
+        return echo_json(reply)
+    show_event(reply)
+    return None
+
+
+@event_app.command(
+    "send", epilog=examples("onward event send order_created --contact 22222 --key 1001 --param total=990")
+)
 def event_send(
     event_type: Annotated[str | None, typer.Argument(metavar="TYPE", help="Such as order_created.")] = None,
     contact: Annotated[str | None, typer.Option(help="ContactId.")] = None,

@@ -29,6 +29,11 @@ Params = Annotated[
 ]
 
 
+def examples(*lines: str) -> str:
+    """What `--help` shows last, line by line."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 def check_arguments(arguments: Sequence[str]) -> None:
     """Raise Failure for an argument that is not text: bytes of another encoding than the terminal's."""
     for argument in arguments:

@@ -36,6 +36,40 @@ def show_result(result: Mapping[str, Any]) -> None:
         typer.echo("  no process listens to it")
 
 
+def table_of_events(found: Iterable[Mapping[str, Any]]) -> None:
+    table(
+        ["Received", "Type", "Contact", "Key", "Event"],
+        (
+            [
+                moment_words(e.get("received_at")),
+                e.get("type"),
+                contact_name(e.get("contact")),
+                e.get("key"),
+                e.get("id"),
+            ]
+            for e in found
+        ),
+        empty="There is no such event.",
+    )
+
+
+def show_event(event: Mapping[str, Any]) -> None:
+    show_fields(
+        [
+            ("Event", event.get("id")),
+            ("Type", event.get("type")),
+            ("Key", event.get("key")),
+            ("Contact", contact_name(event.get("contact"))),
+            ("Occurred", moment_words(event.get("occurred_at"))),
+            ("Received", moment_words(event.get("received_at"))),
+            ("Params", event.get("params")),
+        ]
+    )
+    if event.get("decisions"):
+        typer.echo("")
+        table_of_decisions(event["decisions"])
+
+
 def table_of_decisions(decisions: Iterable[Mapping[str, Any]]) -> None:
     table(
         ["Process", "Decision", "Why", "Instance"],

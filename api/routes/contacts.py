@@ -204,13 +204,23 @@ async def list_contacts(
     q: Annotated[
         str | None, Query(min_length=1, max_length=100, description="Part of ContactId, e-mail or phone.")
     ] = None,
+    search: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=200,
+            description="Parts of a name, an address, a phone number or a ContactId: each word is in one of them.",
+        ),
+    ] = None,
     limit: LimitQuery = 50,
     cursor: CursorQuery = None,
 ) -> Page[ContactRow]:
     """The newest first."""
     async with services.database.read() as connection:
         view = await services.catalog.view(connection)
-        wanted = reading.ContactFilter(segment=segment, tag=tag, list_key=list_key, email=email, q=q)
+        wanted = reading.ContactFilter(
+            segment=segment, tag=tag, list_key=list_key, email=email, q=q, search=search
+        )
         try:
             found = await reading.contacts(
                 connection, wanted, view, datetime.now(UTC), limit=limit, cursor=cursor
