@@ -61,6 +61,11 @@ def read_json(request: Request, body: bytes) -> Any:
         kind.startswith("application/") and kind.endswith("+json")
     ):
         raise WrongContentType(f"send application/json, not {kind}")
+    return parse_json(body)
+
+
+def parse_json(body: bytes) -> Any:
+    """JSON, whatever its sender calls it. Raises BadRequest, with the position, and Invalid."""
     try:
         value = orjson.loads(body)
         if _LONG_NUMBER.search(body):

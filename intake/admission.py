@@ -196,6 +196,7 @@ class _Transaction:
         unknown = sorted({item.event.type for item in items} - self._view.event_types.keys())
         if not unknown:
             return
+        named = {item.event.type: item.event.type_name for item in reversed(items)}
         made = await rows.insert_new(
             self._connection,
             rows.event_types,
@@ -210,7 +211,7 @@ class _Transaction:
                     "created_at": self._now,
                 }
                 for key in unknown
-                for name, category in [BUILTIN.get(key, (key, "Other"))]
+                for name, category in [BUILTIN.get(key, (named.get(key) or key, "Other"))]
             ],
             rows.event_types.c.key,
         )

@@ -15,7 +15,7 @@ from intake.identity import NotAttached
 from processes.addresses import STRICT, AddressRules, read_address
 from processes.clock import check_zone
 from processes.problems import DocumentInvalid, Problem, pointer
-from processes.values import Json
+from processes.values import EVENT_TYPE_PATTERN, Json
 
 MAX_STRING = 10_000
 MAX_DEPTH = 10
@@ -23,7 +23,7 @@ MAX_PARAMS = 200
 MAX_IDENTITY = 255
 FUTURE_TOLERANCE = timedelta(minutes=5)
 
-_EVENT_TYPE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$")
+_EVENT_TYPE = re.compile(EVENT_TYPE_PATTERN)
 PARAM_NAME = re.compile(r"^[^\s.][^.\x00]{0,99}$")
 """How a param's name looks."""
 
@@ -49,7 +49,8 @@ class IncomingEvent(BaseModel):
     `contact_id` is our own id where the caller knows it already (a step, a person); `extra` is used where the
     event makes the contact. `forced` and `instance` (the id that the new instance must have) are words of a
     request that Onward itself makes: no sender can set them. `depth` counts the processes that led to it. `label`
-    stands in the instance's id in place of the event's, where the event's own says less to people. `test`: a test run
+    stands in the instance's id in place of the event's, where the event's own says less to people. `type_name` is what
+    the sender calls the event's type, which a type that is new gets as its name. `test`: a test run
     led to it, and it starts nothing.
     """
 
@@ -69,6 +70,7 @@ class IncomingEvent(BaseModel):
     depth: int = 0
     label: str | None = None
     test: bool = False
+    type_name: str | None = None
 
 
 class Decision(BaseModel):
@@ -137,8 +139,11 @@ def check_event(
     Raises DocumentInvalid with every problem.
     """
     problems = _Problems(places or {})
-    if not _EVENT_TYPE.fullmatch(type):
-        problems.add("/type", "an event type is letters, digits, «_», «.», «:», «-», at most 100 characters")
+    if not _EVENT_TYPE.fullmatch(type) or not _is_unicode(type):
+        problems.add(
+            "/type",
+            "an event type is letters, digits, «_», «.», «:», «-», at most 100 characters",
+        )
     if id is not None and not _is_plain(id, MAX_IDENTITY):
         problems.add("/id", f"an id has 1 to {MAX_IDENTITY} characters and no control characters")
     if key is not None and not _is_plain(key, MAX_IDENTITY):

@@ -15,8 +15,12 @@ Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 StepId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 """The id of a step, unique in its process."""
 
-EventTypeKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$")]
-"""The key of an event type, as the sender writes it (`order_created`, `cart.abandoned`)."""
+_NO_TYPE = r"\x00-\x20!-,/;-@\[-^`{-\xa0\u1680\u180e\u2000-\u206f\u3000\ue000-\uf8ff\ufeff\ufff0-\uffff"
+EVENT_TYPE_PATTERN = rf"^[^{_NO_TYPE}_.:-][^{_NO_TYPE}]{{0,99}}$"
+"""ASCII letters, digits, `_`, `.`, `:`, `-`, and letters of any other script; no blank or invisible character."""
+
+EventTypeKey = Annotated[str, StringConstraints(pattern=EVENT_TYPE_PATTERN)]
+"""The key of an event type, as the sender writes it (`order_created`, `cart.abandoned`, `заказ_оформлен`)."""
 
 
 def _no_control_characters(text: str) -> str:

@@ -5,6 +5,7 @@ wrong is a 400 that names the field; in a batch each has its own outcome, and th
 """
 
 import hmac
+import zlib
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +16,8 @@ from pydantic import BaseModel, Field
 
 from api.access import Caller, Scope, anyone, basic_credentials, holder, must, pay
 from api.addresses import AddressedRoute
-from api.bodies import check_storable, read_json
+from api.bodies import check_storable, parse_json
+from api.decompression import ENCODINGS
 from api.deps import Parts
 from api.documentation import problems
 from api.errors import BadRequest, Invalid, Unauthorized
@@ -34,6 +36,7 @@ MOST_MESSAGE = 32 * 1024
 MOST_BATCH = 500 * 1024
 """Bytes, as Segment's own API takes them."""
 _BY_WRITE_KEY = anyone("Segment's clients send a write key, some of them in the body")
+_GZIP = b"\x1f\x8b"
 SCOPE: Scope = "events:write"
 _CHALLENGE = 'Basic realm="Segment write key"'
 
@@ -231,12 +234,31 @@ async def _body(request: Request, parts: Parts, most: int) -> tuple[dict[str, An
         data += piece
         if len(data) > most:
             raise BadRequest(f"larger than {most // 1024} kB", facts={"limit": most})
-    body = read_json(request, bytes(data))
+    body = parse_json(_unpacked(bytes(data), most))
     if not isinstance(body, dict):
         raise BadMessage([Problem(pointer="", message="must be an object")])
     if sender is None:
         sender = await _sender(parts.services, str(body.get("writeKey") or ""))
     return body, sender
+
+
+def _unpacked(data: bytes, most: int) -> bytes:
+    """The body, unpacked where it is gzip: some clients compress and forget to say so, or say it in the content type.
+
+    What is declared as the content encoding was unpacked before. Raises BadRequest.
+    """
+    if not data.startswith(_GZIP):
+        return data
+    engine = zlib.decompressobj(ENCODINGS[b"gzip"])
+    try:
+        plain = engine.decompress(data, most + 1)
+    except zlib.error as error:
+        raise BadRequest(f"the body is not gzip: {error}") from None
+    if len(plain) > most:
+        raise BadRequest(f"larger than {most // 1024} kB", facts={"limit": most})
+    if not engine.eof:
+        raise BadRequest("the gzip body ends in the middle")
+    return plain
 
 
 async def _sender(services: Services, given: str) -> Caller:

@@ -17,7 +17,7 @@ from intake.identity import Contradiction as IdentityContradiction
 from intake.identity import Match, match
 from intake.segment_spec.identity import Aliases, is_anonymous, who_it_is
 from intake.segment_spec.messages import SOURCE, LeftOut, Message
-from intake.segment_spec.reading import trait_place
+from intake.segment_spec.traits import placed
 from processes.problems import Problem
 from processes.values import Json
 from store import contacts, rows
@@ -102,7 +102,7 @@ class Work:
             return await self._create(person.attach, extra, message)
         contact_id: str = person.contact.id
         said_later = {
-            trait_place(name) for later in await self._later(contact_id, message) for name in later["traits"]
+            place for later in await self._later(contact_id, message) for place in placed(later["traits"])
         }
         columns = {
             name: value

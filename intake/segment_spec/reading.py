@@ -3,6 +3,7 @@
 The spec: https://segment.com/docs/connections/spec/ and …/connections/sources/catalog/libraries/server/http-api/
 """
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from intake.events import IncomingEvent, check_event
+from intake.events import IncomingEvent, check_event, check_json, read_contact
 from intake.segment_spec.messages import (
     ALIASED,
     GROUPED,
@@ -18,9 +19,11 @@ from intake.segment_spec.messages import (
     KINDS,
     SOURCE,
     Kind,
+    LeftOut,
     Message,
     relocated,
 )
+from intake.segment_spec.traits import FIELDS, placed, without, without_accents
 from processes.addresses import STRICT, AddressRules
 from processes.builtin_events import BUILTIN, ORDER_CHANGED, PAGE_VISITED, SENT_BY_OTHERS
 from processes.clock import check_zone
@@ -41,21 +44,12 @@ ORDER_STATES: Final = {
 """The state that an order came to, by the event type that the name of Segment's event would be here."""
 UPDATED: Final = "order_updated"
 """The one whose properties may say another state, which counts where it is one of these or `delivered`."""
-FIELDS: Final = "fields/"
-COLUMN_TRAITS: Final = {
-    "email": "email",
-    "phone": "phone",
-    "language": "language",
-    "locale": "language",
-    "timezone": "time_zone",
-    "timeZone": "time_zone",
-    "time_zone": "time_zone",
-}
-"""Traits that are no fields of the contact's own."""
+LONGEST_TYPE: Final = 100
+"""Characters of an event type."""
+_MARK_CHARACTERS: Final = 8
+"""Hexadecimal digits of the hash that tells two names apart where their letters do not."""
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-_NOT_IN_A_TYPE = re.compile(r"[^a-z0-9_.:-]+")
-_NOT_IN_A_FIELD = re.compile(r"[^A-Za-z0-9_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +84,32 @@ def read_moment(value: Any) -> datetime | None:
         raise ValueError("must be an ISO 8601 date and time, such as 2026-11-24T09:00:00.000Z") from None
 
 
-def event_type(name: str) -> str | None:
-    """The event type of a track event's name: «Order Completed» is `order_completed`. None where nothing is left."""
-    plain = _NOT_IN_A_TYPE.sub("_", _plain(name).lower()).strip("_.:-")
-    return plain[:100] or None
-
-
-def trait_place(trait: str) -> str:
-    """What a trait of a person is here: a column of the contact (`email`), or a field: «total billed» is
-    `fields/total_billed`.
+def event_type(name: str) -> str:
+    """The event type of a track event's name, in its own script: «Order Completed» is `order_completed`, «Заказ
+    оформлен» is `заказ_оформлен`. A name without a letter, digit or symbol, and one that is too long, is told from
+    others by a hash.
     """
-    column = COLUMN_TRAITS.get(trait)
-    if column is not None:
-        return column
-    name = _NOT_IN_A_FIELD.sub("_", _plain(trait))
-    return FIELDS + (f"_{name}" if name[:1].isdigit() else name)
+    plain = without_accents(unicodedata.normalize("NFKC", name)).lower()
+    marked = "".join(c if c in "_.:-" or _is_told(c) else " " for c in plain if not _is_invisible(c))
+    key = "_".join(marked.split()).strip("_.:-")
+    while unicodedata.category(key[:1] or "_")[0] == "M":
+        key = key[1:]
+    if key and len(key) <= LONGEST_TYPE:
+        return key
+    mark = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:_MARK_CHARACTERS]
+    kept = key[: LONGEST_TYPE - 1 - len(mark)].rstrip("_.:-") or "event"
+    return f"{kept}-{mark}"
 
 
-def _plain(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text)
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
+def _is_told(character: str) -> bool:
+    """Whether a character tells event types apart: letters, marks, digits and symbols such as emoji."""
+    category = unicodedata.category(character)
+    return category[0] in "LMN" or (category == "So" and not character.isascii())
+
+
+def _is_invisible(character: str) -> bool:
+    """Joiners, directions and such, which people do not see."""
+    return unicodedata.category(character) == "Cf"
 
 
 class _Reader:
@@ -118,6 +118,7 @@ class _Reader:
         self._kind: Kind = kind
         self._envelope = envelope
         self._found: list[Problem] = []
+        self._traits_at = "/traits"
         self._places = {
             "/id": "/messageId",
             "/occurred_at": "/timestamp",
@@ -145,15 +146,14 @@ class _Reader:
     def _track(self) -> Message:
         name = self._text("event", needed=True)
         type_of = event_type(name) if name is not None else "unknown"
-        if type_of is None:
-            self._problem("/event", "has no letter a to z and no digit that an event type could be made of")
-        elif type_of in (BUILTIN.keys() - SENT_BY_OTHERS) | OWN_TYPES:
+        if type_of in (BUILTIN.keys() - SENT_BY_OTHERS) | OWN_TYPES:
             self._problem("/event", f"«{type_of}» is an event that Onward itself sends")
         params = self._properties(self._object("properties"))
         if type_of in ORDER_STATES:
             event = self._order(type_of, {**params, "segment_event": name})
         else:
-            event = self._event(type_of or "unknown", params)
+            event = self._event(type_of, params)
+            event = event.model_copy(update={"type_name": (name or "").strip()[:200] or None})
         return Message(self._kind, event, places=self._places)
 
     def _order(self, type_of: str, params: Mapping[str, Json]) -> IncomingEvent:
@@ -181,25 +181,24 @@ class _Reader:
         return Message(self._kind, event, places=self._places)
 
     def _identify(self) -> Message:
-        traits = self._object("traits")
+        kept = self._traits()
         contact: dict[str, Json] = {}
         fields: dict[str, Json] = {}
-        taken: set[str] = set()
-        for trait, value in traits.items():
-            place = trait_place(trait)
+        left: list[LeftOut] = []
+        for place, trait in placed(kept).items():
             name = place.removeprefix(FIELDS)
-            if not name:
-                self._problem(pointer(["traits", trait]), "has no letter and no digit in its name")
+            value = _language(trait.value) if name == "language" else trait.value
+            found = self._wrong(place, value)
+            if found is not None:
+                left.append(LeftOut(f"{self._traits_at}{pointer(trait.path)}", "invalid", found))
+                kept = without(kept, trait.path)
                 continue
-            if place in taken and trait != name:
-                continue
-            taken.add(place)
-            self._places[f"/contact/{place}"] = pointer(["traits", trait])
+            self._places[f"/contact/{place}"] = f"{self._traits_at}{pointer(trait.path)}"
             if place.startswith(FIELDS):
                 fields[name] = value
             elif value != "":
-                contact[name] = _language(value) if name == "language" else value
-        event = self._event(IDENTIFIED, {"traits": traits}, {**contact, "fields": fields})
+                contact[name] = value
+        event = self._event(IDENTIFIED, {"traits": kept}, {**contact, "fields": fields})
         given = event.identities
         return Message(
             self._kind,
@@ -213,13 +212,50 @@ class _Reader:
             fields=fields,
             defaults=self._defaults(contact),
             places=self._places,
+            left_out=tuple(left),
         )
+
+    def _traits(self) -> dict[str, Json]:
+        """The traits of the message: its own, and those that look-alikes of Segment put into its context."""
+        own = self._object("traits")
+        context = self._body.get("context")
+        inside = context.get("traits") if isinstance(context, dict) else None
+        if not isinstance(inside, dict) or not inside:
+            return own
+        if not own:
+            self._traits_at = "/context/traits"
+        return {**inside, **own}
+
+    def _wrong(self, place: str, value: Json) -> str | None:
+        """Why a trait cannot be kept in its place; None where it can."""
+        name = place.removeprefix(FIELDS)
+        if not name:
+            return "is named in letters other than a to z, which a field's name is made of"
+        found: list[str] = []
+        contact: dict[str, Json] = {"fields": {name: value}} if place.startswith(FIELDS) else {name: value}
+        read_contact(contact, lambda _, message: found.append(message), self._envelope.addresses)
+        check_json(value, "", lambda _, message: found.append(message), depth=3)
+        return found[0] if found else None
 
     def _group(self) -> Message:
         group = self._id("groupId")
-        traits = self._object("traits")
+        traits: dict[str, Json] = {}
+        left: list[LeftOut] = []
+        for name, value in self._traits_of_a_group().items():
+            found: list[str] = []
+            check_json({name: value}, "", lambda _, message, found=found: found.append(message), depth=3)
+            if found:
+                left.append(LeftOut(f"{self._traits_at}{pointer([name])}", "invalid", found[0]))
+            else:
+                traits[name] = value
         event = self._event(GROUPED, {"groupId": group, "traits": traits})
-        return Message(self._kind, event, fields=traits, target=group, places=self._places)
+        return Message(
+            self._kind, event, fields=traits, target=group, places=self._places, left_out=tuple(left)
+        )
+
+    def _traits_of_a_group(self) -> dict[str, Json]:
+        """Those of the group: what stands in the context are the person's."""
+        return self._object("traits")
 
     def _alias(self) -> Message:
         previous, user = self._id("previousId"), self._id("userId")

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -391,7 +392,7 @@ async def test_what_happened_later_counts_whatever_comes_later(
 async def test_a_bad_message_is_a_400_that_names_the_field(segment: httpx.AsyncClient) -> None:
     for path, body, where in (
         ("track", {"userId": "1"}, ["/event"]),
-        ("identify", {"userId": "1", "traits": {"email": "x"}}, ["/traits/email"]),
+        ("identify", {"userId": "1", "traits": "x"}, ["/traits"]),
         ("group", {"userId": "1"}, ["/groupId"]),
         ("track", {"userId": "1", "event": "x", "properties": {"a": "\0"}}, ["/properties/a"]),
         ("page", [], [""]),
@@ -475,3 +476,80 @@ async def test_context_and_sent_at_of_a_batch_hold_for_its_messages(segment: htt
     (event,) = (await segment.get("/v1/events?contact=1")).json()["items"]
     age = datetime.now(UTC) - datetime.fromisoformat(event["occurred_at"])
     assert timedelta(minutes=9) < age < timedelta(minutes=11)
+
+
+# As look-alikes send it
+
+
+async def test_a_bad_trait_costs_that_trait_and_is_named(segment: httpx.AsyncClient) -> None:
+    traits = {"email": "a@example.com", "phone": "(555) 555-5555", "plan": "pro"}
+    answer = await segment.post("/v1/identify", json={"userId": "1", "traits": traits})
+    assert answer.status_code == 200
+    (left,) = answer.json()["left_out"]
+    assert (left["pointer"], left["reason"]) == ("/traits/phone", "invalid")
+    made = await person(segment, "1")
+    assert (made["email"], made["phone"], made["fields"]) == ("a@example.com", None, {"plan": "pro"})
+    many = {"batch": [
+        {"type": "identify", "userId": "2", "traits": {"city": "Brno"}},
+        {"type": "identify", "userId": "3", "context": {"traits": {"email": "x", "firstName": "Eva"}}},
+        {"type": "track", "userId": "3"},
+    ]}  # fmt: skip
+    answer = await segment.post("/v1/batch", json=many)
+    assert [one["pointer"] for one in answer.json()["left_out"]] == ["/batch/1/context/traits/email"]
+    assert [one["index"] for one in answer.json()["refused"]] == [2]
+    assert (await person(segment, "3"))["fields"] == {"first_name": "Eva"}
+
+
+async def test_a_later_bad_trait_does_not_stand_before_an_earlier_good_one(
+    segment: httpx.AsyncClient,
+) -> None:
+    for day, traits in (
+        (2, {"phone": "12", "firstName": "B"}),
+        (1, {"phone": "+420601000001", "first_name": "A"}),
+    ):
+        body = {"userId": "1", "timestamp": f"2026-01-0{day}T00:00:00Z", "traits": traits}
+        assert (await segment.post("/v1/identify", json=body)).status_code == 200
+    made = await person(segment, "1")
+    assert (made["phone"], made["fields"]) == ("+420601000001", {"first_name": "B"})
+
+
+async def test_names_in_any_script_are_event_types_with_the_name_as_sent(segment: httpx.AsyncClient) -> None:
+    names = ["Заказ оформлен", "購入完了", "Заказ 1", "Корзина 1"]
+    await activate(segment, process("cart", triggers=[{"type": "event", "event": "корзина_1"}]))
+    assert await batch(segment, *({"type": "track", "userId": "1", "event": name} for name in names)) == []
+    keys = [kind for kind, _ in await events(segment)]
+    assert sorted(keys) == sorted(["заказ_оформлен", "購入完了", "заказ_1", "корзина_1"])
+    for key, name in zip(["заказ_оформлен", "購入完了", "заказ_1", "корзина_1"], names, strict=True):
+        assert (await segment.get(f"/v1/event-types/{key}")).json()["name"] == name
+        assert await events(segment, f"type={key}") == [(key, "1")]
+    (instance,) = (await segment.get("/v1/contacts/1/instances")).json()["items"]
+    assert instance["process"] == "cart"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "application/gzip"},
+        {"content-type": "application/json"},
+        {"content-type": "text/plain", "content-encoding": "gzip"},
+        {"content-type": "application/gzip", "content-encoding": "gzip"},
+        {
+            "content-type": "application/x-www-form-urlencoded",
+            "content-encoding": "gzip",
+        },  # RudderStack for Node
+    ],
+)
+async def test_gzip_is_unpacked_whatever_the_headers_say(
+    segment: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    body = gzip.compress(b'{"userId": "1", "event": "Seen"}')
+    answer = await segment.post("/v1/track", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert await events(segment) == [("seen", "1")]
+
+
+async def test_gzip_that_is_none_or_too_large_is_a_400(segment: httpx.AsyncClient) -> None:
+    body = gzip.compress(b'{"userId": "1", "event": "' + b"x" * 10_000_000 + b'"}')
+    for wrong in (body, body[:100], b"\x1f\x8b" + b"x" * 50):
+        answer = await segment.post("/v1/track", content=wrong, headers={"content-type": "application/gzip"})
+        assert answer.status_code == 400, answer.text
