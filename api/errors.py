@@ -30,7 +30,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from channels.errors import TemplateFailed
+from channels.errors import TemplateFailed, TemplateStopped
 from intake.refusals import Clash, Missing
 from processes.problems import DocumentInvalid, Problem, message_of, problems_of
 from processes.yaml_lines import lines
@@ -232,6 +232,8 @@ def as_api_error(error: Exception) -> ApiError:
             return Invalid([Problem(pointer="/rule", message=str(error))])
         case TemplateFailed():
             return Invalid([Problem(pointer="", message=f"the template does not render: {error}")])
+        case TemplateStopped():
+            return Invalid([Problem(pointer="", message=str(error))])
         case DatabaseUnavailable() | PoolTimeout():
             log.warning("database_unavailable", error=str(error))
             return Unavailable(
@@ -254,6 +256,7 @@ _HANDLED: tuple[type[Exception], ...] = (
     BadCursor,
     RuleError,
     TemplateFailed,
+    TemplateStopped,
     DatabaseUnavailable,
     PoolTimeout,
     ClientDisconnect,

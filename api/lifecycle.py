@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from channels.composing import Composer
+from channels.errors import TemplateStopped
+from channels.rendering import checked_here
 from channels.step_checks import StepChecks
-from channels.templates import Partials, TemplateSource, check, is_whole, no_partials, partials_of
+from channels.templates import NO_PARTIALS, Partials, TemplateSource, is_whole, partials_of
 from intake.previews import Previews
 from intake.processes import ProcessLifecycle
 from processes.definition import ProcessDefinition
@@ -54,22 +56,28 @@ def _check_template(template: TemplateView, view: CatalogView) -> str | None:
     source = TemplateSource.of(template)
     if not is_whole(source):
         return "it has no <mjml>, and can only be a part of others"
-    if any("render" in text for _, text in source.parts()):
-        return _why_not(source, partials_of(view.templates))
-    return _why_not_alone(source)
+    try:
+        if any("render" in text for _, text in source.parts()):
+            return _why_not(source, partials_of(view.templates, source))
+        return _why_not_alone(source)
+    except TemplateStopped as stopped:
+        return str(stopped)
 
 
 def _check_text(text: str) -> str | None:
-    return _why_not_alone(TemplateSource(subject="", text=text))
+    try:
+        return _why_not_alone(TemplateSource(subject="", text=text))
+    except TemplateStopped as stopped:
+        return str(stopped)
 
 
 @lru_cache(maxsize=512)
 def _why_not_alone(source: TemplateSource) -> str | None:
-    return _why_not(source, no_partials)
+    return _why_not(source, NO_PARTIALS)
 
 
 def _why_not(source: TemplateSource, partials: Partials) -> str | None:
-    found = check(source, partials)
+    found = checked_here(source, partials)
     if not found:
         return None
     return "; ".join(f"{p.part}{f', line {p.line}' if p.line else ''}: {p.message}" for p in found)

@@ -5,7 +5,8 @@ its content, which is theirs (`channels/contents.py`). A letter's page is shown 
 `#preview`: a click in a preview does nothing.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from channels.errors import ContentFailed, TemplateFailed
 from channels.letter_page import Letter, Unprintable, check_letter
 from channels.message_links import untracked
 from channels.post_address import NoAddress, address_lines
-from channels.templates import render_text
+from channels.rendering import rendered_texts
 from processes.definition import ProcessDefinition
 from processes.facts import Facts
 from processes.obstacles import TRANSACTIONAL, no_audience, no_mail, unwanted
@@ -51,24 +52,24 @@ class Composer:
     letter_sender: str
     country: str | None
 
-    def compose(self, asked: Compose) -> Composed:
+    async def compose(self, asked: Compose) -> Composed:
         """The message, or why there is none."""
         missing = self.unconfigured.get(asked.channel)
         if missing is not None:
             return CannotRender(f"the channel «{asked.channel}» is not configured: set {missing}")
         try:
-            return _KINDS[type(asked.step)](self, asked.step, asked)
+            return await _KINDS[type(asked.step)](self, asked.step, asked)
         except ContentFailed as error:
             return CannotRender(str(error))
 
-    def render(self, asked: Render) -> dict[str, str] | CannotRender:
+    async def render(self, asked: Render) -> dict[str, str] | CannotRender:
         """A step's own texts, by their place."""
         try:
-            return {place: render_text(text, asked.context) for place, text in asked.step.texts()}
+            return await rendered_texts(dict(asked.step.texts()), asked.context)
         except ContentFailed as error:
             return CannotRender(str(error))
 
-    def email(self, step: SendEmail, asked: Compose) -> Composed:
+    async def email(self, step: SendEmail, asked: Compose) -> Composed:
         """By its template."""
         facts, status = asked.facts, self._status(asked.facts)
         reason = no_mail(self.definition, facts.email_state, status)
@@ -79,13 +80,13 @@ class Composer:
             "unsubscribe_url": None if transactional else NOWHERE,
             "preferences_url": NOWHERE,
         }
-        said = contents.mail(step, self.templates, {**asked.context, **links}, self.sender)
+        said = await contents.mail(step, self.templates, {**asked.context, **links}, self.sender)
         for _, fault in merge_tags.problems(said.rendered.html or ""):
             raise TemplateFailed("html", fault)
         shown = untracked(said.rendered)
         return Message("email", facts.email, shown.subject, shown.text, shown.html, said.sender)
 
-    def sms(self, step: SendSms, asked: Compose) -> Composed:
+    async def sms(self, step: SendSms, asked: Compose) -> Composed:
         """Its text."""
         phone = asked.facts.phone
         if phone is None:
@@ -94,12 +95,12 @@ class Composer:
         if reason is not None:
             return Unsent("sms", reason, phone)
         try:
-            text = contents.text(step.text, asked.context)
+            text = await contents.text(step.text, asked.context)
         except contents.NothingToSend as nothing:
             return Unsent("sms", str(nothing), phone)
         return Message("sms", phone, text=text, sender=step.sender)
 
-    def messenger(self, step: SendMessenger, asked: Compose) -> Composed:
+    async def messenger(self, step: SendMessenger, asked: Compose) -> Composed:
         """Its text, to the endpoint that was put last."""
         endpoints = asked.facts.endpoints.get("messenger", ())
         if not endpoints:
@@ -108,12 +109,12 @@ class Composer:
         if reason is not None:
             return Unsent("messenger", reason, endpoints[0])
         try:
-            text = contents.messenger_text(step, asked.context)
+            text = await contents.messenger_text(step, asked.context)
         except contents.NothingToSend as nothing:
             return Unsent("messenger", str(nothing), endpoints[0])
         return Message("messenger", endpoints[0], text=text)
 
-    def push(self, step: SendPush, asked: Compose) -> Composed:
+    async def push(self, step: SendPush, asked: Compose) -> Composed:
         """Title and body, to every browser."""
         browsers = asked.facts.endpoints.get("push", ())[:MOST_BROWSERS]
         if not browsers:
@@ -122,12 +123,12 @@ class Composer:
         if reason is not None:
             return Unsent("push", reason)
         try:
-            said = contents.push(step, asked.context)
+            said = await contents.push(step, asked.context)
         except contents.NothingToSend as nothing:
             return Unsent("push", str(nothing))
         return Message("push", f"{len(browsers)} browsers", said.title, said.body)
 
-    def letter(self, step: SendLetter, asked: Compose) -> Composed:
+    async def letter(self, step: SendLetter, asked: Compose) -> Composed:
         """The page, and the address on it."""
         reason = self._unwanted(asked)
         if reason is not None:
@@ -137,14 +138,15 @@ class Composer:
             lines = address_lines(fields, self.country)
         except NoAddress as error:
             return Unsent("letter", str(error))
-        said, recipient = contents.letter(step, self.templates, asked.context), ", ".join(lines)
+        said, recipient = await contents.letter(step, self.templates, asked.context), ", ".join(lines)
         try:
-            check_letter(Letter(self.letter_sender, lines, "", said.subject, said.html))
+            page = Letter(self.letter_sender, lines, "", said.subject, said.html)
+            await asyncio.to_thread(check_letter, page)
         except Unprintable as error:
             return Unsent("letter", str(error), recipient)
         return Message("letter", recipient, said.subject or None, said.text, said.html)
 
-    def audience(self, step: AddToAudience | RemoveFromAudience, asked: Compose) -> Composed:
+    async def audience(self, step: AddToAudience | RemoveFromAudience, asked: Compose) -> Composed:
         """What Meta would be told is hashed, and shown to nobody."""
         facts = asked.facts
         if isinstance(step, AddToAudience):
@@ -157,9 +159,9 @@ class Composer:
             )
         return Message("audience", step.audience)
 
-    def webhook(self, step: Webhook, asked: Compose) -> Composed:
+    async def webhook(self, step: Webhook, asked: Compose) -> Composed:
         """What is posted beside the contact, the event and the step."""
-        data = contents.webhook_data(step, asked.context)
+        data = await contents.webhook_data(step, asked.context)
         shown = "\n".join(f"{name}: {value}" for name, value in data.items())
         return Message("webhook", str(step.url), text=shown or None)
 
@@ -175,7 +177,7 @@ class Composer:
         )
 
 
-_KINDS: Mapping[type[StepBase], Callable[[Composer, Any, Compose], Composed]] = {
+_KINDS: Mapping[type[StepBase], Callable[[Composer, Any, Compose], Awaitable[Composed]]] = {
     AddToAudience: Composer.audience,
     RemoveFromAudience: Composer.audience,
     SendEmail: Composer.email,

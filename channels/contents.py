@@ -13,7 +13,8 @@ from channels.audiences import Person
 from channels.errors import ContentFailed, TemplateFailed
 from channels.letter_page import html_of
 from channels.messenger import LONGEST_TEXT
-from channels.templates import Rendered, TemplateSource, partials_of, render, render_text
+from channels.rendering import rendered, rendered_text, rendered_texts
+from channels.templates import Rendered, TemplateSource
 from processes.steps.send_email import SendEmail
 from processes.steps.send_letter import SendLetter
 from processes.steps.send_messenger import SendMessenger
@@ -57,62 +58,65 @@ class LetterContent:
     html: str
 
 
-def mail(step: SendEmail, templates: Templates, context: Context, sender: str) -> MailContent:
+async def mail(step: SendEmail, templates: Templates, context: Context, sender: str) -> MailContent:
     """By the step's template; from the step's sender, the template's, or else `sender`."""
     template = _template(templates, step.template)
     return MailContent(
-        rendered=_rendered(template, templates, context),
+        rendered=await _rendered(template, templates, context),
         sender=step.sender or template.sender or sender,
         reply_to=step.reply_to or template.reply_to,
     )
 
 
-def text(source: str, context: Context) -> str:
+async def text(source: str, context: Context) -> str:
     """A short text, such as an SMS."""
-    found = render_text(source, context).strip()
+    found = (await rendered_text(source, context)).strip()
     if not found:
         raise NothingToSend("the text is empty for this contact")
     return found
 
 
-def messenger_text(step: SendMessenger, context: Context) -> str:
+async def messenger_text(step: SendMessenger, context: Context) -> str:
     """The text, as long as Messenger takes it."""
-    found = text(step.text, context)
+    found = await text(step.text, context)
     if len(found) > LONGEST_TEXT:
         raise ContentFailed(f"the text has {len(found)} characters; Messenger takes {LONGEST_TEXT}")
     return found
 
 
-def push(step: SendPush, context: Context) -> PushContent:
+async def push(step: SendPush, context: Context) -> PushContent:
     """A click opens a web address only: a browser would run a script."""
-    title = render_text(step.title, context).strip()
+    written = {"title": step.title, "body": step.body, "url": step.url or ""}
+    texts = {name: found.strip() for name, found in (await rendered_texts(written, context)).items()}
+    title, body, url = texts["title"], texts["body"], texts["url"]
     if not title:
         raise NothingToSend("the title is empty for this contact")
-    body = render_text(step.body, context).strip()
-    url = "" if step.url is None else render_text(step.url, context).strip()
     if url and not url.startswith(("https://", "http://")):
         raise TemplateFailed("url", f"{url[:100]!r} is neither http nor https")
     return PushContent(title, body, url or None)
 
 
-def letter(step: SendLetter, templates: Templates, context: Context) -> LetterContent:
+async def letter(step: SendLetter, templates: Templates, context: Context) -> LetterContent:
     """By the step's text or template. MJML is for screens: of it, and where there is no HTML, the text is printed."""
     if step.text is not None:
-        own = render_text(step.text, context)
+        own = await rendered_text(step.text, context)
         return LetterContent("", own, html_of(own))
     template = _template(templates, step.template or "")
-    rendered = _rendered(template, templates, context)
-    on_paper = rendered.html if template.mjml is None else None
-    page = html_of(rendered.text) if on_paper is None else on_paper
-    return LetterContent(rendered.subject, rendered.text, page)
+    made = await _rendered(template, templates, context)
+    on_paper = made.html if template.mjml is None else None
+    page = html_of(made.text) if on_paper is None else on_paper
+    return LetterContent(made.subject, made.text, page)
 
 
-def webhook_data(step: Webhook, context: Context) -> dict[str, Json]:
+async def webhook_data(step: Webhook, context: Context) -> dict[str, Json]:
     """What the step adds to what is posted."""
-    return {
-        name: render_text(value, context) if isinstance(value, str) else value
-        for name, value in step.data.items()
-    }
+    return await with_texts(step.data, context)
+
+
+async def with_texts(values: Mapping[str, Json], context: Context) -> dict[str, Json]:
+    """The values, those that are texts rendered."""
+    texts = {name: value for name, value in values.items() if isinstance(value, str)}
+    return {**values, **await rendered_texts(texts, context)}
 
 
 def person(email: str | None, phone: str | None, fields: Context) -> Person:
@@ -135,5 +139,5 @@ def _template(templates: Templates, key: str) -> Any:
     return found
 
 
-def _rendered(template: Any, templates: Templates, context: Context) -> Rendered:
-    return render(TemplateSource.of(template), context, partials_of(templates))
+async def _rendered(template: Any, templates: Templates, context: Context) -> Rendered:
+    return await rendered(TemplateSource.of(template), context, templates)

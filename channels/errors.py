@@ -6,7 +6,8 @@
     ├── SenderRefused        ours: credentials, sender address, relay or webhook settings; a person mends it
     │   └── SendingRefused       the other side refuses us: reputation, policy, authentication, content
     ├── ContentFailed        ours: there is no message to send; hold, show it, resume after the fix
-    │   └── TemplateFailed       the template does not render
+    │   ├── TemplateFailed       the template does not render
+    │   └── TemplateStopped      the template took too long (`channels/rendering.py`)
     ├── AddressNotAllowed    ours: a webhook that points at a private address
     ├── TryLater             the network's or the provider's: nothing was taken, retry with back-off
     ├── OutcomeUnknown       the line went silent after the message left: it may have been taken, or not
@@ -17,6 +18,7 @@ Only after `OutcomeUnknown` may a message have been delivered. After every other
 
 import re
 from datetime import timedelta
+from typing import Self
 
 from channels.refusal_phrases import Cause
 
@@ -144,6 +146,24 @@ class TemplateFailed(ContentFailed):
         self.part = part
         self.text = kept(text)
         self.line = line
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, int | None]]:
+        """It comes back from the process that renders."""
+        return type(self), (self.part, self.text, self.line)
+
+
+class TemplateStopped(ContentFailed):
+    """A template took more time or memory than any may have, and its rendering was cut off.
+
+    Attributes:
+        why: which limit it reached.
+        again: it was stopped a moment ago, and not tried this time.
+    """
+
+    def __init__(self, why: str, again: bool = False) -> None:
+        super().__init__(f"The template was stopped: {why}")
+        self.why = why
+        self.again = again
 
 
 class AddressNotAllowed(DeliveryError):

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from processes.values import Tag
 
 _MERGE_TAG = re.compile(
-    r"(?:\*|%2[Aa])(?:\||%7[Cc])(?:ECM_)?ADDTAG_(?P<tag>[^|]{0,1500}?)(?:\||%7[Cc])(?:\*|%2[Aa])"
+    r"(?:\*|%2[Aa])(?:\||%7[Cc])(?:ECM_)?ADDTAG_(?P<tag>(?:(?!%7[Cc])[^|]){0,1500})(?:\||%7[Cc])(?:\*|%2[Aa])"
 )
 _LIQUID = re.compile(r"\{[{%]")
 _TAG: TypeAdapter[str] = TypeAdapter(Tag)

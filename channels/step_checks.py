@@ -13,8 +13,8 @@ import orjson
 from channels.messenger import LONGEST_TEXT
 from channels.public import why_never
 from channels.push import PAYLOAD_LIMIT
+from channels.rendering import constant
 from channels.sms import why_no_twilio_sender
-from channels.templates import constant
 from channels.webhook import is_secret
 from processes.addresses import why_no_sender
 from processes.steps import Step

@@ -22,7 +22,7 @@ from mjml import mjml2html
 
 MOST_WORK = 250_000
 """Nodes that one part renders, with their filters' work. A message of a thousand products takes some 30,000."""
-SECONDS = 5.0
+SECONDS = 2.0
 """Processor time of one part, for what is dear in one node. An honest part takes some milliseconds."""
 LONGEST_VALUE = 1_000_000
 """Characters of one value."""

@@ -18,7 +18,7 @@ This module sends nothing and reads nothing: the caller brings the context, and 
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
@@ -37,6 +37,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from channels import merge_tags
 from channels.absolute import relative_addresses
 from channels.errors import TemplateFailed
+from channels.liquid_dialect import mend
 from channels.liquid_filters import local_date, local_time, money
 from channels.template_limits import MOST_HTML_TAGS, CountedTemplate, compiled, unreadable
 from processes.values import Json
@@ -59,6 +60,8 @@ _MJML_POSITION = re.compile(
 )
 _MJML_ELEMENT = re.compile(r"<(mj-[a-z-]+)")
 _BLANK_LINES = re.compile(r"\n{3,}")
+_LIQUID = re.compile(r"\{[{%]")
+_RENDERS = re.compile(r"""\brender\s*(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)")""")
 
 
 class TemplateSource(BaseModel):
@@ -113,25 +116,27 @@ class TemplateProblem(BaseModel):
     message: str
 
 
-Partials = Callable[[str], TemplateSource | None]
-"""The template that a `render` tag names by its key; None where there is none."""
+Partials = Mapping[str, TemplateSource]
+"""The templates that `render` tags name, by their keys."""
+
+NO_PARTIALS: Partials = {}
 
 
-def partials_of(templates: Mapping[str, Any]) -> Partials:
-    """Every template by its key, as it is kept."""
+def partials_of(templates: Mapping[str, Any], source: TemplateSource) -> Partials:
+    """Of all templates, as they are kept, those that `render` tags of this one may name, and theirs in turn."""
+    found: dict[str, TemplateSource] = {}
+    sources = [source]
+    while sources:
+        for _, text in sources.pop().parts():
+            for named in _RENDERS.finditer(text):
+                key = named["single"] if named["double"] is None else named["double"]
+                if key in templates and key not in found:
+                    found[key] = TemplateSource.of(templates[key])
+                    sources.append(found[key])
+    return found
 
-    def find(key: str) -> TemplateSource | None:
-        stored = templates.get(key)
-        return None if stored is None else TemplateSource.of(stored)
 
-    return find
-
-
-def no_partials(_: str) -> None:
-    """For texts that stand alone."""
-
-
-def render(source: TemplateSource, context: Mapping[str, Json], partials: Partials = no_partials) -> Rendered:
+def render(source: TemplateSource, context: Mapping[str, Json], partials: Partials = NO_PARTIALS) -> Rendered:
     """Render every part of a template for one recipient.
 
     Raises:
@@ -174,7 +179,17 @@ def constant(source: str) -> str | None:
         return None
 
 
-def check(source: TemplateSource, partials: Partials = no_partials) -> list[TemplateProblem]:
+def render_texts(sources: Mapping[str, str], context: Mapping[str, Json]) -> dict[str, str]:
+    """Render some pieces of plain text, by their names. Raises TemplateFailed."""
+    return {name: render_text(source, context) for name, source in sources.items()}
+
+
+def is_literal(source: str) -> bool:
+    """Whether a text has no Liquid in it, and renders as it is written."""
+    return _LIQUID.search(source) is None
+
+
+def check(source: TemplateSource, partials: Partials = NO_PARTIALS) -> list[TemplateProblem]:
     """Everything that can be found wrong in a template without a recipient: each syntax error, each unknown
     tag, filter and partial, each link and image that is not absolute, each merge tag that names no tag, and MJML that
     does not compile when rendered with no values. An empty list means that it can be published, or be a partial of
@@ -218,7 +233,9 @@ def text_of(html: str) -> str:
     return _BLANK_LINES.sub("\n\n", lines).strip() + "\n"
 
 
-_partials: ContextVar[Partials] = ContextVar("partials", default=no_partials)
+mend()
+
+_partials: ContextVar[Partials] = ContextVar("partials", default=NO_PARTIALS)
 _part: ContextVar[Part] = ContextVar("part", default="text")
 
 
@@ -245,7 +262,7 @@ class _PartialLoader(BaseLoader):
 
 
 def _partial(name: str) -> str:
-    found = _partials.get()(name)
+    found = _partials.get().get(name)
     if found is None:
         raise TemplateNotFoundError(f"there is no template «{name}»", token=None)
     part = "text" if _part.get() == "subject" else _part.get()

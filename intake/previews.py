@@ -4,7 +4,6 @@ The walk is pure (`processes/preview.py`); here its questions are answered from 
 only reads. How a message is rendered, the caller brings: this module knows no channel.
 """
 
-import asyncio
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -54,10 +53,10 @@ BEGAN_WITH = "(the event that starts it)"
 class Composer(Protocol):
     """Renders for one process."""
 
-    def compose(self, asked: Compose) -> Message | Unsent | CannotRender:
+    async def compose(self, asked: Compose) -> Message | Unsent | CannotRender:
         """A step's message."""
 
-    def render(self, asked: Render) -> dict[str, str] | CannotRender:
+    async def render(self, asked: Render) -> dict[str, str] | CannotRender:
         """A step's own texts, by their place."""
 
 
@@ -226,9 +225,9 @@ class _Answers:
             case Latest():
                 return await latest_event(self.connection, asked.facts, asked.event_type)
             case Render():
-                return await asyncio.to_thread(self.composer.render, asked)
+                return await self.composer.render(asked)
             case Compose():
-                return await asyncio.to_thread(self.composer.compose, asked)
+                return await self.composer.compose(asked)
             case Went():
                 return await newest(self.connection, asked.contact, asked.channel, asked.number, besides="")
 

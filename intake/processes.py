@@ -5,6 +5,7 @@ too, so a resume finds every instance that the pause held. Texts and templates a
 caller brings: this module knows no channel.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -118,7 +119,7 @@ class ProcessLifecycle:
             return invalid.problems, []
         async with self._database.read() as connection:
             around = await self._around(connection, definition)
-        return problems(definition, around), warnings(definition, around)
+        return await asyncio.to_thread(problems, definition, around), warnings(definition, around)
 
     async def validate_stored(self, key: str) -> tuple[list[Problem], list[Problem]]:
         """The same for a process's draft, else for its published version. Raises Missing."""
@@ -172,7 +173,7 @@ class ProcessLifecycle:
             definition.name,
             row.status,
             row.version,
-            problems(definition, around),
+            await asyncio.to_thread(problems, definition, around),
             created=created,
             warnings=warnings(definition, around),
         )
@@ -444,7 +445,7 @@ class ProcessLifecycle:
         check_list(definition, row)
         await self._check_inside(connection, inside, definition)
         around = await self._around(connection, definition)
-        found = problems(definition, around)
+        found = await asyncio.to_thread(problems, definition, around)
         if found:
             raise DocumentInvalid(found)
         number = (row.version or 0) + 1
@@ -502,11 +503,12 @@ class ProcessLifecycle:
         view = await self._catalog.view(connection)
         keys = await connection.execute(select(rows.processes.c.key))
         used = templates_of(definition)
+        # In a thread: templates are checked in another process, for which this one waits.
+        checked = await asyncio.to_thread(
+            lambda: {key: self._check_template(view.templates[key], view) for key in used & view.templates.keys()}
+        )
         return Surroundings(
-            templates={
-                key: self._check_template(template, view) if key in used else None
-                for key, template in view.templates.items()
-            },
+            templates={key: checked.get(key) for key in view.templates},
             lists=view.lists,
             segments=frozenset(view.segments),
             ruled_segments=frozenset(key for key, rule in view.segments.items() if rule is not None),

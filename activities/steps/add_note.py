@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from activities.base import TransactionalStep
 from activities.scene import Scene
-from channels.templates import render_text
+from channels.rendering import rendered_text
 from processes.steps.add_note import AddNote
 
 
@@ -15,7 +15,7 @@ class AddNoteActivity(TransactionalStep[AddNote]):
 
     async def apply(self, step: AddNote, scene: Scene) -> dict[str, Any]:
         """Says what was noted."""
-        text = render_text(step.text, scene.context())
+        text = await rendered_text(step.text, scene.context())
         effects = await self.tools.changes.add_note(
             scene.connection, scene.contact_id, text, scene.now, scene.origin
         )

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from activities.base import Held, TransactionalStep
 from activities.scene import Scene
-from channels.templates import render_text
+from channels.contents import with_texts
 from processes.clock import check_zone
 from processes.steps.edit_contact import OWN_COLUMNS, EditContact
 
@@ -16,11 +16,7 @@ class EditContactActivity(TransactionalStep[EditContact]):
 
     async def apply(self, step: EditContact, scene: Scene) -> dict[str, Any]:
         """Says what was set. Raises Held where a time zone comes out that is none."""
-        context = scene.context()
-        values = {
-            name: render_text(value, context) if isinstance(value, str) else value
-            for name, value in step.set.items()
-        } | dict.fromkeys(step.unset)
+        values = await with_texts(step.set, scene.context()) | dict.fromkeys(step.unset)
         if values.get("time_zone") is not None:
             try:
                 check_zone(str(values["time_zone"]))

@@ -49,7 +49,7 @@ class SendEmailActivity(DeliveryStep[SendEmail]):
             "unsubscribe_url": unsubscribe,
             "preferences_url": links.preferences(),
         }
-        said = contents.mail(step, scene.view.templates, context, mail.sender)
+        said = await contents.mail(step, scene.view.templates, context, mail.sender)
         rendered = links.tracked(said.rendered, opens=step.track.opens, clicks=step.track.clicks)
         draft = Draft(
             message_id=f"{own_id}@{mail.domain}",

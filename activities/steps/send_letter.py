@@ -41,7 +41,7 @@ class SendLetterActivity(MessageStep[SendLetter]):
             recipient = address_lines(fields, self.tools.letter.country)
         except NoAddress as error:
             return Skip(str(error))
-        said = contents.letter(step, scene.view.templates, scene.context())
+        said = await contents.letter(step, scene.view.templates, scene.context())
         letter = Letter(self.tools.letter.sender, recipient, _date(scene), said.subject, said.html)
         try:
             pdf = await asyncio.to_thread(letter_pdf, letter)

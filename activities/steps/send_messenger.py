@@ -40,7 +40,7 @@ class SendMessengerActivity(MessageStep[SendMessenger]):
         if reason is not None:
             return Skip(reason, address)
         try:
-            text = contents.messenger_text(step, scene.context())
+            text = await contents.messenger_text(step, scene.context())
         except contents.NothingToSend as nothing:
             return Skip(str(nothing), address)
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)

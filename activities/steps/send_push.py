@@ -107,7 +107,7 @@ class SendPushActivity(MessageStep[SendPush]):
             so_far |= {_mark(browser.endpoint): UNWANTED for browser in browsers}
             browsers = []
         try:
-            said = contents.push(step, scene.context())
+            said = await contents.push(step, scene.context())
         except contents.NothingToSend as nothing:
             return Skip(str(nothing))
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)

@@ -37,7 +37,7 @@ class SendSmsActivity(MessageStep[SendSms]):
         if reason is not None:
             return Skip(reason, phone)
         try:
-            text = contents.text(step.text, scene.context())
+            text = await contents.text(step.text, scene.context())
         except contents.NothingToSend as nothing:
             return Skip(str(nothing), phone)
         own_id = message_id(scene.instance, scene.call.step, scene.call.visit)

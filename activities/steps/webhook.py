@@ -37,7 +37,7 @@ class WebhookActivity(DeliveryStep[Webhook]):
             "type": "process.step",
             "timestamp": scene.now.isoformat(),
             "data": {
-                **contents.webhook_data(step, context),
+                **await contents.webhook_data(step, context),
                 "contact": context["contact"],
                 "event": context["event"],
                 "process": context["process"],

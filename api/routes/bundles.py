@@ -1,6 +1,5 @@
 """Bundles: processes with the lists, segments and templates that they need, applied together or not at all."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -16,7 +15,6 @@ from api.routes.lists import ListPut
 from api.routes.processes import ProcessAnswer, process_answer
 from api.routes.segments import SegmentPut, parsed_rule
 from api.routes.templates import TemplatePut, template_columns, template_problems
-from channels.templates import partials_of
 from intake.bundles import Bundle, Done, Kind, Segment
 from processes.definition import ProcessDefinition, parse
 from processes.problems import DocumentInvalid, Problem, pointer
@@ -135,17 +133,13 @@ async def _of_templates(services: Services, bundles: Sequence[BundleBody]) -> li
         return []
     async with services.database.read() as connection:
         there = (await services.catalog.view(connection)).templates
-    partials = partials_of({**there, **brought})
-
-    def check() -> list[Problem]:
-        return [
-            _moved(problem, pointer(["bundles", number, "templates", key]))
-            for number, bundle in enumerate(bundles)
-            for key, template in bundle.templates.items()
-            for problem in template_problems(template, partials)
-        ]
-
-    return await asyncio.to_thread(check)
+    templates = {**there, **brought}
+    return [
+        _moved(problem, pointer(["bundles", number, "templates", key]))
+        for number, bundle in enumerate(bundles)
+        for key, template in bundle.templates.items()
+        for problem in await template_problems(template, templates)
+    ]
 
 
 def _twice(bundles: Sequence[Bundle]) -> list[Problem]:

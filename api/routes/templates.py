@@ -1,7 +1,7 @@
 """Message templates: written, checked, and shown as they would be sent (S1)."""
 
-import asyncio
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,8 @@ from api.models import Body, Name
 from channels.errors import MessageRefused, OutcomeUnknown, RecipientRefused, SenderRefused, TryLater
 from channels.mail import Draft, Mail
 from channels.message_links import untracked
-from channels.templates import Partials, TemplateSource, check, partials_of, render
+from channels.rendering import checked, rendered
+from channels.templates import TemplateSource
 from intake import audit
 from intake.refusals import Missing
 from processes.addresses import why_no_sender
@@ -140,8 +141,8 @@ async def put_template(
 ) -> TemplateDetail:
     """What does not render is refused, with the part and the line."""
     async with services.database.read() as connection:
-        partials = partials_of((await services.catalog.view(connection)).templates)
-    found = await asyncio.to_thread(template_problems, body, partials)
+        templates = (await services.catalog.view(connection)).templates
+    found = await template_problems(body, templates)
     if found:
         raise DocumentInvalid(found)
     values = {"key": key, **template_columns(key, body)}
@@ -167,9 +168,9 @@ async def preview(
     async with services.database.read() as connection:
         row = await _row(connection, key)
         context = {**wanted.data, **await _context(connection, wanted)}
-        partials = partials_of((await services.catalog.view(connection)).templates)
-    rendered = untracked(await asyncio.to_thread(render, TemplateSource.of(row), context, partials))
-    return Preview(subject=rendered.subject, html=rendered.html, text=rendered.text)
+        templates = (await services.catalog.view(connection)).templates
+    shown = untracked(await rendered(TemplateSource.of(row), context, templates))
+    return Preview(subject=shown.subject, html=shown.html, text=shown.text)
 
 
 @router.post(
@@ -190,16 +191,16 @@ async def send_test(key: KeyPath, body: TestWanted, services: ServicesDep, calle
         row = await _row(connection, key)
         links = {"unsubscribe_url": "#test", "preferences_url": "#test"}
         context = {**body.data, **await _context(connection, body), **links}
-        partials = partials_of((await services.catalog.view(connection)).templates)
-    rendered = untracked(await asyncio.to_thread(render, TemplateSource.of(row), context, partials))
-    rendered = rendered.model_copy(update={"subject": f"[Test] {rendered.subject}"})
+        templates = (await services.catalog.view(connection)).templates
+    shown = untracked(await rendered(TemplateSource.of(row), context, templates))
+    shown = shown.model_copy(update={"subject": f"[Test] {shown.subject}"})
     mail, own_id = services.settings, f"test{secrets.token_hex(12)}"
     draft = Draft(
         message_id=f"{own_id}@{mail.mail_domain}",
         sender=row.sender or mail.mail_from,
         recipient=body.to,
         reply_to=row.reply_to,
-        rendered=rendered,
+        rendered=shown,
         unsubscribe_url=None,
         unsubscribe_mailto=None,
         date=datetime.now(UTC),
@@ -217,7 +218,7 @@ async def send_test(key: KeyPath, body: TestWanted, services: ServicesDep, calle
         raise Unavailable(str(error)) from error
     except OutcomeUnknown as error:
         state, detail = "unknown", str(error)
-    return TestSent(to=body.to, subject=rendered.subject, state=state, detail=detail)
+    return TestSent(to=body.to, subject=shown.subject, state=state, detail=detail)
 
 
 def _may_see(caller: Caller, wanted: PreviewWanted) -> None:
@@ -270,11 +271,11 @@ def _picked(row: Any, model: type[BaseModel]) -> dict[str, Any]:
     return {name: getattr(row, name) for name in model.model_fields}
 
 
-def template_problems(body: TemplatePut, partials: Partials) -> list[Problem]:
-    """What keeps a template from being sent, each with its part and line. Slow: MJML is compiled."""
+async def template_problems(body: TemplatePut, templates: Mapping[str, Any]) -> list[Problem]:
+    """What keeps a template from being sent, each with its part and line. `templates` are all, by key."""
     found = [
         Problem(pointer=f"/{p.part}", message=f"line {p.line}: {p.message}" if p.line else p.message)
-        for p in check(body.source(), partials)
+        for p in await checked(body.source(), templates)
     ]
     for name in ("sender", "reply_to"):
         value: str | None = getattr(body, name)

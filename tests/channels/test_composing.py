@@ -1,5 +1,6 @@
 """Previews of messages: what would go to a contact on each channel, or why nothing would."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -63,7 +64,7 @@ def definition(**more: Any) -> ProcessDefinition:
 def composed(kind: str, facts: Facts = ANNA, own: Composer | None = None, **step: Any) -> Any:
     made: Any = STEP_KINDS[kind].model_validate({"id": "s", "type": kind, **step})
     channel = next((name for _, name in made.needs().channels), "webhook")
-    return (own or composer()).compose(Compose(made, channel, facts, CONTEXT))
+    return asyncio.run((own or composer()).compose(Compose(made, channel, facts, CONTEXT)))
 
 
 def test_every_step_that_writes_to_a_person_has_a_preview() -> None:

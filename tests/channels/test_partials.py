@@ -3,7 +3,7 @@
 import pytest
 
 from channels.errors import TemplateFailed
-from channels.templates import TemplateSource, check, is_whole, partials_of, render
+from channels.templates import TemplateSource, check, is_whole, render
 
 FOOTER = TemplateSource(
     subject="Footer",
@@ -12,7 +12,7 @@ FOOTER = TemplateSource(
 )
 LOOP = TemplateSource(subject="Loop", text="{% render 'loop' %}")
 PAGE = TemplateSource(subject="Page", html="<p>{{ contact.name }}</p>")
-PARTIALS = partials_of({"footer": FOOTER, "loop": LOOP, "page": PAGE})
+PARTIALS = {"footer": FOOTER, "loop": LOOP, "page": PAGE}
 LETTER = TemplateSource(
     subject="Hello",
     mjml="<mjml><mj-body>{% render 'footer', who: shop %}</mj-body></mjml>",
@@ -28,7 +28,7 @@ def test_each_part_takes_the_same_part_with_the_recipients_values_escaped() -> N
 
 
 def test_what_is_known_only_inside_stays_inside() -> None:
-    partials = partials_of({"sets": TemplateSource(subject="s", text="{% assign x = 'inner' %}{{ y }}")})
+    partials = {"sets": TemplateSource(subject="s", text="{% assign x = 'inner' %}{{ y }}")}
     source = TemplateSource(subject="s", text="{% assign y = 'outer' %}[{% render 'sets' %}{{ x }}]")
     assert render(source, {}, partials).text == "[]"
 

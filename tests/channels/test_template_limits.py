@@ -41,7 +41,7 @@ def test_partials_that_call_partials_count_together() -> None:
     templates["p12"] = TemplateSource(subject="s", text="x")
 
     with pytest.raises(TemplateFailed, match="does too much"):
-        render(templates["p0"], {}, templates.get)
+        render(templates["p0"], {}, templates)
 
 
 def test_what_one_render_was_given_is_unknown_to_the_next() -> None:
@@ -50,11 +50,11 @@ def test_what_one_render_was_given_is_unknown_to_the_next() -> None:
     message = TemplateSource(subject="s", text="{% render 'own' %}{{ kept }}{{ name }}")
 
     with pytest.raises(TemplateFailed):
-        render(secret, {"name": "Anna", "x": 1}, own.get)
+        render(secret, {"name": "Anna", "x": 1}, own)
 
     with pytest.raises(TemplateFailed, match="there is no template «own»"):
         render(message, {})
-    assert render(message, {}, own.get).text == "mine"
+    assert render(message, {}, own).text == "mine"
 
 
 def test_what_is_dear_in_one_node_is_stopped_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
