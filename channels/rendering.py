@@ -134,7 +134,7 @@ class RenderPool:
         with suppress(BrokenPipeError, ConnectionError):
             if child.stdin is not None and child.stdout is not None:
                 write_message(child.stdin, job)
-                in_time = bool(select.select([child.stdout], [], [], WALL_SECONDS)[0])
+                in_time = _readable(child.stdout.fileno(), WALL_SECONDS)
                 answer = read_message(child.stdout) if in_time else None
                 if answer is not None:
                     return answer, None
@@ -236,6 +236,13 @@ def constant(source: str) -> str | None:
 def _problem(source: TemplateSource, stopped: TemplateStopped) -> TemplateProblem:
     *_, (part, _) = source.parts()
     return TemplateProblem(part=part, line=None, message=str(stopped))
+
+
+def _readable(descriptor: int, seconds: float) -> bool:
+    """Whether there is something to read, or an end, within so many seconds."""
+    waiting = select.poll()  # unlike `select.select`, it takes descriptors above 1023
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(seconds * 1000))
 
 
 def _mark(written: object) -> Hashable:
