@@ -10,7 +10,7 @@ mended. Formats are those of the Unicode CLDR, by Babel.
 """
 
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -28,7 +28,7 @@ _MIDNIGHT = ("T", " ")
 
 @with_context
 def money(value: object, currency: object = "", *, context: RenderContext) -> str:
-    """An amount with two decimals and its currency, as the contact's language writes it."""
+    """An amount with its currency and as many decimals as that has, as the contact's language writes it."""
     if _is_missing(value):
         return ""
     try:
@@ -37,13 +37,19 @@ def money(value: object, currency: object = "", *, context: RenderContext) -> st
         amount = Decimal("NaN")
     if isinstance(value, bool) or not amount.is_finite() or abs(amount) >= Decimal(10) ** 24:
         raise FilterArgumentError(f"money: {str(value)[:40]!r} is not an amount", token=None)
-    code = "" if currency is None else str(currency)
+    code = "" if _is_missing(currency) else str(currency).strip().upper()
     locale = _language(context)
     if locale is None:
-        return f"{amount:,.2f} {code}".strip()
+        decimals = numbers.get_currency_precision(code) if code else 2
+        return f"{_rounded(amount, decimals):,} {code}".strip()
     if not code:
         return str(numbers.format_decimal(amount, "#,##0.00", locale=locale))
     return str(numbers.format_currency(amount, code, locale=locale))
+
+
+def _rounded(amount: Decimal, decimals: int) -> Decimal:
+    """Halves go to the even neighbour, as where a language is known."""
+    return amount.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN)
 
 
 @with_context

@@ -14,12 +14,18 @@ import time
 from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from io import StringIO
+from typing import Any, TextIO
 
 from liquid import BoundTemplate, RenderContext, Token
 from liquid.exceptions import FilterValueError, ResourceLimitError
+from liquid.output import LimitedStringIO
 from mjml import mjml2html
 
+from channels.liquid_dialect import output_buffer
+
+OUTPUT_LIMIT = 1_000_000
+"""Bytes of one rendered part. Gmail clips a message at 102 kB, so an honest template is far below."""
 MOST_WORK = 250_000
 """Nodes that one part renders, with their filters' work. A message of a thousand products takes some 30,000."""
 SECONDS = 2.0
@@ -111,11 +117,19 @@ class CountedContext(RenderContext):
 
         return limited
 
+    def get_buffer(self, buf: TextIO | None = None) -> StringIO:
+        """What a tag such as `capture` writes to. It counts with what was written before it."""
+        carried = buf.size if isinstance(buf, LimitedStringIO) else 0
+        return output_buffer((self.env.output_stream_limit or OUTPUT_LIMIT) - carried)
+
 
 class CountedTemplate(BoundTemplate):
     """A template that is rendered in a context that counts."""
 
     context_class = CountedContext
+
+    def _get_buffer(self) -> StringIO:
+        return output_buffer(self.env.output_stream_limit or OUTPUT_LIMIT)
 
 
 class _Work:

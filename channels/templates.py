@@ -18,7 +18,7 @@ This module sends nothing and reads nothing: the caller brings the context, and 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
@@ -37,17 +37,16 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from channels import merge_tags
 from channels.absolute import relative_addresses
 from channels.errors import TemplateFailed
-from channels.liquid_dialect import mend
+from channels.liquid_dialect import mend, tokenizer
 from channels.liquid_filters import local_date, local_time, money
-from channels.template_limits import MOST_HTML_TAGS, CountedTemplate, compiled, unreadable
+from channels.liquid_standard import FILTERS
+from channels.template_limits import MOST_HTML_TAGS, OUTPUT_LIMIT, CountedTemplate, compiled, unreadable
 from processes.values import Json
 
 Part = Literal["subject", "mjml", "html", "text"]
 
 LOOP_LIMIT = 10_000
 """Iterations of a loop, inner loops multiplied in."""
-OUTPUT_LIMIT = 1_000_000
-"""Bytes of one rendered part. Gmail clips a message at 102 kB, so an honest template is far below."""
 COMPILED_LIMIT = 4_000_000
 """Characters of the HTML that MJML makes: it is several times as long."""
 NAMESPACE_LIMIT = 1_000_000
@@ -257,8 +256,8 @@ class _PartialLoader(BaseLoader):
         return LoadedSource(_partial(template_name), template_name, None)
 
     def load(self, env: Environment, name: str, **_: object) -> BoundTemplate:
-        """Parsed once for all messages."""
-        return _parsed(env.autoescape, _partial(name))
+        """Parsed once for all messages. Its name is that of the value that `render … for` and `with` bind."""
+        return _parsed(env.autoescape, _partial(name), name)
 
 
 def _partial(name: str) -> str:
@@ -279,10 +278,16 @@ class _Environment(Environment):
     output_stream_limit = OUTPUT_LIMIT
     local_namespace_limit = NAMESPACE_LIMIT
     template_class = CountedTemplate
+    string_first_and_last = True
+
+    def tokenizer(self) -> Callable[[str], Iterator[Token]]:
+        """The reader of sources."""
+        return tokenizer()
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
         del self.tags["include"]
+        self.filters.update(FILTERS)
         for name, function in (("money", money), ("local_date", local_date), ("local_time", local_time)):
             self.add_filter(name, function)
 
@@ -309,9 +314,9 @@ def _environment(autoescape: bool) -> _Environment:
 
 
 @lru_cache(maxsize=CACHED_TEMPLATES)
-def _parsed(autoescape: bool, source: str) -> BoundTemplate:
+def _parsed(autoescape: bool, source: str, name: str = "") -> BoundTemplate:
     _check_readable(source)
-    return _environment(autoescape).from_string(source)
+    return _environment(autoescape).from_string(source, name=name)
 
 
 def _check_readable(source: str) -> None:

@@ -35,14 +35,14 @@ async def test_its_instances_hold_and_say_why_and_everybody_else_gets_their_mail
         process(mail("m", "honest"), key="good", recurrence="once", triggers=[start_on("good")])
     )
 
-    for number in range(5):
-        await engine.event("bad", f"bad{number}")
-    for number in range(5):
-        await engine.event("good", f"good{number}")
+    people = [f"{engine.contact}-{number}" for number in range(5)]
+    for event in ("bad", "good"):
+        for person in people:
+            await engine.event(event, person)
 
-    for number in range(5):
-        await engine.ended(f"good/good{number}")
-    held = [await engine.in_state(f"bad/bad{number}", "holding") for number in range(5)]
+    for person in people:
+        await engine.ended(f"good/{person}")
+    held = [await engine.in_state(f"bad/{person}", "holding") for person in people]
     assert len(smtp.messages) == 5
     stopped = "failed: The template was stopped: it takes more than 0.5 seconds of processor time"
     assert {row.reason.removesuffix(", a moment ago") for row in held} == {stopped}
