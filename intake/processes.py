@@ -505,7 +505,9 @@ class ProcessLifecycle:
         used = templates_of(definition)
         # In a thread: templates are checked in another process, for which this one waits.
         checked = await asyncio.to_thread(
-            lambda: {key: self._check_template(view.templates[key], view) for key in used & view.templates.keys()}
+            lambda: {
+                key: self._check_template(view.templates[key], view) for key in used & view.templates.keys()
+            }
         )
         return Surroundings(
             templates={key: checked.get(key) for key in view.templates},
