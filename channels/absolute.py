@@ -1,46 +1,112 @@
-"""Links and images of a template that would lead nowhere from an inbox: those that are not absolute."""
+"""Links and images of a template that would lead nowhere from an inbox, or that no message may have."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
 from channels.markup import MarkupParser
 
-_ATTRIBUTES: Final = {"href": "link", "src": "image", "background-url": "image", "background": "image"}
-_GOOD: Final = (
-    "https://",
-    "http://",
-    "mailto:",
-    "tel:",
-    "sms:",
-    "cid:",
-    "data:image/",
-    "#",
-    "*|",
-    "{{",
-    "{%",
+_LINK, _IMAGE = "link", "image"
+_ATTRIBUTES: Final = {
+    "href": _LINK,
+    "action": _LINK,
+    "formaction": _LINK,
+    "src": _IMAGE,
+    "poster": _IMAGE,
+    "background-url": _IMAGE,
+    "background": _IMAGE,
+}
+_FORBIDDEN: Final = frozenset(
+    {
+        "javascript",
+        "vbscript",
+        "data",
+        "file",
+        "blob",
+        "about",
+        "filesystem",
+        "view-source",
+        "jar",
+        "livescript",
+    }
 )
-"""What a mail program can follow; `{{` and `{%` are known only with a recipient, `*|` is a merge tag."""
+"""What runs as a script, reads the reader's own files, or is shown as if it were a page of ours."""
+_OF_IMAGES: Final = ("https://", "http://", "cid:", "data:image/")
+_LATER: Final = ("*|", "{{", "{%")
+"""What is known only with a recipient, or is a merge tag."""
+_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<rest>.*)", re.DOTALL)
+_HOST_AND_PORT = re.compile(r"(localhost|[^/:]*\.[^/:]*):\d{1,5}(/.*)?", re.DOTALL)
+_IGNORED = re.compile(r"[\x00-\x20\x7f-\x9f\u200b-\u200f\u2028\u2029\ufeff]")
+"""What browsers drop from a scheme, and what hides in one."""
+SHARING: Final = frozenset({"facebook", "twitter", "x", "google", "pinterest", "linkedin", "tumblr", "xing"})
+"""Networks that `mj-social-element` puts an address of their own before the author's."""
 
 
 def relative_addresses(source: str) -> Iterator[tuple[int, str]]:
-    """The line and a description of every literal address in HTML or MJML that is not absolute."""
+    """The line and a description of every literal address in HTML or MJML that is not absolute, or is forbidden."""
     found = _Addresses()
     found.feed(source)
     found.close()
     return iter(found.problems)
 
 
+def fault(what: str, address: str) -> str | None:
+    """What is wrong with a literal address, or None. A link may have any app's scheme: `tel:`, `whatsapp:`."""
+    written = address.strip()
+    if not written or written.startswith(_LATER):
+        return None
+    shown = written[:100]
+    plain = _IGNORED.sub("", written)
+    scheme = _SCHEME.match(plain)
+    name = scheme["scheme"].lower() if scheme else None
+    if what == _IMAGE:
+        if plain.lower().startswith(_OF_IMAGES):
+            return None
+        if name is not None and name in _FORBIDDEN:
+            return f"the image «{shown}» has the scheme «{name}:», which no message may have"
+        return None if plain.startswith("#") else f"the image «{shown}» is not absolute"
+    if plain.startswith("#"):
+        return None
+    if scheme is None or _HOST_AND_PORT.fullmatch(plain):
+        return f"the link «{shown}» is not absolute"
+    if name in _FORBIDDEN:
+        return f"the link «{shown}» has the scheme «{name}:», which no message may have"
+    if name in ("http", "https") and not scheme["rest"].startswith("//"):
+        return f"the link «{shown}» is not absolute"
+    return None
+
+
 class _Addresses(MarkupParser):
     def __init__(self) -> None:
         super().__init__()
         self.problems: list[tuple[int, str]] = []
+        self._in_attributes = False
+        self._usual_base = ""
+        self._base = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
+        given = {name: value for name, value in reversed(attrs) if value is not None}
+        if tag == "mj-attributes":
+            self._in_attributes = True
+        elif tag == "mj-navbar":
+            if self._in_attributes:
+                self._usual_base = given.get("base-url", "")
+            self._base = given.get("base-url", self._usual_base)
+        for name, value in given.items():
             what = _ATTRIBUTES.get(name)
-            if what is None or value is None or (name == "background" and tag.startswith("mj-")):
+            if what is None or (name == "background" and tag.startswith("mj-")):
                 continue
-            address = value.strip()
-            if address and not address.lower().startswith(_GOOD):
-                line, _ = self.getpos()
-                self.problems.append((line, f"the {what} «{address[:100]}» is not absolute"))
+            if tag == "mj-social-element" and name == "href" and given.get("name", "").lower() in SHARING:
+                continue
+            wrong = fault(what, f"{self._base}{value}" if tag == "mj-navbar-link" else value)
+            if wrong is not None:
+                self.problems.append((self.getpos()[0], wrong))
+        base = given.get("base-url", "") if tag == "mj-navbar" else ""
+        if base and (wrong := fault(_LINK, base)) is not None:
+            self.problems.append((self.getpos()[0], wrong))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "mj-attributes":
+            self._in_attributes = False
+        elif tag == "mj-navbar":
+            self._base = ""

@@ -18,7 +18,7 @@ Only after `OutcomeUnknown` may a message have been delivered. After every other
 
 import re
 from datetime import timedelta
-from typing import Self
+from typing import Any
 
 from channels.refusal_phrases import Cause
 
@@ -147,7 +147,7 @@ class TemplateFailed(ContentFailed):
         self.text = kept(text)
         self.line = line
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, str, int | None]]:
+    def __reduce__(self) -> tuple[Any, tuple[str, str, int | None]]:
         """It comes back from the process that renders."""
         return type(self), (self.part, self.text, self.line)
 

@@ -24,7 +24,7 @@ from contextvars import ContextVar
 from functools import cache, lru_cache
 from typing import Any, Literal, Self
 
-from inscriptis import get_text
+from inscriptis import Inscriptis
 from inscriptis.model.config import ParserConfig
 from liquid import BoundTemplate, Environment, Mode, RenderContext, Token
 from liquid.ast import Node
@@ -32,15 +32,17 @@ from liquid.builtin.tags.render_tag import RenderNode
 from liquid.exceptions import LiquidError, LiquidSyntaxError, ResourceLimitError, TemplateNotFoundError
 from liquid.loader import BaseLoader
 from liquid.loader import TemplateSource as LoadedSource
+from lxml.etree import ParserError
+from lxml.html import document_fromstring
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from channels import merge_tags
+from channels import merge_tags, mjml
 from channels.absolute import relative_addresses
 from channels.errors import TemplateFailed
 from channels.liquid_dialect import mend, tokenizer
 from channels.liquid_filters import local_date, local_time, money
 from channels.liquid_standard import FILTERS
-from channels.template_limits import MOST_HTML_TAGS, OUTPUT_LIMIT, CountedTemplate, compiled, unreadable
+from channels.template_limits import MOST_HTML_TAGS, OUTPUT_LIMIT, CountedTemplate, unreadable
 from processes.values import Json
 
 Part = Literal["subject", "mjml", "html", "text"]
@@ -54,11 +56,8 @@ NAMESPACE_LIMIT = 1_000_000
 CACHED_TEMPLATES = 1024
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_MJML_POSITION = re.compile(
-    r"^(?P<text>.*?)(?: in root template)?(?: at position (?P<start>\d+):\d+)?$", re.DOTALL
-)
-_MJML_ELEMENT = re.compile(r"<(mj-[a-z-]+)")
 _BLANK_LINES = re.compile(r"\n{3,}")
+_XML_DECLARATION = re.compile(r"^<\?xml.*?\?>", re.DOTALL)
 _LIQUID = re.compile(r"\{[{%]")
 _RENDERS = re.compile(r"""\brender\s*(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)")""")
 
@@ -149,7 +148,7 @@ def _render(source: TemplateSource, context: Mapping[str, Json]) -> Rendered:
     subject = _one_line(_render_part("subject", source.subject, context))
     html = None
     if source.mjml is not None:
-        html = _compile_mjml(_render_part("mjml", source.mjml, context))
+        html = _compile_mjml(source.mjml, _render_part("mjml", source.mjml, context))
     elif source.html is not None:
         html = _render_part("html", source.html, context)
     text = text_of(html or "") if source.text is None else _render_part("text", source.text, context)
@@ -194,9 +193,8 @@ def check(source: TemplateSource, partials: Partials = NO_PARTIALS) -> list[Temp
     does not compile when rendered with no values. An empty list means that it can be published, or be a partial of
     others.
     """
-    problems = [
-        problem for part, text in source.parts() for problem in _syntax_problems(part, text, partials)
-    ]
+    liquid = [problem for part, text in source.parts() for problem in _syntax_problems(part, text, partials)]
+    problems = list(liquid)
     for part, text in source.parts():
         if part in ("mjml", "html"):
             problems += [
@@ -207,13 +205,15 @@ def check(source: TemplateSource, partials: Partials = NO_PARTIALS) -> list[Temp
                 TemplateProblem(part=part, line=text.count("\n", 0, place) + 1, message=message)
                 for place, message in merge_tags.problems(text)
             ]
-    if (
-        source.mjml is not None
-        and is_whole(source)
-        and not any(problem.part == "mjml" for problem in problems)
-    ):
-        with _naming(partials):
-            problems.extend(_mjml_problems(source.mjml))
+    if source.mjml is not None:
+        found = [
+            TemplateProblem(part="mjml", line=line, message=message)
+            for line, message in mjml.unknown(source.mjml)
+        ]
+        if not found and is_whole(source) and not any(problem.part == "mjml" for problem in liquid):
+            with _naming(partials):
+                found = _mjml_problems(source.mjml)
+        problems += found
     return problems
 
 
@@ -224,15 +224,49 @@ def is_whole(source: TemplateSource) -> bool:
 
 def text_of(html: str) -> str:
     """The plain text of an HTML document, links as `[text](address)`; hidden parts and styles are left
-    out. Raises TemplateFailed where there are too many tags."""
+    out. A link that is only a picture has the picture's alternative text. Raises TemplateFailed if there are too many
+    tags."""
     if html.count("<") > MOST_HTML_TAGS:
         raise TemplateFailed("text", f"there are more than {MOST_HTML_TAGS:,} tags: give a text part")
-    laid_out = get_text(html, ParserConfig(display_links=True))
+    tree = _tree(html)
+    if tree is None:
+        return "\n"
+    for link in tree.iter("a"):
+        _name_by_picture(link)
+    laid_out = Inscriptis(tree, ParserConfig(display_links=True)).get_text()
     lines = "\n".join(line.strip() for line in laid_out.splitlines())
     return _BLANK_LINES.sub("\n\n", lines).strip() + "\n"
 
 
 mend()
+
+
+def _tree(html: str) -> Any:
+    """The document, or None if there is nothing in it."""
+    stripped = _XML_DECLARATION.sub("", html.strip(), count=1)
+    if not stripped:
+        return None
+    try:
+        return document_fromstring(stripped)
+    except ParserError:
+        return document_fromstring(f"<pre>{stripped}</pre>")
+
+
+def _name_by_picture(link: Any) -> None:
+    """Put the alternative texts of a link's pictures in, if there is no other text in it; else what it is titled, or
+    its address.
+    """
+    address = link.get("href")
+    if not address or "".join(link.itertext()).strip():
+        return
+    pictures = list(link.iter("img"))
+    texts = [text for picture in pictures if (text := (picture.get("alt") or "").strip())]
+    name = " ".join(texts) or (link.get("aria-label") or link.get("title") or "").strip() or address
+    if pictures:
+        pictures[-1].tail = name
+    else:
+        link.text = name
+
 
 _partials: ContextVar[Partials] = ContextVar("partials", default=NO_PARTIALS)
 _part: ContextVar[Part] = ContextVar("part", default="text")
@@ -383,27 +417,34 @@ def _rendered(nodes: Iterable[Node], context: RenderContext) -> Iterator[tuple[s
 
 def _mjml_problems(source: str) -> list[TemplateProblem]:
     try:
-        html = _compile_mjml(_render_part("mjml", source, {}))
+        _compile_mjml(source, _render_part("mjml", source, {}))
+    except _NotCompiled as failure:
+        return [TemplateProblem(part="mjml", line=line, message=message) for line, message in failure.all]
     except TemplateFailed as failure:
         cause = failure.__cause__
         if isinstance(cause, LiquidError) and not isinstance(cause, ResourceLimitError):
             return []  # it needs values to render (a division, say), which says nothing about the template
         return [TemplateProblem(part="mjml", line=failure.line, message=failure.text)]
-    unknown = sorted(set(_MJML_ELEMENT.findall(html)))  # the compiler passes what it does not know through
-    return [
-        TemplateProblem(part="mjml", line=_line_of(source, f"<{name}"), message=f"unknown element <{name}>")
-        for name in unknown
-    ]
+    return []
 
 
-def _compile_mjml(mjml: str) -> str:
+class _NotCompiled(TemplateFailed):
+    """MJML that does not compile, with all that is wrong with it."""
+
+    def __init__(self, problems: list[mjml.Problem]) -> None:
+        line, message = problems[0]
+        super().__init__("mjml", message, line)
+        self.all = problems
+
+    def __reduce__(self) -> tuple[Any, tuple[str, str, int | None]]:
+        return TemplateFailed, (self.part, self.text, self.line)
+
+
+def _compile_mjml(source: str, output: str) -> str:
     try:
-        html = compiled(mjml)
-    except ValueError as error:
-        found = _MJML_POSITION.match(str(error))
-        start = found["start"] if found else None
-        line = None if start is None else mjml.encode()[: int(start)].count(b"\n") + 1
-        raise TemplateFailed("mjml", found["text"] if found else str(error), line) from error
+        html = mjml.html_of(output)
+    except mjml.BadMjml as bad:
+        raise _NotCompiled(mjml.faults(source, output, bad)) from bad
     if len(html) > COMPILED_LIMIT:
         raise TemplateFailed("mjml", f"it makes more than {COMPILED_LIMIT:,} characters of HTML")
     return html
@@ -418,11 +459,6 @@ def _line(error: LiquidError) -> int | None:
     if token is None or token.start_index < 0:
         return None
     return token.source.count("\n", 0, token.start_index) + 1
-
-
-def _line_of(source: str, text: str) -> int | None:
-    index = source.find(text)
-    return None if index < 0 else source.count("\n", 0, index) + 1
 
 
 def _one_line(subject: str) -> str:

@@ -78,7 +78,10 @@ def test_without_others_there_is_nothing_to_put_in() -> None:
     [
         ('<p>\n<a href="/tea">Tea</a>', "the link «/tea» is not absolute"),
         ('\n<img src="tea.png">', "the image «tea.png» is not absolute"),
-        ('\n<a href="javascript:alert(1)">x</a>', "the link «javascript:alert(1)» is not absolute"),
+        (
+            '\n<a href="javascript:alert(1)">x</a>',
+            "the link «javascript:alert(1)» has the scheme «javascript:»",
+        ),
         ('\n<a href="//shop.example.com">x</a>', "is not absolute"),
     ],
 )
