@@ -42,6 +42,7 @@ _GROUPS = {
     "liquid/": RENDER,
     "inscriptis/": RENDER,
     "lxml/": RENDER,
+    "channels/rendering": RENDER,
     "channels/templates": RENDER,
     "channels/email": RENDER,
     "/email/": RENDER,
