@@ -69,7 +69,6 @@ app.command()(top.top)
 app.command()(where.retention)
 app.command("import")(contacts_csv.import_contacts)
 app.command("export")(contacts_csv.export_contacts)
-app.add_typer(contacts_csv.contact_app, name="contact")
 
 
 def run_command(arguments: Sequence[str]) -> NoReturn:

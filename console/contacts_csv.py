@@ -13,11 +13,10 @@ import typer
 
 from console.api_client import DEFAULT_API, Api, one_part
 from console.failures import Failure
-from console.options import ApiUrl, AsJson
+from console.options import ApiUrl, AsJson, examples
 from console.output import echo_json, items_of, object_of, table
+from console.people import contact_app
 from intake.csv_records import ENCODINGS, BadCsv, Records
-
-contact_app = typer.Typer(help="One contact.", no_args_is_help=True)
 
 READ_AT_ONCE = 64 * 1024
 ROWS_AT_ONCE = 500
@@ -134,7 +133,7 @@ def export_contacts(
     typer.echo(f"written: {output}", err=True)
 
 
-@contact_app.command("export")
+@contact_app.command("export", epilog=examples("onward contact export 22222"))
 def export_contact(
     contact: Annotated[str, typer.Argument(help="ContactId, e-mail, phone, token, or Onward's own id.")],
     output: Annotated[
