@@ -200,7 +200,7 @@ class TransactionalStep(StepActivity[S]):
             return scene, Effects()
         step: Any = scene.step
         result = await self.apply(step, scene)
-        return await self.tools.stage.finish(scene, result, to=step.next), scene.effects
+        return await self.tools.stage.finish(scene, result, to=step.way_on(result)), scene.effects
 
     @abstractmethod
     async def apply(self, step: S, scene: Scene) -> dict[str, Any]:

@@ -182,6 +182,7 @@ class Interventions:
             scene.situation,
             scene.row.loops or {},
             scene.now,
+            ended=True,
         )
         _, plan = await self._tools.stage.plan(scene, planning)
         how = {"event": came} if came is not None else {}

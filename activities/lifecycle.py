@@ -22,6 +22,7 @@ from processes import names, planner
 from processes.instructions import (
     BEGIN,
     CLOSE,
+    DATE,
     DECIDE,
     RECONSIDER,
     RESUME,
@@ -235,6 +236,8 @@ class Lifecycle:
             over, plan = await self._tools.stage.plan(scene, planning)
             if over is None:
                 await self._tools.stage.stay(scene, plan)
+                if scene.step.awaits == DATE:
+                    await self._tools.stage.wait_anew(scene, plan)
             else:
                 result = {**over.result, **scene.hindrances}
                 await self._tools.stage.record(scene, plan, result, begun=True)

@@ -25,6 +25,7 @@ from activities.scene import (
     Scene,
 )
 from activities.visits import read_instruction, visit_row
+from intake.date_waits import dates_differ
 from intake.effects import Effects
 from intake.new_instances import EventRace
 from processes import planner
@@ -32,7 +33,7 @@ from processes.clock import describe
 from processes.definition import ProcessDefinition
 from processes.differences import STEP_REMOVED, landing, stands
 from processes.goals import GOAL
-from processes.instructions import End, Hold, Instruction, Perform, StepCall, Wait
+from processes.instructions import DATE, End, Hold, Instruction, Perform, StepCall, Wait
 from processes.planning import Answers, Draw, LookBack, Passed, Plan, Question
 from processes.steps import EffectStep
 from store import contacts, rows
@@ -454,6 +455,8 @@ class Stage:
     async def _await_event(self, scene: Scene, wait: Wait, contact_id: str) -> None:
         if wait.event is None:
             return
+        if wait.event == DATE and await dates_differ(scene.connection, contact_id, scene.fields):
+            raise EventRace  # the date was changed while this was decided: decide again
         await scene.connection.execute(
             insert(rows.waits).values(
                 instance_id=scene.instance,

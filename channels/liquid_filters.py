@@ -21,6 +21,8 @@ from liquid.exceptions import FilterArgumentError
 from liquid.filter import with_context
 from liquid.undefined import Undefined
 
+from processes.dates import read as read_date
+
 STYLES: Final = ("short", "medium", "long", "full")
 _ENGLISH = Locale("en", "GB")
 _MIDNIGHT = ("T", " ")
@@ -90,11 +92,13 @@ def _moment(name: str, value: object) -> date:
     """A day, or an aware instant: without an offset it is in UTC. `now` is not known here."""
     text = str(value).strip()
     try:
+        if (written := read_date(text)) is not None:
+            return written.day if written.clock is None else written.in_utc()
         if len(text) > 10 and text[10] in _MIDNIGHT:
             moment = datetime.fromisoformat(text)
             return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
         return date.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise FilterArgumentError(f"{name}: {text[:40]!r} is not a date", token=None) from None
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake import audit
 from intake.admission import Admission
+from intake.date_waits import tell_date_waits
 from intake.effects import CANCEL, Effects, lease, stop_instances
 from intake.events import Decision, IncomingEvent
 from intake.refusals import Missing
@@ -131,7 +132,12 @@ class Changes:
         )
         if changed:
             await _record(connection, "contact.change", contact_id, now, origin, after={"changed": changed})
-        return own, await self._tell_differences(connection, contact_id, values_of(old), new, now, origin)
+        outbox = await tell_date_waits(
+            connection, self._catalog, {contact_id: changed} if changed else {}, now
+        )
+        effects = await self._tell_differences(connection, contact_id, values_of(old), new, now, origin)
+        effects.outbox += outbox
+        return own, effects
 
     async def add_note(
         self, connection: AsyncConnection, contact_id: str, text: str, now: datetime, origin: Origin
@@ -257,7 +263,9 @@ class Changes:
             if contact_id not in there:
                 raise Missing("contact", contact_id)
 
-    async def merge(self, connection: AsyncConnection, gone: str, survivor: str, now: datetime) -> int:
+    async def merge(
+        self, connection: AsyncConnection, gone: str, survivor: str, now: datetime
+    ) -> tuple[int, Effects]:
         """Move everything of `gone` to `survivor` without starting anything; returns the number of instances moved.
 
         Where both have a value, the survivor's counts; a consent that one refused stays refused. Open instances of one
@@ -297,10 +305,11 @@ class Changes:
                         )
                         .values(last_at=row["last_at"], period=row["period"], next_at=row["next_at"])
                     )
-        await self._merge_person(connection, gone, survivor, now)
+        changed = await self._merge_person(connection, gone, survivor, now)
+        outbox = await tell_date_waits(connection, self._catalog, {survivor: changed} if changed else {}, now)
         view = await self._catalog.view(connection)
         await presences.settle_quietly(connection, view, [gone, survivor], now)
-        return int(moved)
+        return int(moved), Effects(outbox=outbox)
 
     async def move_history(self, connection: AsyncConnection, gone: str, survivor: str) -> None:
         """Move what belongs to `gone`. To be called once more after the merge has committed: a transaction that had
@@ -334,7 +343,8 @@ class Changes:
 
     async def _merge_person(
         self, connection: AsyncConnection, gone: str, survivor: str, now: datetime
-    ) -> None:
+    ) -> set[str]:
+        """Returns the names of the fields that one of the two had otherwise."""
         c = rows.contacts
         found = {
             row.id: row._mapping
@@ -371,6 +381,7 @@ class Changes:
                 updated_at=now,
             )
         )
+        return {str(one["field"]) for one in differences(values_of(dict(old)), values_of(dict(new)))}
 
     async def _tell(
         self,

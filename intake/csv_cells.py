@@ -9,6 +9,7 @@ from typing import Literal
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from processes import dates
 from processes.values import Json, Key, Tag
 
 Kind = Literal["text", "number", "boolean", "date", "date_dmy", "date_mdy", "json"]
@@ -157,6 +158,8 @@ def _day(text: str) -> str:
     try:
         if dotted := _DOTTED_DAY.fullmatch(text):
             return date(int(dotted[3]), int(dotted[2]), int(dotted[1])).isoformat()
+        if dates.read(text) is not None:
+            return text  # with its time, if it has one: rules and waits read the same forms
         return date.fromisoformat(text).isoformat()
     except ValueError:
         raise ValueError("must be a date, such as 1990-03-15 or 15.3.1990") from None

@@ -6,13 +6,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, or_
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake.items import Candidate
-from processes.clock import add
 from processes.recurrence import EachTime, OncePer, WhenFinished
 from store import rows
+from store.contacts import ContactRace
 
 
 class Entries:
@@ -56,21 +56,27 @@ class Entries:
         return allowed
 
     async def _pass_once_per(self, candidate: Candidate, recurrence: OncePer) -> bool:
+        """By the last start and the period that the process has now, whatever it was when the contact came last."""
         period = str(recurrence.period)
         zone = candidate.item.contact.time_zone or candidate.process.definition.time_zone
         entry = self._entry(candidate, period, recurrence.next_at(self._now, zone))
-        statement = rows.upsert(self._connection, rows.entries)
-        n, new = rows.entries.c, statement.excluded
-        free = or_(
-            and_(n.period == period, n.next_at <= self._now),
-            and_(n.period != period, n.last_at <= add(self._now, recurrence.period, zone, -1)),
-        )
-        upsert = statement.values(entry).on_conflict_do_update(
-            index_elements=["process_key", "contact_id", "key"],
-            set_={"last_at": new.last_at, "period": new.period, "next_at": new.next_at},
-            where=None if candidate.forced else free,
-        )
-        if (await self._connection.execute(upsert.returning(n.last_at))).first() is not None:
+        n = rows.entries.c
+        if await rows.insert_new(self._connection, rows.entries, [entry], n.process_key):
+            return True
+        mine = [
+            n.process_key == entry["process_key"],
+            n.contact_id == entry["contact_id"],
+            n.key == entry["key"],
+        ]
+        # Locked until the transaction ends: of two that come at once the second sees the first.
+        last_at = (
+            await self._connection.execute(select(n.last_at).where(*mine).with_for_update())
+        ).scalar_one_or_none()
+        if last_at is None:
+            raise ContactRace  # merged into another contact meanwhile: look again
+        if candidate.forced or recurrence.is_free(last_at, self._now, zone):
+            new = {name: entry[name] for name in ("last_at", "period", "next_at")}
+            await self._connection.execute(update(rows.entries).where(*mine).values(new))
             return True
         candidate.item.say(candidate.process, "skipped", f"once per {period}: it entered within that time")
         return False

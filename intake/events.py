@@ -12,6 +12,7 @@ import phonenumbers
 from pydantic import BaseModel, ConfigDict, Field
 
 from intake.identity import NotAttached
+from processes import dates
 from processes.addresses import STRICT, AddressRules, read_address
 from processes.clock import check_zone
 from processes.problems import DocumentInvalid, Problem, pointer
@@ -266,11 +267,11 @@ def _moment(value: str | datetime | None, received_at: datetime, problems: _Prob
     if value is None:
         return None
     if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
+        read = dates.read_time(value)
+        if read is None:
             problems.add("/occurred_at", "must be an ISO 8601 date and time, such as 2026-11-24T09:00:00Z")
             return None
+        value = read
     if value.tzinfo is None:
         problems.add("/occurred_at", "must say its offset, such as …T09:00:00Z or …T09:00:00+01:00")
         return None

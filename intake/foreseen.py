@@ -15,7 +15,6 @@ from intake.admission import START_FILTER
 from intake.events import begins_after
 from intake.new_instances import UNFINISHED
 from processes.builtin_events import PROCESS_REQUESTED, SCHEDULE_DUE
-from processes.clock import add
 from processes.definition import ProcessDefinition
 from processes.facts import SUBSCRIBED, Facts, Told
 from processes.recurrence import Once, OncePer, WhenFinished
@@ -135,17 +134,15 @@ class Door:
     async def _entry(self, connection: AsyncConnection, key: str) -> Any:
         return (
             await connection.execute(
-                select(_n.last_at, _n.period, _n.next_at).where(
+                select(_n.last_at).where(
                     _n.process_key == self.definition.key, _n.contact_id == self.facts.id, _n.key == key
                 )
             )
         ).one_or_none()
 
     def _is_free(self, recurrence: OncePer, entry: Any) -> bool:
-        if entry.period == str(recurrence.period):
-            return bool(entry.next_at <= self.now)
         zone = self.facts.time_zone or self.definition.time_zone
-        return bool(entry.last_at <= add(self.now, recurrence.period, zone, -1))
+        return recurrence.is_free(entry.last_at, self.now, zone)
 
 
 def _within(recurrence: OncePer) -> str:

@@ -122,6 +122,8 @@ class Chunk:
         self._events: list[IncomingEvent] = []
         self.touched: list[str] = []
         """The contacts of the rows that were taken."""
+        self.changed: dict[str, set[str]] = {}
+        """The names of the fields that have another value now, of contacts that were there before."""
 
     async def take(self, rows: Sequence[Row]) -> tuple[Summary, list[IncomingEvent]]:
         """Take the rows that were not taken before; returns the counts and what is to be told. Safe to repeat."""
@@ -176,6 +178,8 @@ class Chunk:
         await imports.change_people(self._connection, [p.now for p in touched if p.changed], self._now)
         for person in touched:
             for params in differences(*person.told()):
+                if person.before is not None:
+                    self.changed.setdefault(person.id, set()).add(str(params["field"]))
                 self._tell(person, CONTACT_CHANGED, str(params["field"]), params)
 
     async def _tag(self, touched: list[Person]) -> None:

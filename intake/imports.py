@@ -17,6 +17,7 @@ from intake import audit
 from intake.audit import LOCAL
 from intake.changes import Changes
 from intake.csv_records import BadCsv, Records
+from intake.date_waits import tell_date_waits
 from intake.dispatch import Dispatcher
 from intake.effects import Effects
 from intake.import_chunk import MOST_COLUMNS, Chunk, ImportOptions, Summary
@@ -193,7 +194,9 @@ class Imports:
             summary, events = await chunk.take(rows)
             if not reading.options.trigger:
                 await presences.settle_quietly(connection, view, chunk.touched, now)
-            return summary, await self._changes.tell(connection, events, now)
+            effects = await self._changes.tell(connection, events, now)
+            effects.outbox += await tell_date_waits(connection, self._catalog, chunk.changed, now)
+            return summary, effects
 
         summary, effects = await retried(self._database, work)
         total.add(summary)

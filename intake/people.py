@@ -102,18 +102,19 @@ class People:
         moved. Raises Missing, and Clash where both are the same.
         """
 
-        async def work(connection: AsyncConnection) -> tuple[str, int]:
+        async def work(connection: AsyncConnection) -> tuple[str, int, Effects]:
             survivor = await contacts.resolve(connection, into)
             if survivor is None:
                 raise Missing("contact", into)
             if survivor == contact_id:
                 raise Clash("a contact cannot be merged into itself")
             now, after = datetime.now(UTC), {"into": survivor}
-            moved = await self._changes.merge(connection, contact_id, survivor, now)
+            moved, effects = await self._changes.merge(connection, contact_id, survivor, now)
             await audit.record(connection, actor, "contact.merge", f"contact/{contact_id}", now, after=after)
-            return survivor, moved
+            return survivor, moved, effects
 
-        survivor, moved = await retried(self._database, work)
+        survivor, moved, effects = await retried(self._database, work)
+        await self._dispatcher.send(effects)
         await retried(
             self._database,
             lambda connection: self._changes.move_history(connection, contact_id, survivor),

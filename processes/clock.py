@@ -17,11 +17,11 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
+from processes import dates
 from processes.durations import AVERAGE_YEAR, SignedDuration, human, quoted
 from processes.values import Json
 
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
-_DATE_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt ][0-9].*)?", re.ASCII)
 _MONTH_DAY = re.compile(r"--([0-9]{2})-?([0-9]{2})")
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -30,6 +30,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 
 YEARLESS: Final = 4
 """The year of a day that was written without one (`--02-29`): a leap year that no contact means."""
+_FIRST_YEAR: Final = 1000
 
 
 @functools.cache
@@ -256,21 +257,16 @@ def next_anniversary(day: date, after: datetime, offset: SignedDuration, at: tim
 def parse_day(value: Json) -> date | None:
     """Read the day in a contact's field, or None where there is none.
 
-    `2024-02-29`; an ISO date and time, whose day counts as written, whatever its offset; and `--02-29`, a day
-    without a year (`has_year` tells). Years before 1000 are None: systems write them for "unknown".
+    Whatever `processes/dates.py` reads: the day counts as written, whatever the offset; and `--02-29`, a day without a
+    year (`has_year` tells). Years before 1000 are None: systems write them for "unknown".
     """
-    if not isinstance(value, str):
-        return None
-    text = value.strip()
-    try:
-        if found := _MONTH_DAY.fullmatch(text):
+    if isinstance(value, str) and (found := _MONTH_DAY.fullmatch(value.strip(dates.BLANKS))):
+        try:
             return date(YEARLESS, int(found[1]), int(found[2]))
-        if not _DATE_TIME.fullmatch(text):
+        except ValueError:
             return None
-        day = datetime.fromisoformat(text).date()
-    except ValueError:
-        return None
-    return day if day.year >= 1000 else None
+    written = dates.read(value)
+    return written.day if written is not None and written.day.year >= _FIRST_YEAR else None
 
 
 def parse_moment(text: str, zone: str) -> datetime:
@@ -279,20 +275,14 @@ def parse_moment(text: str, zone: str) -> datetime:
     Without an offset it is local in the zone; a date alone is that day's 00:00.
     """
     check_zone(zone)
-    stripped = text.strip()
-    try:
-        if not _DATE_TIME.fullmatch(stripped):
-            raise ValueError(stripped)
-        moment = datetime.fromisoformat(stripped)
-    except ValueError as error:
+    written = dates.read(text)
+    if written is None:
         raise ValueError(
             f"{quoted(text)} is not a date and time; "
             "write ISO 8601, such as '2026-11-24T09:00' or '2026-11-24T09:00Z'"
-        ) from error
-    if moment.tzinfo is None:
-        return resolve(moment, zone)
+        )
     with _in_calendar(text):
-        return moment.astimezone(UTC)
+        return resolve(written.local(), zone) if written.offset is None else written.in_utc()
 
 
 def describe(instant: datetime, zone: str, now: datetime | None = None) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 from processes.builtin_events import NOTE_ADDED
 from processes.clock import check_zone
 from processes.facts import SUBSCRIBED, UNSUBSCRIBED, Change, Facts
-from processes.orders import read_order
 from processes.steps import EffectStep, StepBase
 from processes.steps.add_note import AddNote
 from processes.steps.add_tag import AddTag
@@ -189,14 +188,12 @@ def _get_order(step: GetOrder, before: Before) -> After | Held:
     params, key = before.event, before.event_key
     if step.event is not None and step.event != before.event_type:
         params, key = before.latest or ({}, None)
-    source: Json = params.get(step.param) if step.param is not None else dict(params)
-    order = read_order(source, key) if isinstance(source, dict) else None
-    if order is None:
-        if step.if_missing == "hold":
-            return Held(f"the event has no order in {step.param or 'its params'}")
+    found, why = step.find(params, key)
+    if why is not None:
+        return Held(why)
+    if found is None:
         return After(before.facts, {"missing": True})
-    result = {"order": order.number, "items": len(order.items), "total": order.total}
-    return After(before.facts, result, aside={step.store_as: order.model_dump(mode="json")})
+    return After(before.facts, found.result(), aside={step.store_as: found.data()})
 
 
 def _start_process(step: StartProcess, before: Before) -> After:

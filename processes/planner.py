@@ -101,13 +101,16 @@ def leave(
     situation: Situation,
     loops: Mapping[str, int],
     limit: datetime | None = None,
+    *,
+    ended: bool = False,
 ) -> Generator[Question, Any, tuple[Pass | None, Plan]]:
     """What follows when the wait at `step_id` is over, by the event with this id or by time (None).
 
-    `limit` is until when the wait may last. Nothing is passed (None) where the instance goes on waiting.
+    `limit` is until when the wait may last; `ended` says that a person ends it. Nothing is passed (None) where the
+    instance goes on waiting.
     """
     step = _waiting(definition.by_id[step_id])
-    arrival = Arrival(situation, visit, definition.key, limit)
+    arrival = Arrival(situation, visit, definition.key, limit, ended)
     over: Pass | Ask | Sleep = step.leave(arrival, event)
     while isinstance(over, Ask):
         over = _with_rules(over.then(holding := (yield over.question)), holding)
@@ -182,7 +185,8 @@ def _kept(step: StepBase, before: tuple[StepBase, datetime] | None, situation: S
     until = step.moved(was_step, was, situation) if isinstance(was_step, WaitForTime) else None
     if until is None:
         return None
-    return Sleep(until, f"Wait · until {describe(until, step.zone or situation.zone, situation.now)}")
+    summary = f"Wait · until {describe(until, step.zone or situation.zone, situation.now)}"
+    return Sleep(until, summary, step.awaits)
 
 
 def resume(

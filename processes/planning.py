@@ -56,13 +56,15 @@ class Situation:
 class Arrival:
     """An instance arrives at a step of a process (its key) for the `visit`-th time, or leaves it.
 
-    `limit` (UTC) is until when the wait here may last, as it was recorded on the arrival.
+    `limit` (UTC) is until when the wait here may last, as it was recorded on the arrival. `ended` says that a person
+    ends the wait.
     """
 
     situation: Situation
     visit: int
     process: str
     limit: datetime | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -361,7 +361,7 @@ class _Walk:
             moment.message = done.message
         for number, change in enumerate(done.changes):
             yield from self._acting.tell(path, step, f"{step.id}/{perform.visit}/{number}", change)
-        return (yield from self._arrive(path, step.next))
+        return (yield from self._arrive(path, step.way_on(done.result)))
 
     def _put_off(self, path: Path, perform: Perform, later: Later) -> Wait:
         said = f"Held by {later.by} · until {describe(later.until, self._acting.zone(path), path.now)}"

@@ -44,6 +44,10 @@ class OncePer(_Recurrence):
         """The first instant (UTC) at which a start is allowed again after one at `last` (UTC)."""
         return add(last, self.period, zone)
 
+    def is_free(self, last: datetime, now: datetime, zone: str) -> bool:
+        """Whether a start is allowed `now` after one at `last` (UTC)."""
+        return self.next_at(last, zone) <= now
+
 
 def _from_word(value: Any) -> Any:
     return {"mode": value} if isinstance(value, str) else value

@@ -20,6 +20,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from processes import dates
+
 MAX_TEXT = 1000
 MAX_CHOICES = 100
 """How many values `in` and `not_in` may list."""
@@ -35,27 +37,18 @@ _ISO_ELAPSED = re.compile(
     r"P(?=.)(?:[0-9]{1,9}W)?(?:[0-9]{1,9}D)?(?:T(?=.)(?:[0-9]{1,9}H)?(?:[0-9]{1,9}M)?(?:[0-9]{1,9}S)?)?"
 )
 _UNIT = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-_INSTANT = re.compile(
-    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[T ](?P<time>(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?)"
-    r"(?P<zone>Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?)?"
-)
 _RELATIVE = re.compile(r"now(?:\s*(?P<sign>[+-])\s*(?P<elapsed>\S+))?")
 
 
 def parse_instant(text: str) -> datetime | None:
-    """The instant that an ISO 8601 date, or date and time, names; None if it is no such text.
+    """The instant that a date, or date and time, names (`processes/dates.py`); None if it is no such text.
 
     In whole seconds: fractions are cut off. A date is its midnight in UTC, a time without offset is in UTC.
     """
-    match = _INSTANT.fullmatch(text) if len(text) <= 64 else None
-    if match is None:
-        return None
+    written = dates.read(text)
     try:
-        day = date.fromisoformat(match["date"])
-        clock = (match["time"] or "00:00").partition(".")[0]
-        return datetime.fromisoformat(f"{day}T{clock}{match['zone'] or 'Z'}").astimezone(UTC)
-    except (ValueError, OverflowError):
+        return None if written is None else written.in_utc()
+    except OverflowError:
         return None
 
 

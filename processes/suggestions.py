@@ -16,7 +16,7 @@ def nearest(name: object, known: Collection[str]) -> str | None:
     """The known name that is most like this one, in any case of its letters; None if none is."""
     by_lower = {one.lower().replace("-", "_"): one for one in sorted(known)}
     plain = str(name).lower().replace("-", "_")
-    found = difflib.get_close_matches(plain, by_lower, n=1, cutoff=0.7)
+    found = difflib.get_close_matches(plain, by_lower, n=1, cutoff=0.6)
     return by_lower[found[0]] if found else None
 
 

@@ -85,7 +85,8 @@ class CatalogView:
     processes: Mapping[str, ProcessView] = field(default_factory=dict)
     listeners: Mapping[str, tuple[Listening, ...]] = field(default_factory=dict)
     awaited: frozenset[str] = frozenset()
-    """The event types that an instance of any version may wait for; RULE where one may wait for a rule."""
+    """The event types that an instance of any version may wait for; RULE and DATE if one may wait for a
+    rule, or for a date of its contact."""
     looked_back: frozenset[str] = frozenset()
     """Those of them that may have come before they are waited for."""
     goals: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -241,6 +242,8 @@ def _awaited(versions: Iterable[ProcessDefinition], segments: Mapping[str, Rule 
             found.add(step.event)
         elif isinstance(step, WaitForRule):
             found |= {RULE, *heard_by(step.when, segments)}
+        elif step.awaits is not None:
+            found.add(step.awaits)
     return frozenset(found)
 
 

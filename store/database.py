@@ -13,13 +13,14 @@ from typing import Any
 import orjson
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from processes.dates import epoch_seconds
 from store import sqlite_driver
+from store.rule_facts import SQLITE_INSTANT
 
 SQLITE_BUSY_SECONDS = 30
 
@@ -174,7 +175,7 @@ def _turns_us_away(error: DBAPIError) -> bool:
 
 def _set_up_sqlite(engine: AsyncEngine) -> None:
     @event.listens_for(engine.sync_engine, "connect")
-    def _pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    def _pragmas(connection: Any, _: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
         _write_ahead(cursor)
         cursor.execute("PRAGMA synchronous=NORMAL")
@@ -182,6 +183,7 @@ def _set_up_sqlite(engine: AsyncEngine) -> None:
         cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_SECONDS * 1000}")
         cursor.execute("PRAGMA cache_size=-32768")
         cursor.close()
+        connection.create_function(SQLITE_INSTANT, 1, epoch_seconds, deterministic=True)
 
 
 def _write_ahead(cursor: Any) -> None:

@@ -7,7 +7,7 @@ leaves make a tree, is `store/rules.py`'s.
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import product
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 from sqlalchemy import (
@@ -22,7 +22,6 @@ from sqlalchemy import (
     false,
     func,
     literal,
-    not_,
     or_,
     select,
     true,
@@ -31,6 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.sql.selectable import FromClause
 
 from processes.addresses import known_as, part_known_as
+from processes.dates import BLANKS, LONGEST
 from processes.rule_values import Scalar, is_index
 from store.types import UtcDateTime
 
@@ -261,61 +261,33 @@ _MONTH_DAY = (
     "((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
 )
 _LEAP_YEAR = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)"
-_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
-_ZONE = "(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])"
-POSTGRES_INSTANT = f"^(?!0000)([0-9]{{4}}-{_MONTH_DAY}|{_LEAP_YEAR}-02-29)([T ]{_CLOCK}{_ZONE}?)?$"
-"""The dates that there are, and times: what this matches, PostgreSQL casts without an error."""
+_CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
+_ZONE = "([Zz]|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)"
+POSTGRES_INSTANT = f"^(?!0000)([0-9]{{4}}-{_MONTH_DAY}|{_LEAP_YEAR}-02-29)([Tt ]{_CLOCK}{_ZONE}?)?$"
+"""What `processes/dates.py` reads: what this matches, PostgreSQL casts without an error."""
+SQLITE_INSTANT: Final = "onward_instant"
+"""The function `epoch_seconds` of `processes/dates.py`, as each SQLite connection knows it."""
 
 _LAST_INSTANT = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-_SQLITE_DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
-_SQLITE_TIME = "[T ][0-2][0-9]:[0-5][0-9]"
 
 
 def _text_instant(
     dialect: str, text: ColumnElement[Any], is_text: Condition, sign: str, bound: datetime
 ) -> Condition:
     if dialect == "sqlite":
-        seconds = cast(func.strftime("%s", _sqlite_whole_seconds(text)), Integer())
+        seconds = getattr(func, SQLITE_INSTANT)(text, type_=Integer())
         compared = seconds.op(sign, is_comparison=True)(literal(int(bound.timestamp()), Integer()))
-        return and_(is_text, _sqlite_is_instant(text), compared)
-    whole = func.regexp_replace(text, r"\.[0-9]+", "", type_=String())
+        return and_(is_text, seconds.is_not(None), compared)
+    trimmed = func.btrim(text, BLANKS, type_=String())
+    whole = func.regexp_replace(trimmed, "[.,][0-9]+", "", type_=String())
     zoned = case((whole.op("~")(f":[0-9]{{2}}{_ZONE}$"), whole), else_=whole.concat(" UTC"))
     instant = cast(zoned, TIMESTAMP(timezone=True))
     in_order = and_(
         instant.op(sign, is_comparison=True)(literal(bound, UtcDateTime())),
         instant <= literal(_LAST_INSTANT, UtcDateTime()),
     )
-    possible = and_(is_text, func.length(text) <= 64, text.op("~", is_comparison=True)(POSTGRES_INSTANT))
+    possible = and_(
+        is_text, func.length(text) <= LONGEST, trimmed.op("~", is_comparison=True)(POSTGRES_INSTANT)
+    )
     # CASE, not AND: only CASE keeps the cast away from texts that it would fail on.
     return case((possible, in_order), else_=false())
-
-
-def _sqlite_is_instant(text: ColumnElement[Any]) -> Condition:
-    """The grammar of POSTGRES_INSTANT. SQLite's own parser is wider, and takes 31 February for 3 March."""
-    day = func.substr(text, 1, 10)
-    rest = func.substr(text, 11)
-    glob = "GLOB"
-    return and_(
-        func.length(text) <= 64,
-        day.op(glob, is_comparison=True)(_SQLITE_DATE),
-        day >= "0001-01-01",
-        func.date(day, "+0 days", type_=String()) == day,
-        or_(
-            rest == "",
-            and_(
-                rest.op(glob, is_comparison=True)(_SQLITE_TIME + "*"),
-                func.substr(rest, 2, 2, type_=String()) <= "23",
-                not_(func.substr(rest, 2).op(glob, is_comparison=True)("*[^0-9:.Z+-]*")),
-                func.strftime("%s", text).is_not(None),
-            ),
-        ),
-    )
-
-
-def _sqlite_whole_seconds(text: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The text without its fraction of a second, which SQLite would round."""
-    clock = case((func.substr(text, 17, 1) == ":", func.substr(text, 1, 19)), else_=func.substr(text, 1, 16))
-    tail = func.substr(text, -6)
-    zoned = and_(func.length(text) > 16, tail.op("GLOB", is_comparison=True)("[+-][0-9][0-9]:[0-9][0-9]"))
-    zone = case((zoned, tail), else_=literal("", String()))
-    return clock.op("||", return_type=String())(zone)

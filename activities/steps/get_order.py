@@ -6,7 +6,6 @@ from sqlalchemy import select
 
 from activities.base import Held, TransactionalStep
 from activities.scene import Scene
-from processes.orders import read_order
 from processes.steps.get_order import GetOrder
 from processes.values import Json
 from store import rows
@@ -18,18 +17,17 @@ class GetOrderActivity(TransactionalStep[GetOrder]):
     model: ClassVar[type[GetOrder]] = GetOrder
 
     async def apply(self, step: GetOrder, scene: Scene) -> dict[str, Any]:
-        """Says which order. Raises Held where there is none and the step wants that."""
+        """Says which order. Raises Held if there is none, or one without a line, and the step wants that."""
         params, key = scene.situation.event, scene.row.event_key
         if step.event is not None and step.event != scene.row.event_type:
             params, key = await self._latest(step.event, scene)
-        source: Json = params.get(step.param) if step.param is not None else dict(params)
-        order = read_order(source, key) if isinstance(source, dict) else None
-        if order is None:
-            if step.if_missing == "hold":
-                raise Held(f"the event has no order in {step.param or 'its params'}")
+        found, why = step.find(params, key)
+        if why is not None:
+            raise Held(why)
+        if found is None:
             return {"missing": True}
-        scene.keep(step.store_as, order.model_dump(mode="json"))
-        return {"order": order.number, "items": len(order.items), "total": order.total}
+        scene.keep(step.store_as, found.data())
+        return found.result()
 
     async def _latest(self, event_type: str, scene: Scene) -> tuple[dict[str, Json], str | None]:
         e = rows.events.c

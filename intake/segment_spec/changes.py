@@ -237,7 +237,8 @@ class Work:
     async def _merge(self, gone: str, survivor: str) -> None:
         if await contacts.lock(self.connection, sorted([gone, survivor])) != {gone, survivor}:
             raise contacts.ContactRace
-        await self.changes.merge(self.connection, gone, survivor, self.now)
+        _, effects = await self.changes.merge(self.connection, gone, survivor, self.now)
+        self.effects.add(effects)
         self.merged[gone] = survivor
 
     async def _later(self, contact_id: str, message: Message) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from intake.segment_spec.messages import (
     relocated,
 )
 from intake.segment_spec.traits import FIELDS, placed, without, without_accents
+from processes import dates
 from processes.addresses import STRICT, AddressRules
 from processes.builtin_events import BUILTIN, ORDER_CHANGED, PAGE_VISITED, SENT_BY_OTHERS
 from processes.clock import check_zone
@@ -78,7 +79,9 @@ def read_moment(value: Any) -> datetime | None:
     if value is None:
         return None
     try:
-        moment = datetime.fromisoformat(value)
+        moment = dates.read_time(value)
+        if moment is None:
+            raise ValueError(value)
         return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         raise ValueError("must be an ISO 8601 date and time, such as 2026-11-24T09:00:00.000Z") from None

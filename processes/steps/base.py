@@ -4,12 +4,12 @@ A model says what its step needs, which steps follow it, and what happens when a
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from processes.planning import Act, Answer, Arrival, Ask, Pass
+from processes.planning import Act, Answer, Arrival, Ask, Pass, Sleep
 from processes.rules import Rule
 from processes.values import StepId
 from processes.windows import DeliveryWindow
@@ -107,7 +107,7 @@ class WaitStep(StepBase):
     waits: ClassVar[bool] = True
 
     @abstractmethod
-    def leave(self, arrival: Arrival, event: str | None) -> Pass | Ask:
+    def leave(self, arrival: Arrival, event: str | None) -> Pass | Ask | Sleep:
         """What follows when the wait here is over, by time or by the event with this id. What is asked for leads on, or
         back to sleep.
         """
@@ -127,6 +127,10 @@ class EffectStep(StepBase):
     def arrive(self, arrival: Arrival) -> Answer:
         """The activity of this kind is to run."""
         return Act(self.summary())
+
+    def way_on(self, result: Mapping[str, Any]) -> str | None:
+        """The step that follows once the effect is done, with this result."""
+        return self.next
 
     def summary(self) -> str | None:
         """A line for the Temporal Web UI, beside the activity's name; none where the step's id says it all."""

@@ -1,7 +1,7 @@
 """Wait (S4): for a duration, until a moment, a weekday and local time, a contact's date, or a date of the event."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -24,10 +24,11 @@ from processes.clock import (
     resolve,
 )
 from processes.durations import Duration, SignedDuration
+from processes.instructions import DATE
 from processes.planning import Answer, Arrival, Finish, Pass, Situation, Sleep
 from processes.rule_values import Path, is_index
 from processes.steps.base import Next, WaitStep
-from processes.values import FieldName, Json, StepId
+from processes.values import EventTypeKey, FieldName, Json, StepId
 
 _FURTHEST: Final = 11
 """Years between an anniversary and its moment: an offset has ten at most."""
@@ -90,6 +91,9 @@ class EventDate(BaseModel):
 class Wait(WaitStep):
     """Wait for exactly one of `for`, `until`, `weekday`, `date`, `event_date`.
 
+    A wait for a contact's date follows it: if the date changes meanwhile, the wait ends earlier or later; if it is gone
+    or past then, `if_missing` and `if_past` say what to do.
+
     Days, weeks and months are calendar time in the zone (the same local time of day); hours and less are elapsed
     time. `if_past` says what to do when the moment is past already: `continue`, `end`, or a step's id.
     """
@@ -143,9 +147,9 @@ class Wait(WaitStep):
         may_be_past = self.until is not None or self.event_date is not None
         if may_be_past or (self.date is not None and not self.date.every_year):
             yield self._target(self.if_past)
-        for date in (self.date, self.event_date):
-            if date is not None:
-                yield self._target(date.if_missing)
+        for wanted in (self.date, self.event_date):
+            if wanted is not None:
+                yield self._target(wanted.if_missing)
 
     def arrive(self, arrival: Arrival) -> Answer:
         """Sleep until the moment, or do what `if_past` or `if_missing` says."""
@@ -158,11 +162,49 @@ class Wait(WaitStep):
         if until <= now:
             return self._instead(self.if_past, f"already past: {describe(until, zone, now)}")
         what = f"Wait {self.duration}" if self.duration is not None else "Wait"
-        return Sleep(until, f"{what} · until {describe(until, zone, now)}")
+        return Sleep(until, f"{what} · until {describe(until, zone, now)}", self.awaits)
 
-    def leave(self, arrival: Arrival, event: str | None) -> Pass:
-        """On to what follows."""
-        return Pass(self.next, {})
+    @property
+    def awaits(self) -> EventTypeKey | None:
+        """Of a contact's date its change."""
+        return DATE if self.date is not None else None
+
+    def leave(self, arrival: Arrival, event: str | None) -> Pass | Sleep:
+        """On to what follows; back to sleep if the contact's date is another one now."""
+        if self.date is None or arrival.ended or arrival.situation.cap is not None:
+            return Pass(self.next, {})
+        situation, recorded = arrival.situation, arrival.limit
+        zone = self.zone or situation.zone
+        try:
+            until = self._date_now(self.date, recorded, situation, zone)
+        except ValueError:  # past the calendar's end
+            until = None
+        if until is None:
+            return self._passed(self.date.if_missing, f"no date in {self.date.field}")
+        if until > situation.now:
+            summary = f"Wait · until {describe(until, zone, situation.now)}"
+            return Sleep(until, summary, self.awaits)
+        if recorded is None or until == recorded:
+            return Pass(self.next, {})
+        return self._passed(self.if_past, f"already past: {describe(until, zone, situation.now)}")
+
+    def _date_now(
+        self, date: ContactDate, recorded: datetime | None, situation: Situation, zone: str
+    ) -> datetime | None:
+        """Until when to wait by the date that the contact has now. The anniversary that was waited for stays."""
+        day = parse_day(situation.fields.get(date.field))
+        if day is None or not (date.every_year or has_year(day)):
+            return None
+        if not date.every_year:
+            return date_moment(day, date.offset, date.at, zone)
+        if recorded is None or _year_of(recorded, day, date, zone) is not None:
+            return recorded or situation.now
+        return next_anniversary(day, situation.now, date.offset, date.at, zone)
+
+    def _passed(self, choice: str, why: str) -> Pass:
+        """What is to be done if the date is gone, or past, while it is waited for."""
+        to = None if choice == "end" else self._target(choice)
+        return Pass(to, {"not_waited": why})
 
     def moved(self, before: "Wait", was: datetime, situation: Situation) -> datetime | None:
         """When a wait ends (UTC) that an edit changes to this one from `before`, by which it would have ended at `was`.
@@ -181,11 +223,10 @@ class Wait(WaitStep):
         day = parse_day(situation.fields.get(self.date.field))
         if day is None:
             return None
-        years = range(max(was.year - _FURTHEST, 1), min(was.year + _FURTHEST, 9998) + 1)
         if before.date is not None and before.date.every_year and before.date.field == self.date.field:
-            for year in years:
-                if anniversary_in_year(day, year, before.date.offset, before.date.at, zone_before) == was:
-                    return anniversary_in_year(day, year, self.date.offset, self.date.at, zone)
+            year = _year_of(was, day, before.date, zone_before)
+            if year is not None:
+                return anniversary_in_year(day, year, self.date.offset, self.date.at, zone)
         return next_anniversary(day, now, self.date.offset, self.date.at, zone)
 
     def _missing(self) -> Answer:
@@ -234,3 +275,11 @@ class Wait(WaitStep):
         if self.date.every_year:
             return next_anniversary(day, after, self.date.offset, self.date.at, zone)
         return date_moment(day, self.date.offset, self.date.at, zone)
+
+
+def _year_of(moment: datetime, day: date, yearly: ContactDate, zone: str) -> int | None:
+    """The year whose anniversary of the day has this moment; None if no year's has it."""
+    years = range(max(moment.year - _FURTHEST, 1), min(moment.year + _FURTHEST, 9998) + 1)
+    return next(
+        (y for y in years if anniversary_in_year(day, y, yearly.offset, yearly.at, zone) == moment), None
+    )

@@ -329,3 +329,33 @@ async def test_every_decision_is_kept_with_its_reason(engine: Engine) -> None:
     assert await outcome(started) == [{"process": "p", "decision": "started", "instance": engine.id("p")}]
     assert await outcome(skipped) == [{"process": "p", "decision": "skipped", "reason": ONCE}]
     await eventually(lambda: engine._if_state(engine.id("p"), "waiting"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "last", "at", "admitted"),
+    [
+        ("1 day", "1 month", "2026-01-31T09:00Z", "2026-02-28T08:59:59Z", False),
+        ("1 day", "1 month", "2026-01-31T09:00Z", "2026-02-28T09:00Z", True),
+        ("1 month", "28 days", "2026-01-31T09:00Z", "2026-02-28T08:59:59Z", False),
+        ("1 month", "28 days", "2026-01-31T09:00Z", "2026-02-28T09:00Z", True),
+        ("1 month", "1h", "2026-01-31T09:00Z", "2026-01-31T10:00Z", True),
+        ("1h", "3 days", "2026-01-31T09:00Z", "2026-02-03T08:59:59Z", False),
+        ("1h", "3 days", "2026-01-31T09:00Z", "2026-02-03T09:00Z", True),
+        ("1h", "1 month", "2026-03-31T09:00Z", "2026-04-30T09:00Z", True),
+    ],
+)
+async def test_once_per_counts_by_the_period_that_there_is_now(
+    idle: Engine, before: str, after: str, last: str, at: str, admitted: bool
+) -> None:
+    await idle.publish(process(TAG, recurrence={"mode": "once_per", "period": before}))
+    async with idle.services.database.write() as connection:
+        (first,), _ = await idle.services.admission.admit(
+            connection, [idle.incoming("go")], datetime.fromisoformat(last)
+        )
+    assert only(first) == ("started", None)
+    await idle.publish(process(TAG, recurrence={"mode": "once_per", "period": after}))
+    async with idle.services.database.write() as connection:
+        (second,), _ = await idle.services.admission.admit(
+            connection, [idle.incoming("go")], datetime.fromisoformat(at)
+        )
+    assert (only(second)[0] == "started") is admitted

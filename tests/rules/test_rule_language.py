@@ -181,7 +181,7 @@ def test_dates_that_yaml_has_read_are_taken_as_dates() -> None:
         ("2026-02-29", None),
         ("0000-01-01", None),
         ("2026-02-28T24:00", None),
-        ("2026-02-28T10:30 ", None),
+        ("2026-02-28T10:30 +0000", None),
         ("now", None),
     ],
 )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.support.engine import Engine
-from tests.support.people import messages, release
+from tests.support.people import messages, release, tags
 from tests.support.smtp_server import RecordingSmtpServer
 from tests.support.visits import at_rest, pass_through, repeat_answers_the_same, send_through, visited
 
@@ -74,3 +74,34 @@ async def test_a_repeated_activity_keeps_the_order_that_was_read_first(engine: E
     await repeat_answers_the_same(engine, instance, "order")
     assert (await engine.instance(instance)).data["order"]["number"] == "first"
     assert await messages(engine, instance) == []
+
+
+async def test_an_order_whose_lines_cannot_be_read_is_not_confirmed_as_empty(
+    engine: Engine, smtp: RecordingSmtpServer
+) -> None:
+    await engine.template("thanks", "Order {{ order.number }}")
+    params = {"number": 5, "total": 9, "things": [{"what": "Tea"}]}
+    instance = await send_through(engine, GET, THANK, params=params)
+    row = await engine.in_state(instance, "holding")
+    assert row.reason == "failed: no line of an order was found in the event's params: order 5 would be empty"
+    assert smtp.messages_to(engine.address) == []
+
+
+async def test_a_step_can_say_what_becomes_of_an_empty_order(engine: Engine) -> None:
+    params = {"number": 5, "total": 9}
+    steps = [
+        {**GET, "if_empty": "warn", "next": "tag"},
+        {"id": "tag", "type": "add_tag", "tag": "confirmed", "next": "end"},
+        {"id": "warn", "type": "add_tag", "tag": "warned"},
+        {"id": "end", "type": "end"},
+    ]
+    await engine.publish({
+        "key": "branch", "name": "B", "recurrence": "each_time", "steps": steps,
+        "triggers": [{"type": "event", "event": "bought"}],
+    })  # fmt: skip
+    (decision,) = (await engine.event("bought", params=params)).decisions
+    assert decision.instance is not None
+    await engine.ended(decision.instance)
+    assert await tags(engine) == ["warned"]
+    kept = (await visited(engine, decision.instance, "order")).result
+    assert kept == {"order": "5", "items": 0, "total": 9, "empty": True}
