@@ -9,8 +9,9 @@ from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import parse_qsl, urlencode
 
-from pydantic import AnyHttpUrl, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from channels.sms import why_no_twilio_sender
@@ -25,6 +26,35 @@ def _split(value: object) -> object:
     if not isinstance(value, str):
         return value
     return tuple(part for part in map(str.strip, value.split(",")) if part)
+
+
+_DRIVERS = {
+    **dict.fromkeys(
+        ("postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"), "postgresql+asyncpg"
+    ),
+    "sqlite": "sqlite+aiosqlite",
+}
+
+
+def database_address(url: str) -> str:
+    """A database's address with the driver that is used here. Many providers write `postgres://`; libpq's `sslmode` is
+    asyncpg's `ssl`, and `channel_binding` is not known to it.
+    """
+    scheme, colon, rest = url.strip().partition("://")
+    if scheme not in _DRIVERS and scheme not in _DRIVERS.values():
+        known = "postgresql://user:password@host/name or sqlite:///file"
+        raise ValueError(f"is no address of a database that is supported: write {known}")
+    address, question, query = rest.partition("?")
+    if question and "postgres" in scheme:
+        kept = [
+            ("ssl" if name == "sslmode" else name, value)
+            for name, value in parse_qsl(query, keep_blank_values=True)
+            if name != "channel_binding"
+        ]
+        address += f"?{urlencode(kept)}" if kept else ""
+    else:
+        address += f"{question}{query}"
+    return f"{_DRIVERS.get(scheme, scheme)}{colon}{address}"
 
 
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
@@ -90,7 +120,7 @@ class Settings(BaseSettings):
     )
 
     # The database
-    database_url: str = "sqlite+aiosqlite:///onward.db"
+    database_url: Annotated[str, AfterValidator(database_address)] = "sqlite+aiosqlite:///onward.db"
     """SQLite (`sqlite+aiosqlite:///file`) or PostgreSQL (`postgresql+asyncpg://user:password@host/name`)."""
     database_pool_size: int = 10
 

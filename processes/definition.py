@@ -194,7 +194,7 @@ def parse(document: Any) -> ProcessDefinition:
     try:
         definition = ProcessDefinition.model_validate(document)
     except ValidationError as error:
-        found = [*problems_of(error, document), *_dangling(document)]
+        found = [*problems_of(error, document, model=ProcessDefinition), *_dangling(document)]
         raise DocumentInvalid(with_steps(found, document)) from None
     problems = list(_graph_problems(definition))
     if problems:

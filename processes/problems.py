@@ -1,19 +1,13 @@
 """What is wrong with a document: every problem at once, each with its place."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-A_MOMENT = "2026-12-24T09:00:00+01:00"
-_NO_MOMENT = {
-    "datetime_parsing",
-    "datetime_from_date_parsing",
-    "datetime_object_invalid",
-    "datetime_type",
-    "timezone_aware",
-}
+from processes.known_keys import keys_at
+from processes.wording import worded
 
 
 def _is_none(value: object) -> bool:
@@ -64,17 +58,26 @@ def _with_step(problem: Problem, steps: Sequence[Any]) -> Problem:
     return problem.model_copy(update={"step": name}) if isinstance(name, str) and name else problem
 
 
-def problems_of(error: ValidationError, document: Any, *, under: Sequence[Any] = ()) -> list[Problem]:
-    """Pydantic's errors as problems of `document`: parts of a location that are no key of it (a union's tag)
-    are left out, so that the pointer always names a place that exists, or one that is missing.
+def problems_of(
+    error: ValidationError,
+    document: Any,
+    *,
+    under: Sequence[Any] = (),
+    model: type[BaseModel] | None = None,
+) -> list[Problem]:
+    """Pydantic's errors as problems of `document`, which was to be a `model` (for suggestions of its keys).
+
+    Parts of a location that are no key of it (a union's tag) are left out, so that the pointer always names a place
+    that exists, or one that is missing.
     """
-    return [
-        Problem(
-            pointer=pointer([*under, *_place(e["loc"], document, missing=e["type"] == "missing")]),
-            message=message_of(e),
-        )
-        for e in error.errors(include_url=False)
-    ]
+    return [_problem(e, document, under, model) for e in error.errors(include_url=False)]
+
+
+def _problem(error: Any, document: Any, under: Sequence[Any], model: type[BaseModel] | None) -> Problem:
+    location, kind = tuple(error["loc"]), error["type"]
+    place = _place(location, document, missing=kind == "missing")
+    known = keys_at(model, location[:-1]) if model is not None and kind == "extra_forbidden" else ()
+    return Problem(pointer=pointer([*under, *place]), message=message_of(error, known))
 
 
 def _place(location: tuple[int | str, ...], document: Any, *, missing: bool) -> list[int | str]:
@@ -107,14 +110,6 @@ def _is_tag(part: int | str, following: int | str | None, here: Any) -> bool:
     )
 
 
-def message_of(error: Any) -> str:
-    """One of pydantic's errors in words that say what is expected."""
-    message: str = error["msg"]
-    message = message.removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        return "unknown field"
-    if error["type"] == "missing":
-        return "this field is required"
-    if error["type"] in _NO_MOMENT:
-        return f"is not a date and time with its offset, such as {A_MOMENT}"
-    return message[0].lower() + message[1:] if message else message
+def message_of(error: Any, known: Collection[str] = ()) -> str:
+    """One of pydantic's errors in words that say what is right; `known` are the keys that may stand there."""
+    return worded(error, known)

@@ -34,4 +34,4 @@ async def test_a_time_that_is_none_is_answered_with_an_example(api: httpx.AsyncC
 
 async def test_a_state_that_is_none_is_answered_with_those_that_are(api: httpx.AsyncClient) -> None:
     said = await message(await api.get("/v1/instances?state=nope"))
-    assert said == "input should be 'pending', 'running', 'waiting', 'holding', 'stopping' or 'ended'"
+    assert said == "must be «pending», «running», «waiting», «holding», «stopping» or «ended», not «nope»"

@@ -353,7 +353,7 @@ async def test_without_a_key_it_holds_and_names_the_setting(settings: Settings) 
         ),
         ({"ttl": "2 months"}, "/steps/0/ttl", "is 2 months; a push service keeps a notification for"),
         ({"title": ""}, "/steps/0/title", "at least 1 character"),
-        ({"icon": "javascript:alert(1)"}, "/steps/0/icon", "scheme should be 'http' or 'https'"),
+        ({"icon": "javascript:alert(1)"}, "/steps/0/icon", "is not a URL with http:// or https://"),
         ({"sound": "ping"}, "/steps/0/sound", "unknown field"),
     ],
 )

@@ -88,7 +88,7 @@ NO_TAG: Refused = [
 NO_SEGMENT: Refused = [
     ({"segment": None}, "segment", "this field is required"),
     ({"segment": "gone"}, "segment", "there is no segment «gone»"),
-    ({"segment": "the rich"}, "segment", "should match pattern"),
+    ({"segment": "the rich"}, "segment", "is not written as it must be"),
 ]
 NO_AGE: Refused = [({"max_age": "0d"}, "max_age", "zero"), ({"max_age": 3}, "max_age", "3 has no unit")]
 
@@ -100,7 +100,7 @@ KINDS: dict[str, Kind] = {
         ("total", 9),
         bad=[
             ({"event": None}, "event", "this field is required"),
-            ({"event": "a b"}, "event", "should match pattern"),
+            ({"event": "a b"}, "event", "is not written as it must be"),
             *NO_AGE,
         ],
     ),
@@ -110,7 +110,7 @@ KINDS: dict[str, Kind] = {
         lambda world: world.change("request_process", "another"),
         ("total", 9),
         stops=False,
-        bad=[({"does": "stop"}, "does", "input should be 'start'")],
+        bad=[({"does": "stop"}, "does", "must be «start»")],
     ),
     "list_subscribed": Kind(
         {"list": "news"}, _subscribe, lambda world: _subscribe(world, "offers"), ("list", "news"), bad=NO_LIST
@@ -127,7 +127,7 @@ KINDS: dict[str, Kind] = {
         ("after", "Brno"),
         bad=[
             ({"field": None}, "field", "this field is required"),
-            ({"field": "the city"}, "field", "should match pattern"),
+            ({"field": "the city"}, "field", "is not written as it must be"),
             ({"field": "external_id"}, "field", "no change of «external_id» is told"),
             ({"from": "Brno"}, "", "«from» and «to» are the same value"),
             ({"before": "Praha"}, "before", "unknown field"),
@@ -163,7 +163,7 @@ KINDS: dict[str, Kind] = {
         lambda world: world.event("order.changed", {"order": "A-7", "state": "Delivered"}),
         _near_order,
         ("order", "A-7"),
-        bad=[({"state": "lost"}, "state", "input should be 'initialized'"), *NO_AGE],
+        bad=[({"state": "lost"}, "state", "must be «initialized»"), *NO_AGE],
     ),
 }  # fmt: skip
 
