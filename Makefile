@@ -3,15 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
+
 .PHONY: setup demo dev test lint format migration bench bench-scale bench-profile lock clean
 
-# The lock is whole, so pip resolves nothing: it would refuse what uv was told to override (pyproject.toml).
-$(VENV)/.ready: requirements-dev.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Onward needs Python 3.11 or newer: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+$(VENV)/.ready: requirements-dev.lock requirements-uv.lock pyproject.toml dev/virtualenv.py
+	@$(PYTHON) dev/virtualenv.py
 
 setup: $(VENV)/.ready
 
@@ -50,10 +47,10 @@ bench-profile: setup  ## where a journey's time goes
 	$(BIN)/python -m benchmarks --profile
 
 lock:  ## names, versions and hashes; no addresses
-	$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
-	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url -o requirements.lock pyproject.toml
-	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --extra dev -c requirements.lock --no-emit-package onward -o requirements-dev.lock pyproject.toml
-	rm -rf .venv-lock
+	uv=$$($(PYTHON) dev/virtualenv.py --uv) && set -x && \
+	echo uv | $$uv pip compile $(COMPILE) -o requirements-uv.lock - && \
+	$$uv pip compile $(COMPILE) -o requirements.lock pyproject.toml && \
+	$$uv pip compile $(COMPILE) --extra dev -c requirements.lock --no-emit-package onward -o requirements-dev.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) .onward build *.egg-info
