@@ -23,6 +23,7 @@ from runtime import Services, connect_services
 from settings import Settings
 from store.database import Database
 from store.migrate import create_schema
+from tests.support import temporal as temporal_support
 from tests.support.engine import Engine
 from tests.support.one_database import left_out
 from tests.support.postgresql import PostgresDatabases
@@ -34,8 +35,12 @@ _numbers = itertools.count(1)
 # Tests call the API from this machine, without keys; those of keys say `api_keys="required"`.
 os.environ.setdefault("ONWARD_API_KEYS", "loopback")
 
-# `--hypothesis-profile=deep`: more examples, and other ones each time.
-hypothesis.settings.register_profile("deep", max_examples=300)
+# How long an example takes says how busy the machine is, so none has a deadline.
+# `--hypothesis-profile=deep`: more examples, and other ones each time. `brief`: few, for runs on other days.
+hypothesis.settings.register_profile("usual", deadline=None)
+hypothesis.settings.register_profile("deep", max_examples=300, deadline=None)
+hypothesis.settings.register_profile("brief", max_examples=10, deadline=None)
+hypothesis.settings.load_profile("usual")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,15 +51,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="both",
         help="one: tests of some folders take turns between the databases (tests/support/one_database.py)",
     )
+    parser.addoption(
+        "--without-temporal",
+        action="store_true",
+        help="leave out the tests that need a Temporal server, whose clock cannot be set (make test-dates)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to start Temporal servers when the run is to do without them."""
+    if config.getoption("--without-temporal"):
+        temporal_support.LEFT_OUT = "mark the test with `temporal`: it starts a server of its own"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what the other database's turn is."""
-    if config.getoption("--databases") == "both":
-        return
-    names = left_out(item.nodeid for item in items if item.get_closest_marker("each_database") is None)
+    """Leave out what the other database's turn is, and what needs a Temporal server if there is to be none."""
+    names = set()
+    if config.getoption("--databases") == "one":
+        names |= left_out(item.nodeid for item in items if item.get_closest_marker("each_database") is None)
+    if config.getoption("--without-temporal"):
+        names |= {item.nodeid for item in items if _needs_temporal(item)}
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid in names])
     items[:] = [item for item in items if item.nodeid not in names]
+
+
+def _needs_temporal(item: pytest.Item) -> bool:
+    fixtures = getattr(item, "fixturenames", ())
+    return "temporal" in fixtures or item.get_closest_marker("temporal") is not None
 
 
 structlog.configure(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from dev.ports import Ports, option
 from tests.cli.conftest import CLI, ROOT
@@ -100,6 +101,7 @@ def _lives(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.temporal
 async def test_dev_survives_a_killed_worker_keeps_its_state_and_leaves_nothing_running(
     tmp_path: Path,
 ) -> None:
@@ -156,6 +158,7 @@ async def test_dev_names_a_port_that_is_taken_and_how_to_choose_another(tmp_path
     assert "Traceback" not in text
 
 
+@pytest.mark.temporal
 async def test_the_demo_observes_all_that_it_shows(tmp_path: Path) -> None:
     process = await start("demo", "--state-dir", tmp_path / "state", folder=tmp_path)
     said, _ = await asyncio.wait_for(process.communicate(), 60)

@@ -20,6 +20,7 @@ from worker import _workflow_tasks
 NAMESPACE, TASK_QUEUE = "later", "starts"
 
 
+@pytest.mark.temporal
 @pytest.mark.timeout(240)
 async def test_a_worker_waits_for_its_namespace(tmp_path: Path) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'onward.db'}"

@@ -35,6 +35,7 @@ async def system() -> AsyncIterator[System]:
             yield running
 
 
+@pytest.mark.temporal
 async def test_a_killed_temporal_comes_back_with_its_workflows(system: System) -> None:
     client = await system.client()
     handle = await client.start_workflow("Nobody", id="kept", task_queue="nobody")
@@ -49,6 +50,7 @@ async def test_a_killed_temporal_comes_back_with_its_workflows(system: System) -
     assert temporal.deaths == []
 
 
+@pytest.mark.temporal
 async def test_a_killed_postgresql_takes_its_backends_along_and_keeps_what_was_committed(
     system: System,
 ) -> None:
@@ -67,6 +69,7 @@ async def test_a_killed_postgresql_takes_its_backends_along_and_keeps_what_was_c
     await connection.close()
 
 
+@pytest.mark.temporal
 async def test_a_frozen_postgresql_is_silent_until_it_is_thawed(system: System) -> None:
     postgresql = system.parts["postgresql"]
     connection = await _connect(system)
@@ -80,6 +83,7 @@ async def test_a_frozen_postgresql_is_silent_until_it_is_thawed(system: System) 
     await connection.close()
 
 
+@pytest.mark.temporal
 async def test_a_restarted_worker_polls_again_under_its_new_number(system: System) -> None:
     worker = system.parts["worker-1"]
     await worker.kill()
@@ -87,6 +91,7 @@ async def test_a_restarted_worker_polls_again_under_its_new_number(system: Syste
     await worker.ready()
 
 
+@pytest.mark.temporal
 async def test_a_part_that_dies_by_itself_is_started_again_and_its_death_is_kept(system: System) -> None:
     smtp = system.parts["smtp"]
     before = smtp.pid
@@ -102,6 +107,7 @@ async def test_a_part_that_dies_by_itself_is_started_again_and_its_death_is_kept
     smtp.deaths.clear()
 
 
+@pytest.mark.temporal
 async def test_postgresql_survives_a_full_disk_with_all_that_it_confirmed(system: System) -> None:
     if not system.disk.can_fill:
         pytest.skip("no disk of its own can be mounted here")
@@ -119,6 +125,7 @@ async def test_postgresql_survives_a_full_disk_with_all_that_it_confirmed(system
     assert system.unexplained_deaths() == []
 
 
+@pytest.mark.temporal
 async def test_a_system_goes_through_every_kind_of_fault_and_is_whole_again_and_leaves_nothing(
     tmp_path: Path,
 ) -> None:
@@ -147,6 +154,7 @@ async def test_a_system_goes_through_every_kind_of_fault_and_is_whole_again_and_
     assert not system.disk.folder.is_mount()
 
 
+@pytest.mark.temporal
 async def test_a_system_that_fails_to_start_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

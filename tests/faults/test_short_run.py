@@ -12,6 +12,7 @@ SECONDS = 15.0
 CONTACTS = 36
 
 
+@pytest.mark.temporal
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 async def test_under_faults_every_contact_gets_what_the_oracle_says(
     database: Kind, tmp_path: Path, capsys: pytest.CaptureFixture[str]
