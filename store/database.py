@@ -21,6 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from processes.dates import epoch_seconds
 from store import sqlite_driver
 from store.rule_facts import SQLITE_INSTANT
+from store.poolers import notice_pooler
 
 SQLITE_BUSY_SECONDS = 30
 
@@ -91,6 +92,7 @@ class Database:
                 pool_pre_ping=False,
                 connect_args={"timeout": 5, "command_timeout": 60},
             )
+            notice_pooler(engine)
         return cls(engine)
 
     async def close(self) -> None:

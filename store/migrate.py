@@ -25,6 +25,7 @@ from sqlmodel import SQLModel
 from processes.builtin_events import BUILTIN, SENT_BY_OTHERS
 from store import append_only
 from store.database import Database
+from store.poolers import notice_pooler
 from store.tables import Catalog, EventType
 
 LOCK: Final = 0x6F6E77617264
@@ -150,29 +151,27 @@ async def _migrating(url: str) -> AsyncIterator[AsyncConnection]:
         return
     # Neither a pool nor a limit on statements: rewriting a large table takes as long as it takes.
     engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 10})
+    notice_pooler(engine)
     try:
         async with engine.connect() as connection:
-            await _lock(connection)
-            async with connection.begin():
-                yield connection
+            while not await _lock(connection):
+                await connection.rollback()
+                await asyncio.sleep(LOCK_POLL_SECONDS)
+            yield connection
+            await connection.commit()
     finally:
         await engine.dispose()
 
 
-async def _lock(connection: AsyncConnection) -> None:
-    """Take the lock, which the connection holds until it closes.
+async def _lock(connection: AsyncConnection) -> bool:
+    """Begin a transaction and take the lock, which the transaction holds until it ends. False if another has it.
 
-    Asked for again and again: a session that blocks in `pg_advisory_lock` has a transaction open, which a CREATE INDEX
-    CONCURRENTLY of the one that migrates would wait for, for ever.
+    The lock is the transaction's and not the session's, which a pooler may give to somebody else. Nobody waits inside
+    PostgreSQL: a transaction that blocks there would keep a CREATE INDEX CONCURRENTLY waiting for it for ever.
     """
-    while True:
-        taken = (
-            await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK})
-        ).scalar_one()
-        await connection.rollback()
-        if taken:
-            return
-        await asyncio.sleep(LOCK_POLL_SECONDS)
+    return bool(
+        (await connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": LOCK})).scalar_one()
+    )
 
 
 @asynccontextmanager

@@ -65,7 +65,7 @@ def with_uv(tree: Path) -> Virtualenv:
     """Put the pinned uv into a tree; our own tree has it from `make`."""
     ours, theirs = Virtualenv(), Virtualenv(tree)
     ours.install_uv()
-    subprocess.run([PYTHON, "-m", "venv", "--without-pip", theirs.folder], check=True)
+    subprocess.run([PYTHON, "-m", "venv", "--without-pip", str(theirs.folder)], check=True)
     shutil.copytree(ours.folder / "uv", theirs.folder / "uv")
     shutil.copy(ROOT / UV_LOCK, tree)
     return theirs

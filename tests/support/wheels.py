@@ -10,7 +10,9 @@ def write_wheel(folder: Path, name: str, path: str | None = None) -> Path:
     """A wheel with one module, or, as an editable one, with the path of a folder."""
     files = {
         f"{name}-1.0.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
-        f"{name}-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{name}-1.0.dist-info/WHEEL": (
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        ),
         **({f"{name}.pth": path} if path else {f"{name}.py": f"NAME = {name!r}\n"}),
     }
     record = "".join(
