@@ -73,7 +73,7 @@ def with_uv(tree: Path) -> Virtualenv:
 
 def imports(environment: Virtualenv, *modules: str) -> bool:
     """Whether the modules are there."""
-    command = [environment.python, "-c", f"import {', '.join(modules)}"]
+    command = [str(environment.python), "-c", f"import {', '.join(modules)}"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
