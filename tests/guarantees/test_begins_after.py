@@ -10,6 +10,7 @@ from sqlalchemy import update
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from intake.effects import stop_instances
 from intake.starts import Starts
 from intake.stops import Stops
 from processes.instructions import QUERY_STATUS, WORKFLOW
@@ -314,3 +315,25 @@ async def test_the_old_one_cannot_close_unseen_while_the_new_one_is_let_in(idle:
     closed = await closing
     assert closed is not None
     assert closed.to_send.begins == [second]
+
+
+async def test_who_comes_behind_two_waits_for_both(idle: Engine) -> None:
+    """A forced start stands beside the other; both are stopping, and the one that it waits for closes first."""
+    await idle.publish(series())
+    names = ("a", "b", "c")
+    first, forced, last = (idle.id("p", f"{idle.contact}{name}") for name in names)
+    await idle.event("go", id=f"{idle.contact}a")
+    await idle.event("go", id=f"{idle.contact}b", forced=True)
+    now = datetime.now(UTC)
+    async with idle.services.database.write() as connection:
+        await stop_instances(connection, [_i.id.in_([first, forced])], "by hand", now)
+    assert (await go(idle, "c"))[2] == forced
+    async with idle.services.database.write() as connection:
+        closed = await close(connection, forced, now, outcome="stopped")
+    assert closed is not None
+    assert closed.to_send.begins == []
+    assert (await idle.instance(last)).begins_after == first
+    async with idle.services.database.write() as connection:
+        closed = await close(connection, first, now, outcome="stopped")
+    assert closed is not None
+    assert closed.to_send.begins == [last]
