@@ -98,6 +98,9 @@ MESSAGES: Final[Mapping[str, Reason]] = {
     "sending it again failed: ": Reason("resend_failed", "a defect kept it: the worker's log says more"),
     "an edit removed the step": Reason("step_removed", "the process was edited, and the step is gone"),
     "a goal was met": Reason("goal", "the run left this step for a goal"),
+    "the step was cancelled": Reason(
+        "step_cancelled", "a person cancelled the step before the run came to it"
+    ),
 }
 """Why a message was not sent, or nobody can say whether it was."""
 
