@@ -20,8 +20,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from processes.dates import epoch_seconds
 from store import sqlite_driver
-from store.rule_facts import SQLITE_INSTANT
 from store.poolers import notice_pooler
+from store.rule_facts import SQLITE_INSTANT
 
 SQLITE_BUSY_SECONDS = 30
 
