@@ -74,6 +74,7 @@ CSV = b"email\r\nnew@example.com\r\n"
 CHANGES: list[tuple[str, str, Any, str, str]] = [
     ("PUT /v1/lists/{key}", "/v1/lists/news", {"name": "News"}, "list.put", "list/news"),
     ("PUT /v1/lists/{key}", "/v1/lists/news", {"name": "More news"}, "list.put", "list/news"),
+    ("POST /v1/bundles/apply", "", {"bundles": [{"lists": {"fair": {"name": "Fair"}}}]}, "list.put", "list/fair"),
     ("PUT /v1/segments/{key}", "/v1/segments/vip", {"name": "VIP"}, "segment.put", "segment/vip"),
     ("PUT /v1/templates/{key}", "/v1/templates/hello", TEMPLATE, "template.put", "template/hello"),
     ("PUT /v1/event-types/{key}", "/v1/event-types/seen", {"name": "Seen"}, "event_type.put", "event_type/seen"),
