@@ -51,6 +51,9 @@ def start(
     key: Annotated[str | None, typer.Option(help="What the process counts by beside the contact.")] = None,
     param: Params = None,
     force: Annotated[bool, typer.Option("--force", help="Even where recurrence would refuse.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Of one contact: stop what runs, and start at the beginning.")
+    ] = False,
     reason: Annotated[str | None, typer.Option(help="For the audit log, where it is for many.")] = None,
     detach: Detach = False,
     api: ApiUrl = DEFAULT_API,
@@ -59,11 +62,15 @@ def start(
     """Start a process for a contact, or for many; its recurrence applies to each, and a refusal says why."""
     if sum(one is not None for one in (contact, segment, file)) != 1:
         raise typer.BadParameter("give one of CONTACT, --segment and --contacts", param_hint="CONTACT")
+    if restart and contact is None:
+        raise typer.BadParameter("restarts one CONTACT at a time", param_hint="--restart")
     given: dict[str, Any] = {"key": key, "params": read_params(param) if param else None, "force": force}
     body = {name: value for name, value in given.items() if value}
     place = f"/processes/{one_part(process)}"
     with Api(api) as client:
         if contact is not None:
+            if restart:
+                body["restart"] = True
             reply = client.post(f"{place}/instances", {"contact": contact, **body})
             if as_json:
                 return echo_json(reply)

@@ -109,6 +109,16 @@ async def stop_instances(
     return ids, await enqueue(connection, CANCEL, ids, {"reason": reason}, now)
 
 
+async def stop_open(
+    connection: AsyncConnection, contact_id: str, process: str, key: str | None, reason: str, now: datetime
+) -> tuple[list[str], list[int]]:
+    """Stop a contact's open instances of a process; those of one key if it is given."""
+    where: list[ColumnElement[bool]] = [_i.contact_id == contact_id, _i.process_key == process]
+    if key is not None:
+        where.append(_i.key == key)
+    return await stop_instances(connection, where, reason, now)
+
+
 async def enqueue(
     connection: AsyncConnection,
     kind: str,

@@ -86,6 +86,9 @@ class Decision(BaseModel):
     after: str | None = Field(
         default=None, description="The instance that must have ended before the one that is started begins."
     )
+    stopped: list[str] | None = Field(
+        default=None, description="The instances that were stopped first, of a start that is a restart."
+    )
     rule: dict[str, bool] | None = Field(
         default=None, description="The conditions of the filter that decided, each with whether it held."
     )

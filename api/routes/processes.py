@@ -137,6 +137,11 @@ class StartWanted(Body):
         default=False,
         description="Start although the recurrence says no. Needs the scope `processes:activate` too.",
     )
+    restart: bool = Field(
+        default=False,
+        description="Stop the contact's open instances of the process first (with `key`, those of that key). If the "
+        "recurrence refuses the start, as `once` does without `force`, nothing is stopped.",
+    )
 
 
 @router.get("", dependencies=[needs("reports:read")], summary="Processes", responses=problems())
@@ -351,6 +356,7 @@ async def start(
         force=body.force,
         source=SOURCE,
         actor=actor,
+        restart=body.restart,
     )
     if decision.decision == "pending":
         response.status_code = 202

@@ -1,8 +1,10 @@
 """The life of a process over HTTP, and its instances while Temporal is away."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
+import pytest
 import yaml
 from sqlalchemy import insert, select, update
 
@@ -209,6 +211,46 @@ async def test_a_start_by_hand_says_what_it_did(api: httpx.AsyncClient) -> None:
     assert (await api.post("/v1/processes/none/instances", json={"contact": "22222"})).status_code == 404
     sneaky = await api.post(url, json={"contact": "22222", "params": {"process": "x"}})
     assert (sneaky.status_code, places(sneaky)) == (422, ["/params/process"])
+
+
+@pytest.mark.parametrize(
+    ("recurrence", "refused"),
+    [
+        ("each_time", None),
+        ("when_finished", None),
+        ("once", "once: this contact has entered before"),
+        ({"mode": "once_per", "period": "1 day"}, "once per 1 day: it entered within that time"),
+    ],
+    ids=["each_time", "when_finished", "once", "once_per"],
+)
+async def test_a_restart_is_one_act_and_stops_nothing_if_recurrence_refuses(
+    api: httpx.AsyncClient, recurrence: Any, refused: str | None
+) -> None:
+    await activate(api, process(recurrence=recurrence, steps=WAITING))
+    await contact(api)
+    url, asked = "/v1/processes/welcome/instances", {"contact": "22222", "restart": True}
+    first = (await api.post(url, json={"contact": "22222"})).json()["instance"]
+
+    async def state(instance: str) -> str:
+        return str((await api.get(f"/v1/instances/{instance}")).json()["state"])
+
+    again = await api.post(url, json=asked)
+    if refused is not None:
+        assert (again.status_code, again.json()["reason"]) == (409, refused)
+        assert await state(first) == "pending"
+        again = await api.post(url, json={**asked, "force": True})
+    assert (again.status_code, again.json()["stopped"]) == (202, [first]), again.text
+    assert again.json()["instance"] != first
+    assert await state(first) == "stopping"
+    entries = (await api.get("/v1/audit", params={"subject": f"instance/{first}"})).json()["items"]
+    assert ("instance.stop", "restarted") in [(entry["action"], entry["reason"]) for entry in entries]
+
+
+async def test_who_is_not_in_it_is_started_by_a_restart(api: httpx.AsyncClient) -> None:
+    await activate(api, process(recurrence="when_finished", steps=WAITING))
+    await contact(api)
+    started = await api.post("/v1/processes/welcome/instances", json={"contact": "22222", "restart": True})
+    assert (started.status_code, started.json()["stopped"]) == (202, [])
 
 
 async def test_instances_are_listed_by_page_and_by_filter(api: httpx.AsyncClient) -> None:
