@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 
-.PHONY: setup demo dev test lint format migration bench bench-scale bench-profile lock clean
+.PHONY: setup demo dev secrets up pin-images audit test faults lint format migration bench bench-scale bench-profile lock clean
 
 $(VENV)/.ready: requirements-dev.lock requirements-uv.lock pyproject.toml dev/virtualenv.py
 	@$(PYTHON) dev/virtualenv.py
@@ -17,6 +17,18 @@ demo: setup  ## the main job, from event to inbox, on embedded defaults
 
 dev: setup  ## everything in one process tree, until Ctrl-C
 	$(BIN)/onward dev
+
+secrets:  ## what docker-compose.yml needs, made once and kept in .env
+	@$(PYTHON) deploy/make_secrets.py
+
+up: secrets  ## everything in containers, by Docker Compose
+	docker compose up --build
+
+pin-images:  ## pin the base images by digest, where Docker and its registry can be reached
+	$(PYTHON) deploy/pin_images.py
+
+audit: setup  ## known vulnerabilities in the locked packages
+	$(PYTHON) deploy/audit.py
 
 test: setup  ## make test DATABASES=both: each test on each database, as the gate does
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --databases=$(or $(DATABASES),one)

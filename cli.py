@@ -82,10 +82,10 @@ def run_command(arguments: Sequence[str]) -> NoReturn:
     sys.exit(0)
 
 
-def main() -> NoReturn:
-    """The console script."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The console script; `python worker.py` and `python -m api.server` say the arguments."""
     try:
-        run_command(sys.argv[1:])
+        run_command(sys.argv[1:] if arguments is None else arguments)
     except SystemExit as end:
         if "temporalio.bridge" not in sys.modules:
             raise

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NoReturn, cast
 
 import structlog
@@ -29,6 +30,7 @@ from channels.sms import Sms
 from channels.smtp import SmtpPool
 from channels.twilio import TwilioSms
 from channels.webhook import WebhookSender
+from closing import close_all
 from intake.admission import Admission
 from intake.bounces import Bounces
 from intake.changes import Changes
@@ -40,6 +42,7 @@ from intake.scans import Scans
 from intake.segment_scans import SegmentScans
 from intake.service import Intake
 from intake.tracking import Tracking
+from listening import Address, CannotListen
 from processes.addresses import ascii_domain
 from settings import Settings
 from store.catalog import CatalogCache
@@ -67,11 +70,7 @@ async def connect_temporal(settings: Settings, *, lazy: bool = True) -> Client:
             client_cert=_read(certificate),
             client_private_key=_read(key),
         )
-    runtime = None
-    if settings.sdk_metrics_address is not None:
-        runtime = Runtime(
-            telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=settings.sdk_metrics_address))
-        )
+    runtime = None if settings.sdk_metrics_address is None else _measured(settings.sdk_metrics_address)
     return await Client.connect(
         settings.temporal_address,
         namespace=settings.temporal_namespace,
@@ -82,6 +81,20 @@ async def connect_temporal(settings: Settings, *, lazy: bool = True) -> Client:
         runtime=runtime,
         plugins=temporal_plugins(settings),
     )
+
+
+@cache
+def _measured(address: str) -> Runtime:
+    """The SDK's runtime with metrics: one for the process, since it listens until the process ends.
+
+    Raises CannotListen.
+    """
+    host, port = Address.parse(address)
+    bind_address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=bind_address)))
+    except (RuntimeError, ValueError) as error:
+        raise CannotListen("ONWARD_SDK_METRICS_ADDRESS", address, error) from error
 
 
 def _plain(*secrets: SecretStr | None) -> tuple[str, ...]:
@@ -154,18 +167,20 @@ class Services:
         )
 
     async def close(self) -> None:
-        """Let what is under way finish, then close every connection."""
-        await self.keys.close()
-        await self.intake.close()
-        await self.tracking.close()
-        await self.dispatcher.close()
-        await self.mailer.close()
-        await self.smtp.close()
-        for channel in (self.sms, self.messenger, self.push, self.audiences, self.letters):
-            if channel is not None:
-                await channel.close()
-        await self.webhooks.close()
-        await self.database.close()
+        """Let what is under way finish, then close every connection. A part that fails to close is logged."""
+        names = ("sms", "messenger", "push", "audiences", "letters")
+        channels = {name: channel.close for name in names if (channel := getattr(self, name)) is not None}
+        await close_all(
+            keys=self.keys.close,
+            intake=self.intake.close,
+            tracking=self.tracking.close,
+            dispatcher=self.dispatcher.close,
+            mailer=self.mailer.close,
+            smtp=self.smtp.close,
+            **channels,
+            webhooks=self.webhooks.close,
+            database=self.database.close,
+        )
 
 
 async def connect_services(

@@ -5,6 +5,7 @@ Every entry point builds one `Settings` and hands its parts along; nothing else 
 
 import json
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,8 +16,40 @@ from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, SecretS
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from channels.sms import why_no_twilio_sender
+from listening import Address
 from processes.addresses import AddressRules, ascii_domain, why_no_sender
 from processes.windows import Cap
+
+KNOWN_SECRETS = frozenset(
+    (
+        *(
+            "development-only",
+            "development",
+            "onward",
+            "temporal",
+            "postgres",
+            "admin",
+            "root",
+            "user",
+            "guest",
+        ),
+        *("changeme", "change-me", "change_me", "password", "passwd", "secret", "example", "default", "test"),
+        *(
+            "letmein",
+            "qwerty",
+            "12345678",
+            "123456789",
+            "1234567890",
+            "0123456789",
+            "todo",
+            "xxx",
+            "your-secret",
+        ),
+    )
+)
+"""Values that stand in examples, in tutorials, and in the defaults of this and earlier releases."""
+SHORTEST_KEY, SHORTEST_PASSWORD = 16, 8
+MAKE_SECRET = "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"  # noqa: S105
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -107,6 +140,29 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def weakness(value: str, shortest: int) -> str | None:
+    """Why a secret is none, or None where it may be one."""
+    value = value.strip()
+    if not value:
+        return "is empty"
+    if value.lower().removeprefix("whsec_") in KNOWN_SECRETS:
+        return "is a known default"
+    if len(value.removeprefix("whsec_")) < shortest:
+        return f"is shorter than {shortest} characters"
+    if len(set(value)) < 5:
+        return "repeats the same few characters"
+    return None
+
+
+def _listens(value: str) -> str:
+    Address.parse(value)
+    return value
+
+
+ListenAddress = Annotated[str, AfterValidator(_listens)]
+"""`host:port`."""
 
 
 class Settings(BaseSettings):
@@ -223,7 +279,9 @@ class Settings(BaseSettings):
     public_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8080")
     """Where contacts reach the API: the links in messages start with it."""
     signing_key: SecretStr = SecretStr("development-only")
-    """Signs the links in messages. Every API and worker must share it; set your own outside development."""
+    """Signs the links in messages. Every API and worker must share it. The default works on this machine only:
+    with keys required, or an address that others can reach, nothing starts before you set your own.
+    """
     signing_keys_previous: Secrets = ()
     """Earlier signing keys, separated by commas: links that they signed still work."""
     api_max_connections: int = Field(default=800, ge=1)
@@ -269,9 +327,9 @@ class Settings(BaseSettings):
     """The Worker Deployment that this worker is a version of. Goes with the build id; see `docs/operations.md`."""
     worker_build_id: str | None = Field(default=None, min_length=1)
     """The version: the release, say. Temporal gives such a worker nothing before the version is made current."""
-    worker_metrics_address: str | None = None
+    worker_metrics_address: ListenAddress | None = None
     """Where the worker serves Prometheus metrics of its own (`0.0.0.0:9464`), or none."""
-    sdk_metrics_address: str | None = None
+    sdk_metrics_address: ListenAddress | None = None
     """Where the Temporal SDK serves its Prometheus metrics (`0.0.0.0:9465`), or none."""
     traces_endpoint: AnyHttpUrl | None = None
     """Where OpenTelemetry traces go (OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`), or none."""
@@ -302,6 +360,47 @@ class Settings(BaseSettings):
                 "listen on 127.0.0.1, or set ONWARD_API_KEYS=required"
             )
         return self
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others than this machine are meant to reach it: by its address, or since keys are required."""
+        hosts = (self.api_host, self.public_url.host or "")
+        return self.api_keys == "required" or not all(is_loopback(host.strip("[]")) for host in hosts)
+
+    @model_validator(mode="after")
+    def _secrets_are_secret_where_others_come(self) -> Self:
+        weak = list(self._weak_secrets()) if self.is_exposed else []
+        if weak:
+            raise ValueError(
+                f"{'; '.join(weak)}. Others can reach this Onward (ONWARD_API_KEYS, ONWARD_API_HOST, "
+                f"ONWARD_PUBLIC_URL), so its secrets must be secret. Make one: {MAKE_SECRET}. "
+                "On this machine only, with no keys, ONWARD_API_KEYS=loopback accepts the defaults"
+            )
+        return self
+
+    def _weak_secrets(self) -> Iterator[str]:
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        keys: dict[str, tuple[SecretStr | None, ...]] = {
+            "signing_key": (self.signing_key,),
+            "signing_keys_previous": self.signing_keys_previous,
+            "webhook_secret": (self.webhook_secret,),
+            "bounces_secret": (self.bounces_secret,),
+            "resend_webhook_secret": (self.resend_webhook_secret,),
+            "segment_write_keys": self.segment_write_keys,
+        }
+        for name, values in keys.items():
+            for value in values:
+                if value is not None and (why := weakness(value.get_secret_value(), SHORTEST_KEY)):
+                    yield f"ONWARD_{name.upper()} {why}"
+        try:
+            password = make_url(self.database_url).password
+        except ArgumentError:
+            return
+        # None at all is another way to log in: a socket, a certificate, a file of passwords.
+        if password and (why := weakness(password, SHORTEST_PASSWORD)):
+            yield f"The password in ONWARD_DATABASE_URL {why}"
 
     @model_validator(mode="after")
     def _senders_are_addresses(self) -> Self:

@@ -31,8 +31,9 @@ from intake.namespace import can_mark_holds
 from intake.retention import Retention
 from intake.schedules import Schedules
 from intake.sweeper import Sweeper
+from listening import Address, CannotListen
 from processes.instructions import MARKS_HOLDS, SEARCH_HELD
-from runtime import Services, configure_logs, connect_services, leave
+from runtime import Services, configure_logs, connect_services
 from settings import Settings
 from store.database import DatabaseUnavailable
 from store.migrate import is_behind
@@ -125,15 +126,18 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
     async with make_worker(services.client, services.tools(), settings):
         log.info("worker_ready", task_queue=settings.temporal_task_queue, address=settings.temporal_address)
         beside = [
-            asyncio.create_task(sweeper.run()),
-            asyncio.create_task(Retention(services.database, settings.retention_days).run()),
+            asyncio.create_task(sweeper.run(), name="sweeper"),
+            asyncio.create_task(
+                Retention(services.database, settings.retention_days).run(), name="retention"
+            ),
             asyncio.create_task(
                 Erasures(services.database, services.client, timeout=settings.temporal_start_timeout).run(
                     settings.sweep_seconds
-                )
+                ),
+                name="erasures",
             ),
-            asyncio.create_task(schedules.run(settings.sweep_seconds)),
-            asyncio.create_task(services.operations.keep(settings.sweep_seconds)),
+            asyncio.create_task(schedules.run(settings.sweep_seconds), name="schedules"),
+            asyncio.create_task(services.operations.keep(settings.sweep_seconds), name="operations"),
         ]
         try:
             await stop.wait()
@@ -141,8 +145,11 @@ async def run_worker(services: Services, stop: asyncio.Event) -> None:
         finally:
             for task in beside:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            for task, ended in zip(
+                beside, await asyncio.gather(*beside, return_exceptions=True), strict=True
+            ):
+                if isinstance(ended, Exception):
+                    log.error("task_failed", task=task.get_name(), exc_info=ended)
 
 
 async def main(settings: Settings) -> None:
@@ -155,10 +162,18 @@ async def main(settings: Settings) -> None:
         end_tracing()
 
 
+def _serve_metrics(address: str) -> None:
+    """Serve our own metrics until the process ends. Raises CannotListen."""
+    host, port = Address.parse(address)
+    try:
+        start_http_server(port, host)
+    except OSError as error:
+        raise CannotListen("ONWARD_WORKER_METRICS_ADDRESS", address, error.strerror or error) from error
+
+
 async def _run_until_told(settings: Settings) -> None:
     if settings.worker_metrics_address is not None:
-        host, _, port = settings.worker_metrics_address.rpartition(":")
-        start_http_server(int(port), host or "0.0.0.0")  # noqa: S104 - the setting says where
+        _serve_metrics(settings.worker_metrics_address)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -212,5 +227,6 @@ async def _pause(stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Settings()))
-    leave(0)
+    from cli import main as command
+
+    command(["worker"])

@@ -13,7 +13,8 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.protocol import bounded
-from runtime import configure_logs, connect_services, leave
+from listening import bind
+from runtime import configure_logs, connect_services
 from settings import Settings
 from tracing import start_tracing
 
@@ -29,16 +30,21 @@ def serve(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, _already_heard)
     signal.signal(signal.SIGINT, _already_heard)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(run_api(settings))
-    end_tracing()
+        try:
+            runner.run(run_api(settings))
+        finally:
+            end_tracing()
 
 
 async def run_api(settings: Settings) -> None:
     """The same in a loop that runs already."""
+    sockets = bind(settings.api_host, settings.api_port, "ONWARD_API_HOST, ONWARD_API_PORT")
     services = await connect_services(settings)
     try:
-        await uvicorn.Server(server_config(create_app(services), settings)).serve()
+        await uvicorn.Server(server_config(create_app(services), settings)).serve(sockets)
     finally:
+        for listener in sockets:
+            listener.close()
         await services.close()
 
 
@@ -72,5 +78,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 if __name__ == "__main__":
-    serve(Settings())
-    leave(0)
+    from cli import main as command
+
+    command(["api"])

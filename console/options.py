@@ -43,14 +43,15 @@ def check_arguments(arguments: Sequence[str]) -> None:
             raise Failure(f"An argument is not UTF-8 text: {argument!r}") from None
 
 
-def read_settings() -> "Settings":
+def read_settings(**given: Any) -> "Settings":
+    """From the environment and `.env`; what is given here comes before both."""
     from pydantic import ValidationError
 
     from processes.problems import message_of
     from settings import Settings
 
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as error:
         found = [
             Problem(

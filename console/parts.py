@@ -29,12 +29,13 @@ def dev(
     """
     require("aiosmtpd")
     from dev import run
-    from dev.ports import Ports
+    from dev.ports import HOST, Ports
 
-    settings = read_settings()
+    settings = read_settings(api_keys="loopback", api_host=HOST, public_url=f"http://{HOST}:{api_port}")
     database_url = settings.database_url if "database_url" in settings.model_fields_set else None
     ports = Ports(temporal=temporal_port, ui=ui_port, api=api_port, smtp=smtp_port, mail=mail_port)
-    raise typer.Exit(asyncio.run(run.run(state_dir, ports, database_url)))
+    own_key = "signing_key" not in settings.model_fields_set
+    raise typer.Exit(asyncio.run(run.run(state_dir, ports, database_url, own_signing_key=own_key)))
 
 
 def demo(
@@ -53,17 +54,25 @@ def demo(
 def worker() -> None:
     """Run a worker: instances, their steps, and the sweeper."""
     settings = read_settings()
+    from listening import CannotListen
     from worker import main as run_worker
 
-    asyncio.run(run_worker(settings))
+    try:
+        asyncio.run(run_worker(settings))
+    except CannotListen as error:
+        raise Failure(f"The worker {error}.") from None
 
 
 def api() -> None:
     """Run the HTTP API."""
     settings = read_settings()
     from api.server import serve
+    from listening import CannotListen
 
-    serve(settings)
+    try:
+        serve(settings)
+    except CannotListen as error:
+        raise Failure(f"The API {error}.") from None
 
 
 def migrate(

@@ -74,8 +74,10 @@ def stop_on_signals(stack: Stack) -> asyncio.Event:
     return stop
 
 
-async def run(folder: Path, ports: Ports, database_url: str | None) -> int:
-    """Run the stack until a signal; returns the exit code. `database_url` takes the place of the embedded one."""
+async def run(folder: Path, ports: Ports, database_url: str | None, *, own_signing_key: bool = True) -> int:
+    """Run the stack until a signal; returns the exit code. `database_url` takes the place of the embedded one;
+    without `own_signing_key` there is one in the environment or in `.env`.
+    """
     console = Console()
     terminal = Terminal(console)
     stack = Stack(
@@ -84,6 +86,7 @@ async def run(folder: Path, ports: Ports, database_url: str | None) -> int:
         say=terminal.say,
         caught=lambda mail: terminal.caught(mail, stack.mail_url),
         database_url=database_url,
+        own_signing_key=own_signing_key,
     )
     stop = stop_on_signals(stack)
     started = asyncio.Event()

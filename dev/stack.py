@@ -7,10 +7,12 @@ where they were. All state is in one folder, so that the next run goes on from i
 import asyncio
 import fcntl
 import os
+import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -23,6 +25,7 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from closing import close_all
 from dev.children import Child, Say, dies_with
 from dev.mail_page import make_page
 from dev.mailbox import Mail, Mailbox, serve_smtp
@@ -61,9 +64,11 @@ class Stack:
         database_url: str | None = None,
         environment: Mapping[str, str] | None = None,
         working_folder: Path | None = None,
+        own_signing_key: bool = True,
     ) -> None:
         """`folder` keeps the state. `environment` (this process's if not given) is handed to API and worker, with
-        what makes them find each other; they run in `working_folder`, where a `.env` may be.
+        what makes them find each other; they run in `working_folder`, where a `.env` may be. Without `own_signing_key`
+        the key is that of the environment or of `.env`.
         """
         self.folder = folder.resolve()
         self.ports = ports
@@ -73,6 +78,7 @@ class Stack:
         self._caught = caught
         self._environment = dict(os.environ if environment is None else environment)
         self._working_folder = working_folder
+        self._signing_key = {"ONWARD_SIGNING_KEY": signing_key_of(self.folder)} if own_signing_key else {}
         self._lock: IO[str] | None = None
         self._smtp: asyncio.Server | None = None
         self._page: uvicorn.Server | None = None
@@ -146,14 +152,25 @@ class Stack:
         )
 
     async def _stop(self) -> None:
-        await self.worker.stop(WORKER_GRACE + GRACE_SECONDS)
-        await self.api.stop(GRACE_SECONDS)
+        await close_all(
+            worker=partial(self.worker.stop, WORKER_GRACE + GRACE_SECONDS),
+            api=partial(self.api.stop, GRACE_SECONDS),
+            mail=self._stop_mail,
+            mail_page=self._stop_mail_page,
+            temporal=partial(self.temporal.stop, GRACE_SECONDS),
+            folder=self._give_folder_back,
+        )
+
+    async def _stop_mail(self) -> None:
         if self._smtp is not None:
             self._smtp.close()
+
+    async def _stop_mail_page(self) -> None:
         if self._page is not None and self._serving_page is not None:
             self._page.should_exit = True
             await self._serving_page
-        await self.temporal.stop(GRACE_SECONDS)
+
+    async def _give_folder_back(self) -> None:
         if self._lock is not None:
             self._lock.close()
 
@@ -282,7 +299,7 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
         theirs = {k: v for k, v in self._environment.items() if k not in _CREDENTIALS}
-        return {**theirs, **ours}
+        return {**theirs, **ours, **self._signing_key}
 
     def _temporal_arguments(self) -> list[str]:
         arguments = [
@@ -331,6 +348,16 @@ async def _together(*work: Coroutine[Any, Any, None]) -> None:
                 group.create_task(part)
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
+
+
+def signing_key_of(folder: Path) -> str:
+    """The key that a state folder's links are signed with: made once, and readable by its owner only."""
+    file = folder / "signing-key"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as new:  # noqa: PTH123
+            new.write(secrets.token_urlsafe(32))
+    return file.read_text().strip()
 
 
 def _temporal_binary() -> Path:

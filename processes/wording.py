@@ -70,7 +70,8 @@ def worded(error: Mapping[str, Any], known: Collection[str] = ()) -> str:
         return words(error, known)
     if error["type"] in _OURS or "rule_" in error["type"]:
         message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        return message[:1].lower() + message[1:]
+        # A name, such as ONWARD_API_HOST, stays as it is.
+        return message if message[:2].isupper() else message[:1].lower() + message[1:]
     return f"{found(error.get('input'))} cannot be read here"
 
 

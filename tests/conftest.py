@@ -160,6 +160,7 @@ def settings(database_url: str, temporal: TemporalServer, smtp: RecordingSmtpSer
     return Settings(
         database_url=database_url,
         temporal_address=temporal.address,
+        temporal_start_timeout=20,  # a busy machine takes its time; nothing here waits for a Temporal that is away
         temporal_task_queue=f"test-{next(_numbers)}-{secrets.token_hex(4)}",
         smtp_host=smtp.host,
         smtp_port=smtp.port,

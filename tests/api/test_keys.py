@@ -516,6 +516,7 @@ async def test_keys_are_needed_unless_the_settings_say_otherwise(monkeypatch: py
     from settings import Settings
 
     monkeypatch.delenv("ONWARD_API_KEYS")
+    monkeypatch.setenv("ONWARD_SIGNING_KEY", "J3vXo0dQ2mZ7kF9sT1bW")
     assert Settings(_env_file=None).api_keys == "required"
     for host in ("0.0.0.0", "", "192.0.2.1", "::", "onward.example.com"):
         with pytest.raises(ValueError, match="ONWARD_API_KEYS"):

@@ -22,6 +22,7 @@ async def closed(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
         database_url=database_url,
         temporal_address=f"127.0.0.1:{free_port()}",
         api_keys="required",
+        signing_key="J3vXo0dQ2mZ7kF9sT1bW",
         _env_file=None,
     )
     services = await connect_services(settings)
