@@ -139,7 +139,7 @@ def walked(planning: Any, data: st.DataObject) -> Any:
     raise AssertionError("the planner turns for ever")
 
 
-@pytest.mark.timeout(40)  # a planner that turns without asking can only be stopped from outside
+@pytest.mark.timeout(240)  # a planner that turns without asking can only be stopped from outside
 @given(definitions(), st.data(), nows, zones, st.fixed_dictionaries({"a": days, "b": days}))
 @settings(max_examples=400, deadline=None)
 def test_the_planner_always_comes_to_something_that_takes_time_or_to_the_end(

@@ -135,7 +135,8 @@ async def test_another_attempt_goes_on_from_what_the_last_one_told(scanner: Scan
     environment = ActivityEnvironment()
     environment.on_heartbeat = lambda *details: told.extend(details)
     await environment.run(first.scan, call)
-    assert [progress.started for progress in told] == [2, 4]
+    # A slow machine hears the same progress again in between.
+    assert list(dict.fromkeys(progress.started for progress in told)) == [2, 4]
     environment.info = replace(
         environment.info, heartbeat_details=[told[0].model_dump(mode="json")], attempt=2
     )
