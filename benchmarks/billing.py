@@ -37,6 +37,10 @@ _ONE_EACH = {
 }
 
 
+PATCH_MARKER = "core_patch"
+"""The name of the marker that a patch leaves, which is free."""
+
+
 def billable_actions(events: Iterable[HistoryEvent]) -> Counter[str]:
     """The actions of one run, by kind; those of a run that continues another are that run's own."""
     found: Counter[str] = Counter()
@@ -52,7 +56,9 @@ def billable_actions(events: Iterable[HistoryEvent]) -> Counter[str]:
             upserted = event.upsert_workflow_search_attributes_event_attributes.search_attributes
             found[UPSERT] += bool(set(upserted.indexed_fields) - EXEMPT)
         elif event.event_type == EventType.EVENT_TYPE_MARKER_RECORDED:
-            tasks_with_markers.add(event.marker_recorded_event_attributes.workflow_task_completed_event_id)
+            recorded = event.marker_recorded_event_attributes
+            if recorded.marker_name != PATCH_MARKER:
+                tasks_with_markers.add(recorded.workflow_task_completed_event_id)
         elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED:
             found[RESET] += bool(event.workflow_task_failed_event_attributes.new_run_id)
     found[LOCAL] += len(tasks_with_markers)

@@ -11,8 +11,10 @@ from typing import Final
 from css_inline import CSSInliner
 
 from channels.markup import MarkupParser
-from channels.template_limits import compiled
+from channels.template_limits import MOST_TAGS, compiled
 
+MOST_NAMED: Final = 50
+"""Problems that are named of one template."""
 Problem = tuple[int | None, str]
 """A line, where it is known, and what is wrong there."""
 
@@ -86,16 +88,20 @@ def structure(source: str) -> list[Problem]:
 
 def unknown(source: str) -> list[Problem]:
     """Elements that are not known, each where it stands."""
-    return [problem for problem in structure(source) if "element" in problem[1]]
+    if source.count("<") > MOST_TAGS:
+        return []
+    return [problem for problem in structure(source) if "element" in problem[1]][:MOST_NAMED]
 
 
 def faults(source: str, output: str, bad: BadMjml) -> list[Problem]:
     """Why a template does not compile: everything that can be named in what the author wrote, else what the compiler
     says of `output`, which is what Liquid made of it.
     """
+    if source.count("<") > MOST_TAGS:
+        return [(None, bad.words)]
     named = [*structure(source), *_strays(source)]
     if named:
-        return named
+        return named[:MOST_NAMED]
     masked = _masked(source)
     try:
         html_of(masked)

@@ -114,6 +114,10 @@ def read_columns(
     if len(header) > MOST_COLUMNS:
         message = f"the file has {len(header):,} columns; at most {MOST_COLUMNS:,} are read"
         raise DocumentInvalid([Problem(pointer="/columns", message=message)])
+    nul = [number for number, name in enumerate(header, 1) if "\x00" in name]
+    if nul:
+        message = f"the name of column {nul[0]} has a NUL character"
+        raise DocumentInvalid([Problem(pointer="/columns", message=message)])
     names = _told_apart([restored(name.strip()) for name in header])
     wanted = {name.strip(): target for name, target in mapping.items()}
     found = [

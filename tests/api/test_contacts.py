@@ -250,7 +250,7 @@ async def test_templates_are_checked_and_shown(api: httpx.AsyncClient) -> None:
         ({"subject": "a", "html": "<p>\n{{ a | nope }}"}, "/html", "line 2: unknown filter 'nope'"),
         ({"subject": "a", "mjml": "<mjml><mj-body><mj-nope/></mj-body></mjml>"}, "/mjml", ""),
         ({"subject": "a", "text": "{% include 'x' %}"}, "/text", ""),
-        ({"subject": "a", "html": "<p>", "sender": "nobody"}, "/sender", "not an address"),
+        ({"subject": "a", "html": "<p>", "sender": "nobody"}, "/sender", "is not an e-mail address such as"),
         ({"subject": "a", "html": "<p>", "colour": 1}, "/colour", "unknown field"),
     ],
 )

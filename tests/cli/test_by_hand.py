@@ -33,7 +33,7 @@ async def test_a_start_for_a_file_says_who_was_refused_and_a_stop_ends_all(
 ) -> None:
     said = await onward("start", "p", "--contacts", people)
     assert said.code == 0, said.err
-    assert f"{COUNT + 1} of {COUNT + 1} · {COUNT} started · 1 refused" in said.out
+    assert f"{COUNT + 1} of {COUNT + 1} · 1 refused · {COUNT} started" in said.out
     assert "there is no such contact  1" in said.out
     (row,) = (await onward("operation", "list", "--json")).json["items"]
     results = await onward("operation", "results", row["id"], "--status", "refused")

@@ -316,7 +316,11 @@ class TestProperties:
         assume(wall(early, zone) < wall(late, zone))
         calendar = SignedDuration(duration.months, duration.days)
         assume(not calendar.is_zero)
-        assert add(early, calendar, zone) <= add(late, calendar, zone)
+        first, second = add(early, calendar, zone), add(late, calendar, zone)
+        if calendar.months:  # the last days of a longer month fall on one day of a shorter one
+            assert wall(first, zone).date() <= wall(second, zone).date()
+        else:
+            assert first <= second
 
     @steady
     @given(locals_, locals_, zones)

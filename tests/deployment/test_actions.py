@@ -77,7 +77,10 @@ def test_local_activities_of_one_workflow_task_cost_one_together() -> None:
     assert billable_actions([marker(4), marker(4), marker(10)]) == {LOCAL: 2}
 
 
-def test_the_search_attribute_of_patches_is_free() -> None:
+def test_the_search_attribute_and_the_marker_of_patches_are_free() -> None:
+    patched = marker(4)
+    patched.marker_recorded_event_attributes.marker_name = "core_patch"
+    assert billable_actions([patched]) == {}
     assert billable_actions([upsert("TemporalChangeVersion")]) == {}
     assert billable_actions([upsert("TemporalChangeVersion", "OnwardProcess")]) == {UPSERT: 1}
 
