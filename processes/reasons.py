@@ -62,6 +62,7 @@ HOLDS: Final[Mapping[str, Reason]] = {
     "Held by the cap": Reason("cap", "the contact has had as many messages as it may have in that time"),
     "the delivery window": Reason("window", "messages go within the delivery window only"),
     "the cap of ": Reason("cap", "the contact has had as many messages as it may have in that time"),
+    "after": Reason("begins_after", "it begins when the run that is being stopped has ended"),
     "stopping": Reason("stopping", "it was stopped, and ends as soon as its workflow has heard"),
 }
 """Why an instance stands, or a message waits."""

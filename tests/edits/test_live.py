@@ -107,7 +107,7 @@ async def test_the_api_previews_an_edit_publishes_it_with_a_choice_and_cancels_i
         assert found["inside"] == [
             {
                 "version": 1, "step": None, "state": "pending", "count": 1,
-                "to": "w", "becomes": "begins by the new version",
+                "to": "w", "becomes": "begins by the new version", "moments": None,
             }
         ]  # fmt: skip
         wrong = await api.post("/v1/processes/p/publish", json={"inside": "move", "removed": {"w": "a"}})
