@@ -142,7 +142,7 @@ async def test_the_address_stays_blocked_when_its_contact_is_deleted(idle: Engin
     mine = await before_it(idle)
     await mine.go()
     await delete_contact(idle)
-    assert await why(idle) == "asked by phone"
+    assert await why(idle) == "suppressed before the contact was deleted"
 
 
 @pytest.mark.parametrize(
