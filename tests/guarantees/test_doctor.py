@@ -65,7 +65,7 @@ async def test_on_a_healthy_busy_system_it_finds_nothing(engine: Engine, smtp: R
     looks = 0
     async with engine.sweeping():
         while not (sending.done() and await all_ended(engine, len(people))):
-            assert await examine(engine.services, older_than=10, deep=True) == []
+            assert await examine(engine.services, older_than=60, deep=True) == []
             looks += 1
     assert looks > 1
     await sending
