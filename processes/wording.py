@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from processes.suggestions import did_you_mean, one_of
+from processes.values import EVENT_TYPE_PATTERN
 
 A_MOMENT = "2026-12-24T09:00:00+01:00"
 LONGEST_SHOWN: Final = 60
@@ -19,6 +20,7 @@ PATTERNS: Final[Mapping[str, str]] = {
     r"^[a-z0-9][a-z0-9_-]{0,63}$": _LOWER_KEY.format(most=64),
     r"^[a-z0-9][a-z0-9_-]{0,58}$": _LOWER_KEY.format(most=59),
     r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}$": "letters, digits and _ . : -, with a letter or a digit first, at most 100",
+    EVENT_TYPE_PATTERN: "letters and digits of any script and _ . : -, with none of these four first, at most 100",
     r"^[A-Za-z_][A-Za-z0-9_]{0,63}$": "letters, digits and _, with no digit first, and at most 64 characters",
     r"^(marketing|transactional)$": "«marketing» or «transactional»",
     r"^(event\.key|params\.[A-Za-z_][A-Za-z0-9_]{0,63})$": "«event.key», or «params.» and the name of a param",

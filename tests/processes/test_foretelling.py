@@ -95,10 +95,11 @@ def test_a_blocked_address_gets_nothing_and_one_that_was_deleted_is_no_more() ->
 
 
 def test_an_order_is_put_aside() -> None:
-    found = after(Facts(), "get_order", params={"number": "A-7", "total": 5})
+    lines = [{"name": "Pod", "quantity": 1, "price": 5}]
+    found = after(Facts(), "get_order", params={"number": "A-7", "total": 5, "items": lines})
     order: Any = found.aside["order"]
     assert order["number"] == "A-7"
-    assert found.result == {"order": "A-7", "items": 0, "total": 5.0}
+    assert found.result == {"order": "A-7", "items": 1, "total": 5.0}
 
 
 @pytest.mark.parametrize(

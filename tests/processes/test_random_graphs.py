@@ -167,6 +167,8 @@ def test_the_planner_always_comes_to_something_that_takes_time_or_to_the_end(
 
     plan: Plan = walked(arrive(definition, definition.entry, there(), {}), data)
     for _ in range(8):
+        if instant.year == 9999:
+            return  # a wait for a date has led to the end of the calendar, to which nothing can be added
         once(*((passed.step, passed.visit) for passed in plan.passed))
         reached.update(plan.goals)
         match plan.next:
