@@ -232,7 +232,7 @@ def test_each_trigger_of_a_process_has_a_name_that_outlives_its_place() -> None:
     [
         ({"type": "date", "at": NINE}, "/triggers/0/field", "required"),
         ({"type": "date", "field": "birthday"}, "/triggers/0/at", "required"),
-        ({"type": "date", "field": "a.b", "at": NINE}, "/triggers/0/field", "pattern"),
+        ({"type": "date", "field": "a.b", "at": NINE}, "/triggers/0/field", "letters, digits and _"),
         ({"type": "date", "field": "birthday", "at": 540}, "/triggers/0/at", "time of day"),
         ({"type": "date", "field": "b", "at": NINE, "offset": "-2h"}, "/triggers/0/offset", "hours"),
         ({"type": "date", "field": "b", "at": NINE, "max_age": "31d"}, "/triggers/0/max_age", "30 days"),
