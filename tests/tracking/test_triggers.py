@@ -166,12 +166,12 @@ async def test_a_wait_that_looks_back_does_not_see_machines(recipient: Recipient
 @pytest.mark.parametrize(
     ("trigger", "place", "words"),
     [
-        ({**CLICKED, "url": "shop.example/x"}, "/triggers/0/url", "pattern"),
-        ({**CLICKED, "url": "https://shop.example/*/x"}, "/triggers/0/url", "pattern"),
+        ({**CLICKED, "url": "shop.example/x"}, "/triggers/0/url", "an address with http"),
+        ({**CLICKED, "url": "https://shop.example/*/x"}, "/triggers/0/url", "an address with http"),
         ({**CLICKED, "url": "https://*"}, "/triggers/0/url", None),
         ({**OPENED, "url": SHOP}, "/triggers/0/url", "unknown field"),
-        ({**OPENED, "machines": "yes"}, "/triggers/0/machines", "boolean"),
-        ({**OPENED, "process": "No Key"}, "/triggers/0/process", "pattern"),
+        ({**OPENED, "machines": "yes"}, "/triggers/0/machines", "must be true or false"),
+        ({**OPENED, "process": "No Key"}, "/triggers/0/process", "lower-case letters"),
         ({**OPENED, "list": "news"}, "/triggers/0/list", "unknown field"),
     ],
 )
