@@ -56,6 +56,10 @@ class ContactDate(BaseModel):
     at: LocalTime
     every_year: bool = False
     if_missing: Literal["continue", "end"] | StepId = "continue"
+    if_moved: Literal["follow", "keep"] = Field(
+        default="follow",
+        description="If the date changes during the wait: wait for the new one, or keep the moment.",
+    )
 
 
 class EventDate(BaseModel):
@@ -167,11 +171,16 @@ class Wait(WaitStep):
     @property
     def awaits(self) -> EventTypeKey | None:
         """Of a contact's date its change."""
-        return DATE if self.date is not None else None
+        return DATE if self.date is not None and self.date.if_moved == "follow" else None
 
     def leave(self, arrival: Arrival, event: str | None) -> Pass | Sleep:
         """On to what follows; back to sleep if the contact's date is another one now."""
-        if self.date is None or arrival.ended or arrival.situation.cap is not None:
+        if (
+            self.date is None
+            or self.date.if_moved == "keep"
+            or arrival.ended
+            or arrival.situation.cap is not None
+        ):
             return Pass(self.next, {})
         situation, recorded = arrival.situation, arrival.limit
         zone = self.zone or situation.zone
