@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Many containers set it. Then no compiled module is kept, and a worker takes twice as long to start.
+unexport PYTHONDONTWRITEBYTECODE
 
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 

@@ -23,6 +23,7 @@ from runtime import Services, connect_services
 from settings import Settings
 from store.database import Database
 from store.migrate import create_schema
+from tests.support import systems
 from tests.support import temporal as temporal_support
 from tests.support.engine import Engine
 from tests.support.one_database import left_out
@@ -73,6 +74,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         names |= {item.nodeid for item in items if _needs_temporal(item)}
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid in names])
     items[:] = [item for item in items if item.nodeid not in names]
+    systems.first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> systems.SystemsInTurn:
+    """Tests that start processes of ours run one after another."""
+    return systems.SystemsInTurn(config, log)
 
 
 def _needs_temporal(item: pytest.Item) -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.systems import SYSTEMS
+
 ROOT = Path(__file__).parent.parent
 HEAVY = {
     "sqlmodel",
@@ -52,3 +54,16 @@ def test_the_language_does_not_know_temporal() -> None:
 
 def test_what_is_looked_for_would_be_found() -> None:
     assert {"sqlmodel", "sqlalchemy"} <= modules_after_import("store.tables")
+
+
+def test_modules_that_start_workers_or_systems_run_in_turn() -> None:
+    tests = ROOT / "tests"
+    begins = ("import worker_process", "from tests.faults.run", "from tests.faults.system")
+    found = {
+        str(path.relative_to(tests).with_suffix(""))
+        for path in tests.glob("*/**/test_*.py")
+        if any(words in path.read_text() for words in begins)
+    }
+    assert "guarantees/test_worker_killed" in found, "what is looked for would be found"
+    assert found <= set(SYSTEMS)
+    assert all((tests / f"{module}.py").is_file() for module in SYSTEMS)
