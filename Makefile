@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 
-.PHONY: setup demo dev secrets up pin-images audit test faults lint format migration bench bench-scale bench-profile lock clean
+.PHONY: setup demo dev secrets up pin-images audit test test-day faults lint format migration bench bench-scale bench-profile lock clean
 
 $(VENV)/.ready: requirements-dev.lock requirements-uv.lock pyproject.toml dev/virtualenv.py
 	@$(PYTHON) dev/virtualenv.py
@@ -29,11 +29,14 @@ up: secrets  ## everything in containers, by Docker Compose
 pin-images:  ## pin the base images by digest, where Docker and its registry can be reached
 	$(PYTHON) deploy/pin_images.py
 
+test-day: setup  ## the tests whose every clock can be set, on another day: make test-day DAY=2026-10-25T02:30@Europe/Prague
+	$(BIN)/pytest -n 3 --dist loadfile --without-temporal -k "not postgres" --hypothesis-profile=brief --day=$(DAY)
+
 audit: setup  ## known vulnerabilities in the locked packages
 	$(PYTHON) deploy/audit.py
 
 test: setup  ## make test DATABASES=both: each test on each database, as the gate does
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --databases=$(or $(DATABASES),one)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --databases=$(or $(DATABASES),one) $(if $(DAY),--day=$(DAY))
 
 faults: setup  ## seeded fault runs judged by the oracle: make faults SEEDS=1-20 SECONDS=180
 	$(BIN)/python -m tests.faults --seeds $(or $(SEEDS),1) --seconds $(or $(SECONDS),180) $(if $(PARALLEL),--parallel $(PARALLEL))

@@ -4,10 +4,8 @@ workflow that it starts to the message that leaves. `docs/operations.md` says wh
 
 from collections.abc import Callable, Sequence
 
-from fastapi import FastAPI
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -16,9 +14,6 @@ from temporalio.client import Plugin
 from temporalio.contrib.opentelemetry import OpenTelemetryPlugin, create_tracer_provider
 
 from settings import Settings
-
-UNTRACED = "/health/,/metrics"
-"""What machines ask every few seconds."""
 
 
 def start_tracing(
@@ -47,9 +42,3 @@ def temporal_plugins(settings: Settings) -> Sequence[Plugin]:
     if settings.traces_endpoint is None:
         return ()
     return (OpenTelemetryPlugin(add_temporal_spans=True),)
-
-
-def trace_requests(app: FastAPI, settings: Settings) -> None:
-    """A span for each request of the API, within the caller's trace where it names one (W3C `traceparent`)."""
-    if settings.traces_endpoint is not None:
-        FastAPIInstrumentor.instrument_app(app, excluded_urls=UNTRACED, exclude_spans=["receive", "send"])

@@ -10,6 +10,7 @@ from api.addresses import Addresses
 from api.deps import Parts
 from api.edge import Edge
 from api.local_only import LocalOnly
+from api.request_traces import trace_requests
 from api.routes import (
     bounces,
     bundles,
@@ -46,7 +47,6 @@ from api.routes.events import EventBatch, PlainEvent, SeedEvent
 from api.routes.processes import ProcessDocument
 from api.routes.segment_spec import SegmentBatch, SegmentMessage
 from runtime import Services
-from tracing import trace_requests
 
 DESCRIPTION = """Durable marketing automation on Temporal.
 

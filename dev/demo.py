@@ -36,8 +36,8 @@ ADDRESS = "jane.doe@example.com"
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0"
 LEARN_MORE = "https://shop.example.com/learn-more"
 NO_SCANNER = timedelta(seconds=2.5)
-ALL_SECONDS = 55.0
-WAIT_SECONDS = 15.0
+ALL_SECONDS = 240.0
+WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.05
 LINES_SHOWN = 8
 OUTPUT_WIDTH = 150

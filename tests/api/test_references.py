@@ -194,7 +194,7 @@ async def test_everything_is_stopped_only_if_the_body_says_so(api: httpx.AsyncCl
 
 
 async def test_a_contact_of_any_id_is_read_changed_and_erased(away: Services) -> None:
-    async with serving(away) as url, httpx.AsyncClient(base_url=url) as client:
+    async with serving(away) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         taken: dict[str, str] = {}
         for name in HOSTILE:
             made = await client.post("/v1/contacts", json={"id": name})

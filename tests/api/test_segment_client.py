@@ -58,7 +58,7 @@ class Sender:
 
 async def test_the_official_client_works_unchanged(away: Services) -> None:
     away.settings.segment_write_keys = (SecretStr(KEY),)
-    async with serving(away) as url, httpx.AsyncClient(base_url=url) as api:
+    async with serving(away) as url, httpx.AsyncClient(base_url=url, timeout=60) as api:
         order = [{"type": "order", "state": "initialized"}]
         await activate(api, process("order", triggers=order))
         for gzip in (False, True):  # the second time as after an answer that was lost

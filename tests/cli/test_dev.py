@@ -19,7 +19,7 @@ from dev.ports import Ports, option
 from tests.cli.conftest import CLI, ROOT
 from tests.support.waiting import eventually
 
-SECONDS = 45
+SECONDS = 120
 
 
 class Dev:
@@ -41,7 +41,9 @@ class Dev:
             word for field in fields(ports) for word in (option(field.name), str(getattr(ports, field.name)))
         ]
         process = await start("dev", "--state-dir", folder / "state", *options, folder=folder)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports.api}/v1", trust_env=False) as http:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{ports.api}/v1", trust_env=False, timeout=60
+        ) as http:
             dev = cls(process, ports, http)
             try:
                 await eventually(dev.is_ready, SECONDS)
@@ -132,7 +134,7 @@ async def test_dev_survives_a_killed_worker_keeps_its_state_and_leaves_nothing_r
 
     async with Dev.running(tmp_path) as dev:
         assert await waits(dev)
-        async with httpx.AsyncClient(trust_env=False) as browser:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as browser:
             mails = (await browser.get(f"http://127.0.0.1:{dev.ports.mail}/messages.json")).json()
         assert [mail["subject"] for mail in mails] == ["Welcome"]
         pids = [dev.process.pid, *dev.pids().values()]

@@ -63,7 +63,7 @@ async def away(tmp_path: Path, empty_sqlite: Path) -> AsyncIterator[Services]:
 async def onward(away: Services) -> AsyncIterator[Onward]:
     """The command line against an API in which somebody is in a process."""
     async with serving(away) as url:
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             await activate(client, process("welcome"))
             for name in ("22222", "33333"):
                 await client.post("/v1/contacts", json={"id": name})
@@ -89,7 +89,7 @@ async def test_a_contact_of_any_id_is_stopped_alone(onward: Onward, away: Servic
         "\U0001f600",
         "base64url:Li4",
     ]
-    async with httpx.AsyncClient(base_url=onward.url) as client:
+    async with httpx.AsyncClient(base_url=onward.url, timeout=60) as client:
         for name in names:
             assert (await client.post("/v1/contacts", json={"id": name})).status_code == 201
             assert (await onward("start", "welcome", name)).code == 0

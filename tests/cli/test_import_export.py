@@ -166,7 +166,7 @@ async def test_gaps_between_rows_keep_their_numbers(onward: Onward, tmp_path: Pa
 
 async def put(onward: Onward, path: str, body: dict[str, Any]) -> None:
     """Put what there is no command for."""
-    async with httpx.AsyncClient(base_url=f"{onward.url}/v1") as client:
+    async with httpx.AsyncClient(base_url=f"{onward.url}/v1", timeout=60) as client:
         (await client.put(path, json=body)).raise_for_status()
 
 

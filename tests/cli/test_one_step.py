@@ -74,7 +74,7 @@ async def test_a_step_is_cancelled_ahead_by_the_command_line(onward: Onward, eng
 
 async def test_one_step_by_http(onward: Onward, engine: Engine) -> None:
     instance = await series(engine)
-    async with httpx.AsyncClient(base_url=f"{onward.url}/v1/instances") as client:
+    async with httpx.AsyncClient(base_url=f"{onward.url}/v1/instances", timeout=60) as client:
         unknown = await client.post("/nobody/skip")
         assert unknown.status_code == 404
         bad = await client.post(f"/{instance}/move", json={"to": "Not a step"})

@@ -95,7 +95,7 @@ async def test_a_worker_with_metrics_lives_through_a_temporal_that_is_away(tmp_p
         return log.read_text().count(words) >= times
 
     async def polls() -> bool:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             shown = (await client.get(f"http://127.0.0.1:{metrics}/metrics")).text
         return "temporal_num_pollers" in shown
 

@@ -128,7 +128,7 @@ async def test_the_metrics_of_the_temporal_sdk_exist(idle: Engine, settings: Set
     await idle.event("go")
     async with (
         worker_process(settings, more={"ONWARD_SDK_METRICS_ADDRESS": f"127.0.0.1:{port}"}),
-        httpx.AsyncClient() as http,
+        httpx.AsyncClient(timeout=60) as http,
     ):
         await idle.ended(idle.id("p"), timeout=60)
 

@@ -35,7 +35,7 @@ async def client(temporal: TemporalServer) -> Client:
     await client.workflow_service.register_namespace(
         RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=retention)
     )
-    await eventually(lambda: _described(client), 30)
+    await eventually(lambda: _described(client))
     return client
 
 

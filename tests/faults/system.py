@@ -38,7 +38,7 @@ TASK_QUEUE = "onward"
 PORTS = range(15_000, 32_000)
 """Below the range that Linux takes outgoing ports from: a part that is down for a while gets its port back."""
 KEEPER_SECONDS = 0.5
-START_SECONDS = 60.0
+START_SECONDS = 150.0
 """What each part may take at the start, on a machine that has other work too."""
 FULL_DISK_AFTERMATH = 5.0
 """Seconds after a full disk in which a death of PostgreSQL is still its doing."""

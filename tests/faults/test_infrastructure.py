@@ -79,7 +79,7 @@ async def test_a_frozen_postgresql_is_silent_until_it_is_thawed(system: System) 
     assert not done
     assert not await postgresql.is_ready()
     postgresql.thaw()
-    assert await asyncio.wait_for(answer, 5) == 8
+    assert await asyncio.wait_for(answer, 60) == 8
     await connection.close()
 
 
@@ -223,7 +223,7 @@ async def test_a_line_can_be_cut_refused_and_stalled(echo: Proxy) -> None:
     done, _ = await asyncio.wait(lines, timeout=0.3)
     assert not done
     echo.resume()
-    assert await asyncio.wait_for(asyncio.gather(*lines), 5) == [b"held back\n"] * 2
+    assert await asyncio.wait_for(asyncio.gather(*lines), 60) == [b"held back\n"] * 2
     for each in (first_writer, writer, late_writer):
         each.close()
     await eventually(lambda: _none_left(echo))
@@ -238,7 +238,7 @@ async def test_a_line_passes_much_and_the_end_of_one_direction(echo: Proxy) -> N
         await writer.drain()
         writer.write_eof()
 
-    _, came = await asyncio.wait_for(asyncio.gather(send(), reader.read()), 20)
+    _, came = await asyncio.wait_for(asyncio.gather(send(), reader.read()), 60)
     assert came == much
     writer.close()
 
@@ -429,7 +429,7 @@ async def _open(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 async def _said_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
     writer.write(b"hello\n")
-    return await asyncio.wait_for(reader.readline(), 5)
+    return await asyncio.wait_for(reader.readline(), 60)
 
 
 def _send(port: int, to: str, message_id: str) -> int:

@@ -133,7 +133,7 @@ async def test_after_the_loss_of_temporals_store_everyone_goes_on_from_where_the
             await waiting_at(apart, at[name], "ask")
         await eventually(lambda: state_of(apart, at["running"], "one", "retrying"))
         await apart.event("go", who["claimed"])
-        await smtp.wait_received(address["claimed"], timeout=40)
+        await smtp.wait_received(address["claimed"])
         await apart.event("go", who["timed"])
         await waiting_at(apart, at["timed"], "pause")
         await worker.kill()

@@ -25,7 +25,7 @@ async def test_after_a_kill_between_steps_another_worker_goes_on_and_each_messag
     async with worker_process(settings, *HASTY) as worker:
         await idle.services.intake.take([idle.incoming("go", person) for person in people])
 
-        await eventually(lambda: _all_wait(idle, people), 40)
+        await eventually(lambda: _all_wait(idle, people))
         await worker.kill()
     await idle.services.intake.take([idle.incoming("on", person) for person in people])
     async with worker_process(settings, *HASTY):
@@ -57,7 +57,7 @@ async def test_a_message_in_flight_at_the_kill_is_shown_as_unknown_and_is_sent_a
         await idle.event("careful", careful)
         await idle.event("bold", bold)
         for person in (careful, bold):
-            await smtp.wait_received(f"{person}@example.com", timeout=40)
+            await smtp.wait_received(f"{person}@example.com")
         await worker.kill()
     for person in (careful, bold):
         assert (await message(idle, f"{person.rsplit('-')[1]}/{person}", "hello")).state == "claimed"
@@ -83,7 +83,7 @@ async def test_a_worker_asked_to_stop_lets_its_send_finish(
     await idle.publish(process(mail("hello"), tag("after"), recurrence="once"))
     async with worker_process(settings) as worker:
         await idle.event("go")
-        await smtp.wait_received(idle.address, timeout=40)
+        await smtp.wait_received(idle.address)
         worker.ask_to_stop()
         smtp.for_recipient(idle.address).answer_when.set()
         assert await worker.exit_code() == 0

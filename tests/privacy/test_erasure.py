@@ -345,7 +345,7 @@ async def test_an_erasure_outlives_an_outage_of_temporal(
 ) -> None:
     await engine.publish(process(wait("rest", "30 days")))
     await engine.event("go", id="outage")
-    await eventually(lambda: at_step(engine, engine.id("p", "outage"), "rest"), 30)
+    await eventually(lambda: at_step(engine, engine.id("p", "outage"), "rest"))
     async with temporal_away(database_url) as away:
         transport = httpx.ASGITransport(create_app(away), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:

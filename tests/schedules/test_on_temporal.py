@@ -221,7 +221,7 @@ async def test_a_scan_whose_worker_is_killed_is_finished_by_another_and_starts_n
 
     program = ("-m", "tests.support.scanning_worker")
     async with worker_process(services.settings, *program) as worker:
-        await eventually(some_are_in, 40)
+        await eventually(some_are_in)
         await worker.kill()
     assert await let_in() < len(people), "the scan was too quick to be cut short"
     async with worker_process(services.settings, *program):

@@ -18,7 +18,7 @@ from processes.definition import ProcessDefinition, parse
 from runtime import Services
 from store import rows
 from store.catalog import bump
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 from worker import make_worker
 
 
@@ -157,7 +157,9 @@ class Engine:
         async with self.services.database.read() as connection:
             return list((await connection.execute(select(table).where(*where))).all())
 
-    async def ended(self, instance: str, outcome: str | None = "completed", timeout: float = 30) -> Any:
+    async def ended(
+        self, instance: str, outcome: str | None = "completed", timeout: float = PATIENCE_SECONDS
+    ) -> Any:
         """The row once the instance has ended."""
         try:
             row = await eventually(lambda: self._if_ended(instance), timeout)
@@ -167,7 +169,7 @@ class Engine:
             assert row.outcome == outcome, (row.outcome, row.reason)
         return row
 
-    async def in_state(self, instance: str, state: str, timeout: float = 30) -> Any:
+    async def in_state(self, instance: str, state: str, timeout: float = PATIENCE_SECONDS) -> Any:
         """The row once the instance is in a state."""
         return await eventually(lambda: self._if_state(instance, state), timeout)
 

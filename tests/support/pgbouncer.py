@@ -61,7 +61,7 @@ async def pgbouncer(server: str) -> AsyncIterator[str]:
             return True
 
         try:
-            await eventually(listens, timeout=30)
+            await eventually(listens)
             yield url.set(host="127.0.0.1", port=port, query={}).render_as_string(hide_password=False)
         finally:
             if process.returncode is None:

@@ -12,6 +12,8 @@ from typing import Any, Literal, Self, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 Fate = Literal["accept", "drop_before_data", "drop_during_data", "drop_after_data"]
 
 
@@ -165,7 +167,7 @@ class RecordingSmtpServer:
         self.asked.clear()
         self.rcpt_lines.clear()
 
-    async def wait_for(self, count: int, timeout: float = 10.0) -> list[AcceptedMessage]:
+    async def wait_for(self, count: int, timeout: float = PATIENCE_SECONDS) -> list[AcceptedMessage]:
         """The messages, once there are at least so many.
 
         Raises:
@@ -174,7 +176,7 @@ class RecordingSmtpServer:
         await self._wait(lambda: len(self._messages) >= count, timeout, f"{count} messages accepted")
         return self.messages
 
-    async def wait_received(self, address: str, count: int = 1, timeout: float = 10.0) -> None:
+    async def wait_received(self, address: str, count: int = 1, timeout: float = PATIENCE_SECONDS) -> None:
         """Return when so many whole messages for the recipient have arrived, whatever was answered.
 
         Raises:
@@ -182,7 +184,7 @@ class RecordingSmtpServer:
         """
         await self._wait(lambda: self.received[address] >= count, timeout, f"{count} messages for {address}")
 
-    async def wait_asked(self, address: str, count: int = 1, timeout: float = 10.0) -> None:
+    async def wait_asked(self, address: str, count: int = 1, timeout: float = PATIENCE_SECONDS) -> None:
         """Return when so many RCPTs for the recipient have come, whatever is answered.
 
         Raises:
@@ -190,7 +192,7 @@ class RecordingSmtpServer:
         """
         await self._wait(lambda: self.asked[address] >= count, timeout, f"{count} RCPTs for {address}")
 
-    async def wait_connections(self, count: int, timeout: float = 10.0) -> None:
+    async def wait_connections(self, count: int, timeout: float = PATIENCE_SECONDS) -> None:
         """Return when exactly so many clients are connected.
 
         Raises:

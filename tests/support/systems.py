@@ -28,7 +28,7 @@ def starts_a_system(node_id: str) -> bool:
     return node_id.startswith(_NAMES)
 
 
-class SystemsInTurn(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+class SystemsInTurn(LoadFileScheduling):  # type: ignore[misc]
     """A file is run by one process, and all that start systems by the same one."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -12,8 +12,14 @@ from store.database import Database
 
 T = TypeVar("T")
 
+PATIENCE_SECONDS = 90.0
+"""How long a test waits for what must come. Far more than it takes, for machines that have much else to do: a limit on
+what hangs, and never a claim about speed."""
 
-async def eventually(check: Callable[[], Awaitable[T]], timeout: float = 20, every: float = 0.02) -> T:
+
+async def eventually(
+    check: Callable[[], Awaitable[T]], timeout: float = PATIENCE_SECONDS, every: float = 0.02
+) -> T:
     """The first true value of `check`. Raises AssertionError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
@@ -25,7 +31,7 @@ async def eventually(check: Callable[[], Awaitable[T]], timeout: float = 20, eve
         await asyncio.sleep(every)
 
 
-async def others_wait(database: Database, count: int = 1, timeout: float = 20) -> None:
+async def others_wait(database: Database, count: int = 1, timeout: float = PATIENCE_SECONDS) -> None:
     """Return when so many transactions of a PostgreSQL database wait for a lock that another one has."""
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity "

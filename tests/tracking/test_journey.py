@@ -53,7 +53,7 @@ async def test_from_the_inbox_to_the_next_process(engine: Engine, smtp: Recordin
     )  # fmt: skip
     async with (
         serving(services) as url,
-        httpx.AsyncClient(base_url=url, headers={"User-Agent": CHROME}) as http,
+        httpx.AsyncClient(base_url=url, headers={"User-Agent": CHROME}, timeout=60) as http,
     ):
         pixel = re.search(r'<img src="([^"]*/t/o/[^"]*)"', html)
         assert pixel is not None
