@@ -1,8 +1,8 @@
 """Tables for people that never break a value: an id can be copied from any of them, on a terminal of any width.
 
-A column is as wide as its longest value, but for columns of `Words`, which are wrapped between words if the terminal is
-too narrow. If it is too narrow for that, too, each row is a paragraph with a line for each value, which the terminal
-wraps itself, so that it is still copied whole. What is piped is never wrapped.
+A column is as wide as its longest value. If the terminal is too narrow, columns without any value are left out, and
+those of `Words` are wrapped between words. If that isn't enough, each row is a paragraph with a line for each value,
+which the terminal wraps itself, so that it is still copied whole. What is piped is never wrapped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,6 +27,10 @@ class Rendered:
 
 def rendered(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> Rendered:
     """A table in `width` columns of a terminal; None: in as many as it takes. Rows have a text for each heading."""
+    if width is not None and sum(_natural(headings, rows)) + len(GAP) * (len(headings) - 1) > width:
+        told = [index for index in range(len(headings)) if any(row[index] for row in rows)]
+        headings = [headings[index] for index in told]
+        rows = [[row[index] for index in told] for row in rows]
     widths = _widths(headings, rows, width)
     if widths is None:
         return Rendered([], list(_paragraphs(headings, rows)))
@@ -44,14 +48,13 @@ def _lines(row: Sequence[str], widths: Sequence[int], wrapped: Sequence[bool]) -
 
 def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> list[int] | None:
     """How wide each column is; None if the table can't be that narrow."""
-    columns = [[heading, *(row[index] for row in rows)] for index, heading in enumerate(headings)]
-    natural = [max(map(_length, column)) for column in columns]
+    natural = _natural(headings, rows)
     room = None if width is None else width - len(GAP) * (len(headings) - 1)
     if room is None or sum(natural) <= room:
         return natural
     least = [
-        max(_longest_word(text) for text in column) if isinstance(heading, Words) else natural[index]
-        for index, (heading, column) in enumerate(zip(headings, columns, strict=True))
+        max(map(_longest_word, column)) if isinstance(column[0], Words) else _widest(column)
+        for column in _columns(headings, rows)
     ]
     left = room - sum(least)
     if left < 0:
@@ -64,8 +67,21 @@ def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int |
     return least
 
 
+def _columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [[heading, *(row[index] for row in rows)] for index, heading in enumerate(headings)]
+
+
+def _natural(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """How wide each column is if nothing is wrapped."""
+    return [_widest(column) for column in _columns(headings, rows)]
+
+
+def _widest(column: Sequence[str]) -> int:
+    return max(map(_length, column))
+
+
 def _paragraphs(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widest = max(map(_length, headings))
+    widest = _widest(headings)
     for number, row in enumerate(rows):
         if number:
             yield ""

@@ -55,7 +55,7 @@ def outcome_in_full(value: Any) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time by its largest unit and the next: `3 days 2 hours`; `0 seconds` for less than one."""
+    """A length of time by its largest unit and the next: `3 days 2 hours`."""
     from processes.durations import human
 
     minutes, left = divmod(int(abs(seconds)), 60)
@@ -63,7 +63,7 @@ def duration(seconds: float) -> str:
     days, hours = divmod(hours, 24)
     amounts = [(days, "day"), (hours, "hour"), (minutes, "minute"), (left, "second")]
     first = next((index for index, (amount, _) in enumerate(amounts) if amount), None)
-    return "0 seconds" if first is None else human(amounts[first : first + 2])
+    return "less than a second" if first is None else human(amounts[first : first + 2])
 
 
 def between(start: Any, end: Any) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from processes.values import Json
-from processes.yaml_words import NOT_ITS_TAG, Place, bad_byte, bad_character, explained
+from processes.yaml_words import NOT_ITS_TAG, Mark, Place, bad_byte, bad_character, explained
 
 MOST_NESTING = 64
 LONGEST_LINE = 110
@@ -86,7 +86,7 @@ def _loaded(text: str | bytes, wanted: Callable[["_Loader"], Any]) -> Any:
         try:
             return wanted(loader)
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
     except yaml.reader.ReaderError as error:
         raise _unreadable(*bad_character(error, whole)) from None
     except _Refused as error:
@@ -113,9 +113,9 @@ def _unreadable(words: str, place: Place | None) -> YamlUnreadable:
 class _Refused(yaml.YAMLError):
     """What YAML has, and is not taken here."""
 
-    def __init__(self, problem: str, mark: yaml.Mark) -> None:
+    def __init__(self, problem: str, mark: Mark | None) -> None:
         super().__init__(problem)
-        self.place = Place.of(mark)
+        self.place = None if mark is None else Place.of(mark)
 
 
 class _Loader(yaml.SafeLoader):
@@ -174,7 +174,7 @@ class _Loader(yaml.SafeLoader):
         word = node.value.lower() if isinstance(node, yaml.ScalarNode) else ""
         if word not in {"true", "false"}:
             raise _Refused(f'"{word[:40]}" is not true or false', node.start_mark)
-        return word == "true"
+        return bool(word == "true")
 
 
 class _Dumper(yaml.SafeDumper):
@@ -184,11 +184,11 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)  # type: ignore[no-untyped-call]
+        super().increase_indent(flow, False)
 
     def represent_text(self, text: str) -> yaml.Node:
         style = '"' if _ESCAPED.search(text) else "|" if "\n" in text else None
-        node: yaml.Node = self.represent_scalar(f"{_PREFIX}str", text, style)  # type: ignore[no-untyped-call]
+        node: yaml.Node = self.represent_scalar(f"{_PREFIX}str", text, style)
         return node
 
 

@@ -6,7 +6,7 @@ Nothing of the library that found it is seen. Pure; `processes/yaml_text.py` rea
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import yaml
 
@@ -18,6 +18,13 @@ NOT_ITS_TAG: Final = "the tag (!!…) does not fit its value: leave it out"
 _IN_QUOTES: Final = "put it in quotes"
 
 
+class Mark(Protocol):
+    """The library's place: a line and a column, both from 0."""
+
+    line: int
+    column: int
+
+
 @dataclass(frozen=True)
 class Place:
     """A line and a column, both from 1."""
@@ -26,7 +33,7 @@ class Place:
     column: int
 
     @classmethod
-    def of(cls, mark: yaml.Mark) -> "Place":
+    def of(cls, mark: Mark) -> "Place":
         """Where the library's mark stands."""
         return cls(mark.line + 1, mark.column + 1)
 

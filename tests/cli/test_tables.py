@@ -44,6 +44,13 @@ def test_sentences_are_wrapped_between_words_and_keep_their_column() -> None:
     assert max(map(cell_len, table.body)) <= 50
 
 
+def test_columns_without_a_value_make_room() -> None:
+    headings = ["Instance", "Outcome", Words("Why"), "State"]
+    rows = [["welcome/22222", "", "", "waiting"]]
+    assert rendered(headings, rows, 30).head == ["Instance       State"]
+    assert rendered(headings, rows, None).head == ["Instance       Outcome  Why  State"]
+
+
 def test_what_is_indented_stays_so() -> None:
     assert rendered([Words("What")], [["    holds: has the tag vip; or not"]], 20).body == [
         "    holds: has the",
@@ -85,7 +92,7 @@ def test_a_value_is_words_and_nothing_that_a_terminal_obeys(value: Any, words: s
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0.4, "0 seconds"),
+        (0.4, "less than a second"),
         (61, "1 minute 1 second"),
         (3 * 86400 + 2 * 3600 + 59, "3 days 2 hours"),
         (7200, "2 hours"),
