@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from console.output import cell, contact_name, joined, moment_words, object_of, show_fields, table
+from console.output import contact_name, joined, moment_words, object_of, show_fields, table
 from console.tables import Words
-from console.words import between, code, outcome, outcome_in_full
+from console.words import between, code, of_definition, outcome, outcome_in_full
 
 if TYPE_CHECKING:
     from processes.definition import ProcessDefinition
@@ -287,7 +287,10 @@ def show_changes(changes: Mapping[str, Any]) -> None:
     if changes["process"]:
         table(
             ["Of the process", Words("Before"), Words("After")],
-            ([f["field"], f["before"], f["after"]] for f in changes["process"]),
+            (
+                [f["field"], of_definition(f["field"], f["before"]), of_definition(f["field"], f["after"])]
+                for f in changes["process"]
+            ),
             empty="",
         )
     table(
@@ -327,5 +330,8 @@ def _show_moments(row: Mapping[str, Any]) -> None:
 
 
 def _change_words(step: Mapping[str, Any]) -> str:
-    fields = "; ".join(f"{f['field']}: {cell(f['before'])} → {cell(f['after'])}" for f in step["fields"])
+    fields = "; ".join(
+        f"{f['field']}: {of_definition(f['field'], f['before'])} → {of_definition(f['field'], f['after'])}"
+        for f in step["fields"]
+    )
     return f"waits {step['wait']}; {fields}" if step.get("wait") else fields

@@ -34,6 +34,30 @@ def _inner(value: Any) -> str:
     return f"({said})" if isinstance(value, (dict, list)) else said
 
 
+_DURATIONS = frozenset({"for", "within", "look_back", "every", "max_age", "ttl", "period", "per", "offset"})
+"""Fields of a definition that are lengths of time."""
+
+
+def of_definition(field: str, value: Any) -> str:
+    """A field's value in a definition: lengths of time, which the API has in ISO 8601, are words."""
+    return written(_with_durations(field, value))
+
+
+def _with_durations(field: str, value: Any) -> Any:
+    from processes.durations import SignedDuration
+
+    if isinstance(value, Mapping):
+        return {name: _with_durations(name, inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_durations(field, inner) for inner in value]
+    if field not in _DURATIONS or not isinstance(value, str):
+        return value
+    try:
+        return str(SignedDuration.parse(value))
+    except ValueError:
+        return value
+
+
 def code(value: Any) -> str:
     """A code of the API, such as `sending_refused`, in words."""
     return plain(str(value or "")).replace("_", " ")

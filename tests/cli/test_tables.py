@@ -13,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 
 from console.tables import Words, rendered
-from console.words import between, code, duration, outcome, outcome_in_full, rule, written
+from console.words import between, code, duration, of_definition, outcome, outcome_in_full, rule, written
 from tests.cli.conftest import CLI, ROOT
 
 HEADINGS = ["Instance", Words("Next"), "State"]
@@ -101,6 +101,17 @@ def test_a_value_is_words_and_nothing_that_a_terminal_obeys(value: Any, words: s
 def test_a_length_of_time_is_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words
     assert between("2026-12-01T00:00:00Z", None) == ""
+
+
+def test_lengths_of_time_in_a_definition_are_words() -> None:
+    assert of_definition("for", "P3D") == "3 days"
+    assert (
+        of_definition("recurrence", {"mode": "once_per", "period": "PT90M"})
+        == "mode: once_per, period: 1 hour 30 minutes"
+    )
+    assert of_definition("date", {"offset": "-P3D", "field": "P3D"}) == "offset: -3 days, field: P3D"
+    assert of_definition("caps", [{"messages": 3, "per": "P7D"}]) == "(messages: 3, per: 7 days)"
+    assert of_definition("tag", "P3D") == "P3D"
 
 
 def test_codes_outcomes_and_rules_are_words() -> None:
