@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -41,7 +42,7 @@ from processes.instructions import End, Hold, Instruction, StepCall
 from processes.steps import EffectStep
 from processes.windows import Cap
 from store.catalog import CatalogCache
-from store.database import Database, DatabaseUnavailable
+from store.database import Database, DatabaseUnavailable, said_by_database
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +154,13 @@ async def guarded(
             if activity.info().attempt < HOLD_AFTER_ATTEMPTS:
                 raise
             log.exception("step_failed")
-            return await _hold(tools, instance, call, f"{type(error).__name__}: {error}")
+            return await _hold(tools, instance, call, _unforeseen(error))
+
+
+def _unforeseen(error: Exception) -> str:
+    """For the person who looks at the instance; of the database's errors without the statement and people's data."""
+    said = said_by_database(error) if isinstance(error, SQLAlchemyError) else error
+    return f"{type(error).__name__}: {said}"
 
 
 async def _hold(tools: Tools, instance: str, call: StepCall, detail: str, code: str = FAILED) -> Hold:

@@ -35,6 +35,7 @@ from processes.instructions import (
     Perform,
     StepCall,
 )
+from processes.problems import in_a_line
 from processes.steps import StepBase
 from processes.values import Json, Key
 from store import contacts, instances, rows
@@ -195,16 +196,14 @@ class Lifecycle:
     ) -> tuple[End | None, Effects]:
         if begin.problem is not None:
             return _refused(begin.problem), Effects()
+        given = begin.request or {}
         try:
-            wanted = HandStart.model_validate(begin.request or {})
+            wanted = HandStart.model_validate(given)
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors()
-            )
-            return _refused(f"bad input: {problems}"), Effects()
+            return _refused(f"bad input: {in_a_line(error, given, HandStart)}"), Effects()
         contact_id = await contacts.resolve(connection, wanted.contact)
         if contact_id is None:
-            return _refused(f"bad input: contact: there is no contact «{wanted.contact}»"), Effects()
+            return _refused(f'bad input: contact: there is no contact "{wanted.contact}"'), Effects()
         decision, effects = await self._tools.changes.request_process(
             connection,
             contact_id,

@@ -91,7 +91,7 @@ async def read_document(request: Request) -> Any:
     if content_type(request) in YAML_TYPES:
         # Half a megabyte takes seconds: beside the loop, so that nobody else waits for it.
         document = await asyncio.to_thread(_read_yaml, body)
-        setattr(request.state, YAML_TEXT, body.decode("utf-8", "replace"))
+        setattr(request.state, YAML_TEXT, body)
         return check_storable(document)
     if not body:
         raise BadRequest("the body is empty: send a process definition")
@@ -104,7 +104,7 @@ def _read_yaml(body: bytes) -> Any:
     try:
         return read_yaml_text(body)
     except YamlTooDeep as error:
-        raise Invalid([Problem(pointer="", message=f"nested too deep: {error}")]) from None
+        raise Invalid([Problem(pointer="", message=str(error))]) from None
     except YamlUnreadable as error:
         facts = {} if error.line is None else {"line": error.line, "column": error.column}
         raise BadRequest(f"the body is not YAML that we read: {error}", facts=facts) from None

@@ -279,7 +279,7 @@ def install(app: FastAPI) -> None:
 
 async def in_lines(request: Request, found: Sequence[Problem]) -> list[Problem]:
     """The problems, each with its line if the body was YAML."""
-    text: str | None = getattr(request.state, YAML_TEXT, None)
+    text: bytes | None = getattr(request.state, YAML_TEXT, None)
     if text is None or not found:
         return list(found)
     at = await asyncio.to_thread(lines, text, [problem.pointer for problem in found])

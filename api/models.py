@@ -82,6 +82,7 @@ class VisitRow(BaseModel):
     kind: str
     at: datetime
     result: dict[str, Json] | None = None
+    says: str = Field(description="What it did, or what keeps it, in words.")
 
 
 class MessageRow(BaseModel):

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.addresses import AddressedRoute
 from channels.links import BadToken
+from intake.preferences import Concerned
 from store.database import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,13 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "unsubscribe_do": "Unsubscribe",
         "unsubscribed": "You are unsubscribed",
         "unsubscribed_more": "We will not write to you about this any more.",
+        "from_list": "You will get nothing more that is sent to this list.",
+        "from_everything": "You will get only what belongs to your orders and your account.",
+        "address": "Your address",
+        "sender": "From",
+        "list": "List",
+        "what": "What",
+        "everything": "All offers and news",
         "save": "Save",
         "saved": "Saved.",
     },
@@ -55,6 +63,13 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "unsubscribe_do": "Odhlásit",
         "unsubscribed": "Jste odhlášeni",
         "unsubscribed_more": "O tomto vám už nebudeme psát.",
+        "from_list": "Nedostanete už nic, co se posílá do tohoto seznamu.",
+        "from_everything": "Dostanete jen to, co patří k vašim objednávkám a k vašemu účtu.",
+        "address": "Vaše adresa",
+        "sender": "Odesílatel",
+        "list": "Seznam",
+        "what": "Co",
+        "everything": "Všechny nabídky a novinky",
         "save": "Uložit",
         "saved": "Uloženo.",
     },
@@ -65,6 +80,8 @@ _PAGE = """<!doctype html>
 <style>body{{font:18px/1.5 system-ui,sans-serif;max-width:32rem;margin:12vh auto;padding:0 1rem}}
 fieldset{{border:0;margin:0 0 1.5rem;padding:0}}legend{{font-weight:600;padding:0}}
 label{{display:block;padding:.5rem 0}}input{{width:1.2rem;height:1.2rem;margin:0 .6rem 0 0;vertical-align:-.15rem}}
+dl{{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}}dt{{opacity:.7}}
+dd{{margin:0;overflow-wrap:anywhere}}
 small{{display:block;margin-left:1.8rem}}button{{font:inherit;padding:.5rem 1.5rem}}</style></head>
 <body><main><h1>{title}</h1>{body}</main></body></html>
 """
@@ -131,23 +148,33 @@ def thanks(language: str) -> Response:
     return _message("thanks", language, 200)
 
 
-def ask_to_unsubscribe(language: str) -> Response:
-    """A button, since a link alone is followed by machines too."""
+def ask_to_unsubscribe(language: str, about: Concerned | None) -> Response:
+    """A button, since a link alone is followed by machines too. `about` is None of a contact that is no more."""
     texts = _TEXTS[language]
-    form = f'<form method="post"><button>{texts["unsubscribe_do"]}</button></form>'
-    return _page(texts["unsubscribe"], form, language, 200)
+    body = f'<form method="post"><button>{texts["unsubscribe_do"]}</button></form>'
+    if about is not None:
+        then = texts["from_everything" if about.list_name is None else "from_list"]
+        body = f"{_facts(about, texts, of_list=True)}<p>{then}</p>{body}"
+    return _page(texts["unsubscribe"], body, language, 200)
 
 
-def unsubscribed(language: str) -> Response:
+def unsubscribed(language: str, about: Concerned | None) -> Response:
     """After one click, by the button or by the mail client."""
-    return _message("unsubscribed", language, 200)
+    texts = _TEXTS[language]
+    facts = "" if about is None else _facts(about, texts, of_list=True)
+    return _page(texts["unsubscribed"], f"{facts}<p>{texts['unsubscribed_more']}</p>", language, 200)
 
 
 def preferences(
-    language: str, lists: Iterable[tuple[str, str, bool]], marketing: bool | None, *, saved: bool
+    language: str,
+    about: Concerned,
+    lists: Iterable[tuple[str, str, bool]],
+    marketing: bool | None,
+    *,
+    saved: bool,
 ) -> Response:
-    """A form with a box for each list (key, name, ticked) and one for all marketing, none where that is not the
-    contact's to choose.
+    """Whom it is about, and a form with a box for each list (key, name, ticked) and one for all marketing, none where
+    that is not the contact's to choose.
     """
     texts = _TEXTS[language]
     boxes = "".join(
@@ -169,7 +196,18 @@ def preferences(
         if boxes or marketing is not None
         else f"<p>{texts['nothing']}</p>"
     )
-    return _page(texts["preferences"], body, language, 200)
+    return _page(texts["preferences"], _facts(about, texts) + body, language, 200)
+
+
+def _facts(about: Concerned, texts: Mapping[str, str], *, of_list: bool = False) -> str:
+    """Whose mail it is, from whom, and of which list. Names are other people's: their direction stays their own."""
+    found = [("address", about.address), ("sender", about.sender)]
+    if of_list:
+        found.append(("what", texts["everything"]) if about.list_name is None else ("list", about.list_name))
+    said = "".join(
+        f"<dt>{texts[name]}</dt><dd><bdi>{escape(value)}</bdi></dd>" for name, value in found if value
+    )
+    return f"<dl>{said}</dl>"
 
 
 def _ticked(on: bool) -> str:

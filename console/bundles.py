@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from console.api_client import Api
-from console.failures import Failure, Problem, Refused
+from console.failures import Failure, Problem, Refused, why_not_read
 from console.output import items_of, object_of, version_words
 from processes.suggestions import did_you_mean
 
@@ -178,14 +178,17 @@ def read_text(file: Path) -> str:
     try:
         return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"{file} cannot be read.", str(error)) from error
+        raise Failure(f"{file} cannot be read.", why_not_read(error)) from error
 
 
 def read_json(file: Path) -> Any:
     try:
         return json.loads(read_text(file))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Failure(f"{file} is not JSON.", f"{error.msg} ({where})") from error
     except (ValueError, RecursionError) as error:
-        raise Failure(f"{file} is not JSON.", str(error)) from error
+        raise Failure(f"{file} is not JSON.", "It is nested too deep, or has a number too long.") from error
 
 
 def read_yaml(file: Path) -> Any:

@@ -11,7 +11,7 @@ import typer
 
 from console.api_client import DEFAULT_API, Api, one_part
 from console.contacts_csv import to_stdout, written
-from console.failures import Failure
+from console.failures import Failure, why_not_read
 from console.options import ApiUrl, AsJson, Params, read_params
 from console.output import (
     because,
@@ -24,6 +24,7 @@ from console.output import (
     table,
 )
 from console.pages import show_stop
+from console.words import code, duration
 
 operation_app = typer.Typer(help="What was begun for many: watch, stop, resume.", no_args_is_help=True)
 
@@ -285,12 +286,11 @@ def progress_words(row: Mapping[str, Any]) -> str:
     """How far it is, what became of them, how fast it goes and how long it will take."""
     total = row.get("total")
     parts = [f"{row.get('done')} of {total if total is not None else '…'}"]
-    parts += [f"{number} {status}" for status, number in object_of(row.get("counts")).items() if number]
+    parts += [f"{number} {code(status)}" for status, number in object_of(row.get("counts")).items() if number]
     if row.get("rate"):
         parts.append(f"{row['rate']:.0f} a second")
     if row.get("seconds_left") is not None:
-        minutes, seconds = divmod(int(row["seconds_left"]), 60)
-        parts.append(f"{minutes}:{seconds:02} left")
+        parts.append(f"{duration(row['seconds_left'])} left")
     return " · ".join(parts)
 
 
@@ -329,7 +329,7 @@ def _references(file: Path) -> Sequence[str]:
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"{file} cannot be read.", str(error)) from None
+        raise Failure(f"{file} cannot be read.", why_not_read(error)) from None
     found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found:
         raise Failure(f"{file} names nobody.", "It should have a reference on each line.")

@@ -16,6 +16,7 @@ from console.failures import Failure
 from console.options import ApiUrl, AsJson, examples
 from console.output import echo_json, items_of, object_of, table
 from console.people import contact_app
+from console.tables import Words
 from intake.csv_records import ENCODINGS, BadCsv, Records
 
 READ_AT_ONCE = 64 * 1024
@@ -288,7 +289,7 @@ def _show(client: Api, reply: Any) -> None:
     place = f"/imports/{one_part(str(found.get('id')))}"
     refused = items_of(client.get(f"{place}/rows", status="refused", limit=REFUSED_SHOWN))
     table(
-        ["Row", "Column", "Refused because"],
+        ["Row", "Column", Words("Refused because")],
         (
             [row.get("row"), str(problem.get("pointer")).removeprefix("/"), problem.get("message")]
             for row in refused

@@ -50,6 +50,14 @@ class Failure(Exception):
         self.problems = problems
 
 
+def why_not_read(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file could not be read, or written, in a few words."""
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"It is not UTF-8 text: the byte 0x{error.object[error.start]:02x} on line {line}."
+    return error.strerror or type(error).__name__
+
+
 class Unreachable(Failure):
     """The API does not answer."""
 

@@ -12,9 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from console.api_client import DEFAULT_API, Api, one_part
-from console.failures import Failure
+from console.failures import Failure, why_not_read
 from console.options import ApiUrl, AsJson
 from console.output import echo_json, echo_more, items_of, moment_words, object_of, table
+from console.tables import Words
+from console.words import code
 
 bounces_app = typer.Typer(help="Report what came back of our mail.", no_args_is_help=True)
 suppressions_app = typer.Typer(help="Addresses that get nothing.", no_args_is_help=True)
@@ -67,14 +69,22 @@ def bounces_read(
     table(
         ["Mail", "Outcome", "Message", "State", "Suppressed"],
         (
-            [one["mail"], one.get("outcome"), one.get("message"), one.get("state"), one.get("suppressed")]
+            [
+                one["mail"],
+                code(one.get("outcome")),
+                one.get("message"),
+                code(one.get("state")),
+                one.get("suppressed"),
+            ]
             for one in found
             if one.get("outcome") != "ignored"
         ),
         empty="No bounce and no complaint.",
     )
     counted = Counter(str(one.get("outcome")) for one in found)
-    typer.echo(f"{len(found)} mails: " + (", ".join(f"{n} {what}" for what, n in counted.items()) or "none"))
+    typer.echo(
+        f"{len(found)} mails: " + (", ".join(f"{n} {code(what)}" for what, n in counted.items()) or "none")
+    )
     return None
 
 
@@ -91,7 +101,7 @@ def suppressions_list(
     if as_json:
         return echo_json(reply)
     table(
-        ["Channel", "Since", "Reason", "Source", "Hash"],
+        ["Channel", "Since", Words("Reason"), Words("Source"), "Hash"],
         (
             [
                 s.get("channel"),
@@ -166,7 +176,7 @@ def _mails(source: Path, again: bool) -> Iterator[_Mail]:
         else:
             yield from _file(source)
     except OSError as error:
-        raise Failure(f"{source} cannot be read.", str(error)) from error
+        raise Failure(f"{source} cannot be read.", why_not_read(error)) from error
 
 
 def _file(source: Path) -> Iterator[_Mail]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.api_client import DEFAULT_API, KEY_VARIABLE, Api, one_part
-from console.failures import Failure
+from console.failures import Failure, Problem
 from console.options import ApiUrl, AsJson, read_settings
 from console.output import echo_json, echo_more, items_of, joined, moment_words, table
+from console.tables import Words
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -74,7 +75,7 @@ def key_list(
     if as_json:
         return echo_json(reply)
     table(
-        ["Id", "Name", "Scopes", "Only", "Last used", "Expires", "Revoked"],
+        ["Id", Words("Name"), Words("Scopes"), Words("Only"), "Last used", "Expires", "Revoked"],
         (
             [
                 k.get("id"),
@@ -142,7 +143,7 @@ def audit(
     if as_json:
         return echo_json(reply)
     table(
-        ["When", "Who", "What", "Of", "Before", "After", "Why"],
+        ["When", "Who", "What", "Of", Words("Before"), Words("After"), Words("Why")],
         (
             [
                 moment_words(e.get("at")),
@@ -166,12 +167,14 @@ async def _first(settings: "Settings", name: str) -> dict[str, Any]:
 
     from intake.audit import LOCAL
     from intake.keys import Keys, KeyWanted
+    from processes.problems import problems_of
     from store.database import Database, DatabaseUnavailable
 
     try:
         wanted = KeyWanted(name=name, scopes=["admin"])
     except ValidationError as error:
-        raise Failure("The key was not made.", error.errors()[0]["msg"]) from None
+        problems = [Problem(p.pointer, p.message) for p in problems_of(error, {"name": name})]
+        raise Failure("The key was not made.", None, problems) from None
     database = Database.connect(settings.database_url)
     try:
         made = await Keys(database, rate=settings.api_key_rate).make(wanted, LOCAL, "made at the database")

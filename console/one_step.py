@@ -9,6 +9,7 @@ from console.api_client import DEFAULT_API, Api, one_part
 from console.by_hand import Detach, follow
 from console.options import ApiUrl, AsJson
 from console.output import echo_json, items_of, moment_words, object_of
+from console.words import code, outcome
 
 instance_app = typer.Typer(
     help="Release, skip, move, send again. `onward instances` shows where an instance stands.",
@@ -162,11 +163,11 @@ def _ask(api: str, as_json: bool, instance: str, action: str, **wish: Any) -> No
 def _words(instance: str, reply: Mapping[str, Any]) -> str:
     if "message" in reply:
         why = f": {reply['detail']}" if reply.get("detail") else ""
-        return f"{instance}: message {reply['message']} is {reply.get('state')}{why}"
+        return f"{instance}: message {reply['message']} is {code(reply.get('state'))}{why}"
     if "cancelled" in reply:
         return f"{instance} will skip: {', '.join(reply['cancelled']) or 'nothing'}"
     following = object_of(reply.get("next"))
     if following.get("do") == "end":
-        return f"{instance} has ended: {following.get('outcome')}"
+        return f"{instance} has ended: {outcome(following.get('outcome'))}"
     until = f" until {moment_words(following['until'])}" if following.get("until") else ""
     return f"{instance} goes on with the step {following.get('step')}{until}"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 import typer
 
 from console.failures import Failure, Problem
+from console.tables import rendered
+from console.words import written
 
 _COUNTED = re.compile(r"[0-9]+ problems?: ")
 """How the API counts the problems, which are listed."""
-WIDE = 240
-"""Columns where the output is no terminal: nothing is wrapped for a program that reads it."""
+
+
+UNBROKEN = 10_000
+"""Columns where nothing is to be wrapped."""
 
 
 def report(failure: Failure) -> None:
@@ -53,31 +58,25 @@ def items_of(reply: Any) -> list[Any]:
 def table(
     columns: Sequence[str], lines: Iterable[Sequence[Any]], *, title: str | None = None, empty: str
 ) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for line in lines:
-        table.add_row(*(Text(cell(value)) for value in line))
-    console = Console(soft_wrap=False) if sys.stdout.isatty() else Console(width=WIDE)
+    """A table; `Words` are the columns that may be wrapped. No other value is ever broken."""
+    rows = [[cell(value) for value in line] for line in lines]
     if title is not None:
         typer.echo(title)
-    if table.row_count:
-        console.print(table)
-    else:
+    if not rows:
         typer.echo(empty)
+        return
+    is_terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if is_terminal else None
+    shown = rendered(columns, rows, width)
+    for line in shown.head:
+        typer.echo(typer.style(line, bold=True))
+    for line in shown.body:
+        typer.echo(line)
 
 
 def cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "".join(c if c.isprintable() else " " for c in text)
+    """A value in a line of words."""
+    return written(value)
 
 
 def moment_words(value: Any) -> str:
@@ -94,14 +93,6 @@ def moment_words(value: Any) -> str:
 
 def joined(values: Any) -> str:
     return ", ".join(str(v.get("tag", v) if isinstance(v, dict) else v) for v in values or [])
-
-
-def recurrence_words(definition: Mapping[str, Any]) -> str:
-    recurrence = definition.get("recurrence") or ""
-    if isinstance(recurrence, dict):
-        period = recurrence.get("period")
-        return f"{recurrence.get('mode')}{f' {period}' if period else ''}"
-    return str(recurrence)
 
 
 def version_words(reply: Any) -> str:

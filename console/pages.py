@@ -1,20 +1,16 @@
-"""What is shown of an event, a process, an instance, a contact."""
+"""What is shown of an event, a process, an instance, a contact; of a process's definition: `console/definitions.py`."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from console.output import (
-    cell,
-    contact_name,
-    joined,
-    moment_words,
-    object_of,
-    recurrence_words,
-    show_fields,
-    table,
-)
+from console.output import contact_name, joined, moment_words, object_of, show_fields, table
+from console.tables import Words
+from console.words import between, code, of_definition, outcome, outcome_in_full
+
+if TYPE_CHECKING:
+    from processes.definition import ProcessDefinition
 
 
 def show_result(result: Mapping[str, Any]) -> None:
@@ -72,7 +68,7 @@ def show_event(event: Mapping[str, Any]) -> None:
 
 def table_of_decisions(decisions: Iterable[Mapping[str, Any]]) -> None:
     table(
-        ["Process", "Decision", "Why", "Instance"],
+        ["Process", "Decision", Words("Why"), "Instance"],
         ([d.get("process"), d.get("decision"), d.get("reason"), d.get("instance")] for d in decisions),
         empty="",
     )
@@ -88,46 +84,61 @@ def show_stop(reply: Any, instance: str | None) -> None:
         typer.echo(f"  message {message} had left before the stop")
 
 
-def show_process(process: Mapping[str, Any]) -> None:
-    definition = object_of(process.get("definition") or process.get("draft"))
+def show_process(process: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+    """Its state, and everything that one of its definitions says."""
+    counts = object_of(process.get("counts"))
     show_fields(
         [
             ("Process", process.get("key")),
-            ("Name", process.get("name")),
             ("Status", status_words(process)),
             ("Version", process.get("version")),
-            ("Recurrence", recurrence_words(definition)),
-            ("List", definition.get("list")),
-            ("Purpose", definition.get("purpose")),
-            ("Tags", joined(definition.get("tags"))),
-            (
-                "Instances",
-                ", ".join(f"{number} {state}" for state, number in object_of(process.get("counts")).items()),
-            ),
-            ("Draft", "it has changes that are not published" if process.get("has_draft") else None),
-            ("Allowed", joined(process.get("allowed"))),
+            ("Instances", ", ".join(f"{number} {code(state)}" for state, number in counts.items())),
+            ("Draft", _draft_words(process)),
+            ("Allowed", joined(code(action) for action in process.get("allowed") or [])),
         ]
     )
-    table(
-        ["Trigger", "Does", "Of", "Filter"],
-        (
-            [
-                t.get("type"),
-                t.get("does", "start"),
-                t.get("event") or t.get("list") or t.get("tag"),
-                t.get("filter"),
-            ]
-            for t in definition.get("triggers", [])
-        ),
-        title="\nLaunch conditions",
-        empty="It has no trigger: start it by `onward start` or the API.",
-    )
-    table(
-        ["Step", "Type", "What", "Next"],
-        ([s.get("id"), s.get("type"), step_words(s), exits(s)] for s in definition.get("steps", [])),
-        title="\nSteps",
-        empty="",
-    )
+    typer.echo("")
+    _show_definition(document)
+
+
+def _draft_words(process: Mapping[str, Any]) -> str | None:
+    if not process.get("draft"):
+        return None
+    if not process.get("definition"):
+        return "it was never published"
+    return f"it has changes that are not published: onward process changes {process.get('key')}"
+
+
+def _show_definition(document: Mapping[str, Any]) -> None:
+    """Everything that it says; as YAML if it is of a newer release than this one."""
+    definition = _parsed(document)
+    if definition is None:
+        typer.echo(definition_yaml(document), nl=False)
+        return
+    from console.definitions import definition_lines
+
+    for line in definition_lines(definition):
+        typer.echo(line)
+
+
+def definition_yaml(document: Mapping[str, Any]) -> str:
+    """A definition as a text to read, edit and apply."""
+    from console.definitions import editable
+    from processes.yaml_text import write_yaml_text
+
+    definition = _parsed(document)
+    return write_yaml_text(dict(document) if definition is None else editable(definition))
+
+
+def _parsed(document: Mapping[str, Any]) -> "ProcessDefinition | None":
+    """The definition; None of a newer release's, which this one can't read."""
+    from processes.definition import parse
+    from processes.problems import DocumentInvalid
+
+    try:
+        return parse(dict(document))
+    except DocumentInvalid:
+        return None
 
 
 def status_words(process: Mapping[str, Any]) -> str:
@@ -135,32 +146,16 @@ def status_words(process: Mapping[str, Any]) -> str:
     return f"{process.get('status')} until {until}" if until else str(process.get("status"))
 
 
-def step_words(step: Mapping[str, Any]) -> str:
-    named = ("name", "template", "tag", "list", "process", "for", "until", "event", "url", "text", "outcome")
-    return next((str(step[name]) for name in named if step.get(name)), "")
-
-
-def exits(step: Mapping[str, Any]) -> str:
-    ways = [
-        f"{b.get('name') or index}: {b.get('next') or 'end'}"
-        for index, b in enumerate(step.get("branches", []), 1)
-    ]
-    ways += [f"else: {step['else']}"] if step.get("else") else []
-    ways += [step["next"]] if step.get("next") else []
-    ways += [f"on timeout: {step['on_timeout']}"] if step.get("on_timeout") else []
-    return ", ".join(ways)
-
-
 def table_of_instances(found: Iterable[Mapping[str, Any]], title: str | None = None) -> None:
     table(
-        ["Instance", "Process", "Contact", "State", "Outcome", "Next", "Why", "Created"],
+        ["Instance", "Process", "Contact", "State", "Outcome", Words("Next"), Words("Why"), "Created"],
         (
             [
                 i.get("id"),
                 i.get("process"),
                 contact_name(i.get("contact")),
                 i.get("state"),
-                i.get("outcome"),
+                outcome(i.get("outcome")),
                 next_words(i),
                 i.get("reason"),
                 moment_words(i.get("created_at")),
@@ -185,17 +180,18 @@ def show_instance(instance: Mapping[str, Any]) -> None:
             ("Contact", contact_name(instance.get("contact"))),
             ("Key", instance.get("key")),
             ("State", instance.get("state")),
-            ("Outcome", instance.get("outcome")),
+            ("Outcome", outcome_in_full(instance.get("outcome"))),
             ("Why", instance.get("reason")),
             ("Event", instance.get("event_id")),
             ("Started", moment_words(instance.get("started_at"))),
             ("Ended", moment_words(instance.get("ended_at"))),
+            ("Took", between(instance.get("started_at"), instance.get("ended_at"))),
         ]
     )
     table(
-        ["When", "Step", "Visit", "Type", "What"],
+        ["When", "Step", "Visit", Words("What")],
         (
-            [moment_words(v.get("at")), v.get("step"), v.get("visit"), v.get("kind"), v.get("result") or None]
+            [moment_words(v.get("at")), v.get("step"), v.get("visit"), v.get("says")]
             for v in instance.get("visits") or []
         ),
         title="\nWhat happened",
@@ -203,15 +199,16 @@ def show_instance(instance: Mapping[str, Any]) -> None:
     )
     if instance.get("messages"):
         table(
-            ["Step", "Channel", "To", "Subject", "State", "Detail"],
+            ["Step", "Channel", "To", Words("Subject"), "State", Words("Detail"), "Message"],
             (
                 [
                     m.get("step"),
                     m.get("channel"),
                     m.get("recipient"),
                     m.get("subject"),
-                    m.get("state"),
+                    code(m.get("state")),
                     m.get("detail"),
+                    m.get("id"),
                 ]
                 for m in instance["messages"]
             ),
@@ -224,7 +221,7 @@ def show_instance(instance: Mapping[str, Any]) -> None:
 
 def table_of_contacts(found: Iterable[Mapping[str, Any]]) -> None:
     table(
-        ["ContactId", "E-mail", "Phone", "Tags", "Created", "Id"],
+        ["ContactId", "E-mail", "Phone", Words("Tags"), "Created", "Id"],
         (
             [
                 c.get("external_id"),
@@ -240,13 +237,28 @@ def table_of_contacts(found: Iterable[Mapping[str, Any]]) -> None:
     )
 
 
+_OF_A_CONTACT = {
+    "external_id": "ContactId",
+    "email": "E-mail",
+    "email_state": "E-mail is",
+    "phone": "Phone",
+    "language": "Language",
+    "time_zone": "Time zone",
+    "fields": "Fields",
+    "consent": "Consent",
+}
+
+
 def show_contact(
     contact: Mapping[str, Any], *, lists: list[Any], notes: list[Any], instances: list[Any]
 ) -> None:
-    names = ("external_id", "email", "email_state", "phone", "language", "time_zone", "fields", "consent")
-    show_fields([("Id", contact.get("id")), *((name, contact.get(name)) for name in names)])
-    if contact.get("tags"):
-        typer.echo(f"tags  {joined(contact['tags'])}")
+    show_fields(
+        [
+            ("Id", contact.get("id")),
+            *((shown, contact.get(name)) for name, shown in _OF_A_CONTACT.items()),
+            ("Tags", joined(contact.get("tags"))),
+        ]
+    )
     if lists:
         table(
             ["List", "Status", "Since"],
@@ -256,7 +268,7 @@ def show_contact(
         )
     if notes:
         table(
-            ["When", "Note", "By"],
+            ["When", Words("Note"), Words("By")],
             ([moment_words(n.get("added_at")), n.get("text"), n.get("source")] for n in notes),
             title="\nNotes",
             empty="",
@@ -267,19 +279,22 @@ def show_contact(
 
 def show_changes(changes: Mapping[str, Any]) -> None:
     table(
-        ["Step", "Change", "Kind", "What"],
+        ["Step", "Change", "Kind", Words("What")],
         ([s["step"], s["change"], s["kind"], _change_words(s)] for s in changes["steps"]),
         title=f"Against version {changes['version']}",
         empty="No step differs.",
     )
     if changes["process"]:
         table(
-            ["Of the process", "Before", "After"],
-            ([f["field"], f["before"], f["after"]] for f in changes["process"]),
+            ["Of the process", Words("Before"), Words("After")],
+            (
+                [f["field"], of_definition(f["field"], f["before"]), of_definition(f["field"], f["after"])]
+                for f in changes["process"]
+            ),
             empty="",
         )
     table(
-        ["Version", "At step", "State", "Contacts", "What becomes of them"],
+        ["Version", "At step", "State", "Contacts", Words("What becomes of them")],
         (
             [r["version"], r["step"] or "(not begun)", r["state"], r["count"], r["becomes"]]
             for r in changes["inside"]
@@ -315,5 +330,8 @@ def _show_moments(row: Mapping[str, Any]) -> None:
 
 
 def _change_words(step: Mapping[str, Any]) -> str:
-    fields = "; ".join(f"{f['field']}: {cell(f['before'])} → {cell(f['after'])}" for f in step["fields"])
+    fields = "; ".join(
+        f"{f['field']}: {of_definition(f['field'], f['before'])} → {of_definition(f['field'], f['after'])}"
+        for f in step["fields"]
+    )
     return f"waits {step['wait']}; {fields}" if step.get("wait") else fields

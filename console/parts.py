@@ -86,14 +86,16 @@ def migrate(
 async def _migrate(settings: "Settings", temporal: bool) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
-    from store.database import DatabaseUnavailable
+    from store.database import DatabaseUnavailable, said_by_database
     from store.migrate import MigrationRefused
     from store.migrate import migrate as migrate_database
 
     try:
         applied = await migrate_database(settings.database_url)
-    except (DatabaseUnavailable, MigrationRefused, SQLAlchemyError, OSError) as error:
+    except (DatabaseUnavailable, MigrationRefused, OSError) as error:
         raise Failure("The database was not migrated.", str(error)) from error
+    except SQLAlchemyError as error:
+        raise Failure("The database was not migrated.", said_by_database(error)) from error
     typer.echo(f"database: applied {', '.join(applied)}" if applied else "database: up to date")
     if not temporal:
         return

@@ -11,6 +11,8 @@ from console.bundles import read_json, read_yaml
 from console.options import ApiUrl, AsJson, examples, read_params
 from console.output import echo_json, echo_more, items_of, joined, moment_words, object_of, show_fields, table
 from console.pages import show_contact, table_of_contacts
+from console.tables import Words
+from console.words import rule as rule_words
 
 contact_app = typer.Typer(help="People: find, read, change, tag, subscribe.", no_args_is_help=True)
 list_app = typer.Typer(help="Lists that contacts subscribe to.", no_args_is_help=True)
@@ -358,9 +360,13 @@ def _said(reply: Any, as_json: bool, words: str) -> None:
 def _listed(reply: Any, as_json: bool, names: list[str], empty: str) -> None:
     if as_json:
         return echo_json(reply)
+    headings = [name.replace("_", " ").capitalize() for name in names]
     table(
-        [name.replace("_", " ").capitalize() for name in names],
-        ([_words(row.get(name)) for name in names] for row in items_of(reply)),
+        [
+            Words(heading) if name in _SENTENCES else heading
+            for name, heading in zip(names, headings, strict=True)
+        ],
+        ([_words(name, row.get(name)) for name in names] for row in items_of(reply)),
         empty=empty,
     )
     echo_more(reply)
@@ -371,12 +377,17 @@ def _shown(reply: Any, as_json: bool) -> None:
     if as_json:
         return echo_json(reply)
     fields: Mapping[str, Any] = object_of(reply)
-    show_fields(
-        (name.replace("_", " "), moment_words(value) if name.endswith("_at") else _words(value))
-        for name, value in fields.items()
-    )
+    show_fields((name.replace("_", " "), _words(name, value)) for name, value in fields.items())
     return None
 
 
-def _words(value: Any) -> Any:
+_SENTENCES = frozenset({"name", "rule", "starts", "stops"})
+"""Columns that may be wrapped."""
+
+
+def _words(name: str, value: Any) -> Any:
+    if name == "rule" and value is not None:
+        return rule_words(value)
+    if name.endswith("_at"):
+        return moment_words(value)
     return joined(value) if isinstance(value, list) else value

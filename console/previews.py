@@ -12,7 +12,7 @@ from console.api_client import DEFAULT_API, Api, one_part
 from console.bundles import read_bundle, read_yaml
 from console.failures import Failure
 from console.options import ApiUrl, AsJson, Params, read_params
-from console.output import WIDE, cell, contact_name, echo_json
+from console.output import UNBROKEN, cell, contact_name, echo_json
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -89,6 +89,7 @@ def _document(file: Path) -> Any:
 
 def _print(reply: Mapping[str, Any], *, why: bool) -> None:
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.text import Text
     from rich.tree import Tree
 
@@ -114,7 +115,10 @@ def _print(reply: Mapping[str, Any], *, why: bool) -> None:
         )
         _add(node, goal.get("timeline") or {}, why)
     is_terminal = sys.stdout.isatty()
-    console = Console() if is_terminal else Console(width=WIDE, no_color=True, highlight=False)
+    console = Console()
+    # A word that is longer than the room for it, such as an id, is left to the terminal, which copies it whole.
+    if not is_terminal or Measurement.get(console, console.options, tree).minimum > console.width:
+        console = Console(width=UNBROKEN, no_color=None if is_terminal else True)
     console.print(tree, highlight=False)
 
 

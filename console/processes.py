@@ -16,11 +16,12 @@ from console.bundles import (
     warnings_of,
     yaml_of,
 )
-from console.failures import Failure, Problem, Unreachable
+from console.failures import Failure, Problem, Unreachable, why_not_read
 from console.options import ApiUrl, AsJson
-from console.output import echo_json, echo_problems, items_of, table, version_words
-from console.pages import show_changes, show_process, status_words
+from console.output import echo_json, echo_problems, items_of, object_of, table, version_words
+from console.pages import definition_yaml, show_changes, show_process, status_words
 from console.recipes import recipes, written
+from console.tables import Words
 
 InsideChoice = Annotated[
     str,
@@ -88,7 +89,7 @@ def process_new(
     """Write a process from a recipe, with the templates and segments that it needs, to be changed and applied."""
     known = recipes()
     if recipe is None:
-        table(["Recipe", "Name"], known.items(), empty="There is no recipe.")
+        table(["Recipe", Words("Name")], known.items(), empty="There is no recipe.")
         return
     if recipe not in known:
         raise Failure(f"There is no recipe «{recipe}».", f"There are {', '.join(known)}.")
@@ -106,7 +107,7 @@ def process_new(
         with file.open("x", encoding="utf-8") as new:
             new.write(text)
     except OSError as error:
-        raise Failure(f"{file} was not written.", str(error)) from error
+        raise Failure(f"{file} was not written.", why_not_read(error)) from error
     typer.echo(f"{file} is written. Change it, then: onward process apply --activate {file}")
 
 
@@ -149,7 +150,7 @@ def process_list(api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> None:
     if as_json:
         return echo_json(reply)
     table(
-        ["Process", "Name", "Status", "Version", "Draft", "List"],
+        ["Process", Words("Name"), "Status", "Version", "Draft", "List"],
         (
             [
                 p.get("key"),
@@ -167,13 +168,37 @@ def process_list(api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> None:
 
 
 @process_app.command("show")
-def process_show(key: str, api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> None:
-    """Show a process: its status, what starts and stops it, and its steps."""
+def process_show(
+    key: str,
+    as_yaml: Annotated[
+        bool, typer.Option("--yaml", help="Its definition as YAML, for `onward process apply`.")
+    ] = False,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Its draft, in the place of what is published.")
+    ] = False,
+    version: Annotated[int | None, typer.Option(min=1, help="This published version.")] = None,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """Show a process with everything that it says: the published version, or the draft if there is none."""
+    if draft and version is not None:
+        raise typer.BadParameter("give one of --draft and --version", param_hint="--version")
     with Api(api) as client:
-        reply = client.get(f"/processes/{one_part(key)}")
+        place = f"/processes/{one_part(key)}"
+        reply = object_of(client.get(place))
+        older = None if version is None else object_of(client.get(f"{place}/versions/{version}"))
+    if older is not None:
+        document = older.get("definition")
+    else:
+        document = reply.get("draft") if draft else reply.get("definition") or reply.get("draft")
+    if document is None:
+        raise Failure(f"Process {key} has no draft.", "What it does is its published version.")
+    if as_yaml:
+        typer.echo(definition_yaml(document), nl=False)
+        return None
     if as_json:
-        return echo_json(reply)
-    show_process(reply)
+        return echo_json(reply if older is None else older)
+    show_process(reply, document)
     return None
 
 

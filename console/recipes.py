@@ -32,9 +32,9 @@ def written(recipe: str, key: str, name: str | None, file: str) -> str:
     before, process = re.split(r"(?m)^(?=process:$)", text, maxsplit=1)
     process = re.sub(rf"(?m)^  key: {re.escape(recipe)}$", lambda _: f"  key: {key}", process, count=1)
     if name is not None:
-        import yaml
+        from processes.yaml_text import write_yaml_text
 
-        line = yaml.safe_dump({"name": name}, allow_unicode=True, width=1000).strip()
+        line = write_yaml_text({"name": name}, longest_line=1000).strip()
         process = re.sub(r"(?m)^  name: .*$", lambda _: f"  {line}", process, count=1)
     return before + process
 

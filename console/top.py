@@ -9,7 +9,8 @@ import typer
 
 from console.api_client import DEFAULT_API, Api
 from console.options import ApiUrl, AsJson
-from console.output import WIDE, echo_json
+from console.output import UNBROKEN, echo_json
+from console.words import code, duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,8 +34,9 @@ def top(
         first = client.get("/overview")
         if as_json:
             return echo_json(first)
-        console = Console() if sys.stdout.isatty() else Console(width=WIDE)
-        if once or not sys.stdout.isatty():
+        is_terminal = sys.stdout.isatty()
+        console = Console() if is_terminal else Console(width=UNBROKEN)
+        if once or not is_terminal:
             console.print(page(first))
             return None
         with Live(page(first), console=console, screen=True, auto_refresh=False) as live:
@@ -82,7 +84,7 @@ def page(now: Mapping[str, Any]) -> "RenderableType":
     sent.add_column("by state")
     for channel, found in now["messages"].items():
         words = Text("   ").join(
-            Text(f"{state} {count:,}", style="red" if state in WRONG else "")
+            Text(f"{code(state)} {count:,}", style="red" if state in WRONG else "")
             for state, count in found.items()
         )
         sent.add_row(channel, words)
@@ -101,4 +103,4 @@ def _old(age: float | None) -> bool:
 def _marked(wrong: object, words: str, seconds: float | None) -> Any:
     from rich.text import Text
 
-    return Text(words + (f", for {seconds:,.0f} s" if seconds else ""), style="red" if wrong else "")
+    return Text(words + (f", for {duration(seconds)}" if seconds else ""), style="red" if wrong else "")

@@ -10,6 +10,8 @@ from console.api_client import DEFAULT_API, Api, one_part
 from console.options import ApiUrl, AsJson
 from console.output import contact_name, echo_json, echo_more, items_of, moment_words, object_of, table
 from console.pages import next_words
+from console.tables import Words
+from console.words import outcome
 
 
 def where(process: str, api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> None:
@@ -21,7 +23,7 @@ def where(process: str, api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> N
     version = f", version {reply['version']}" if reply.get("version") is not None else ""
     typer.echo(f"{reply.get('process')} ({reply.get('status')}{version}): {reply.get('open')} inside")
     table(
-        ["Step", "Type", "Running", "Waiting", "Overdue", "Holding", "Stopping", "Ended here"],
+        ["Step", "Type", "Running", "Waiting", "Overdue", "Holding", "Stopping", Words("Ended here")],
         (_line(place) for place in reply.get("steps", [])),
         empty="It has no published version yet.",
     )
@@ -46,7 +48,7 @@ def due(
     if as_json:
         return echo_json(reply)
     table(
-        ["Due", "Instance", "Process", "Contact", "Next"],
+        ["Due", "Instance", "Process", "Contact", Words("Next")],
         (
             [
                 moment_words(object_of(one.get("next")).get("due_at")),
@@ -77,7 +79,7 @@ def _line(place: Mapping[str, Any]) -> list[Any]:
 
 
 def _outcomes(ended: Mapping[str, Any]) -> str:
-    return ", ".join(f"{number} {outcome}" for outcome, number in sorted(ended.items()))
+    return ", ".join(f"{number} {outcome(how)}" for how, number in sorted(ended.items()))
 
 
 def retention(

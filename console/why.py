@@ -11,6 +11,7 @@ from console.api_client import DEFAULT_API, Api, one_part
 from console.options import ApiUrl, AsJson
 from console.output import contact_name, echo_json, object_of, table
 from console.pages import next_words
+from console.tables import Words
 
 
 def why(
@@ -31,7 +32,7 @@ def why(
     if not reply.get("complete", True):
         typer.echo("  There is more than is shown: its beginning is left out.")
     table(
-        [f"When ({zone})", "UTC", "Step", "What, and why", "By"],
+        [f"When ({zone})", "UTC", "Step", Words("What, and why"), Words("By")],
         _shown(reply.get("lines") or [], zone),
         title="",
         empty="Nothing has happened.",

@@ -79,7 +79,7 @@ class Records:
             except (_MoreNeeded, StopIteration):
                 break
             except csv.Error as error:
-                raise BadCsv(self._number, str(error)) from None
+                raise BadCsv(self._number, _words(str(error))) from None
             number = self._number
             self._number += 1
             if cells:
@@ -160,6 +160,17 @@ class _Lines:
         if self._last:
             raise StopIteration
         raise _MoreNeeded
+
+
+def _words(said: str) -> str:
+    """What Python's reader of CSV found wrong."""
+    if "unexpected end of data" in said:
+        return "a quote is opened and never closed"
+    if "expected after" in said:
+        return "there is text after a closing quote: a quote inside quotes is written twice"
+    if "field limit" in said:
+        return f"a cell is longer than {csv.field_size_limit()} characters: is a quote not closed?"
+    return "is not CSV"
 
 
 def _seen(begun: bytes) -> str | None:

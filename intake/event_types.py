@@ -18,6 +18,7 @@ from jsonschema.validators import extend
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
+from intake.schema_words import of_params, of_schema
 from processes.problems import Problem, pointer
 from processes.values import Json
 
@@ -35,7 +36,7 @@ def schema_problems(schema: dict[str, Any]) -> list[Problem]:
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
-        return [Problem(pointer=pointer(error.absolute_path), message=error.message[:LONGEST_MESSAGE])]
+        return [Problem(pointer=pointer(error.absolute_path), message=of_schema(error)[:LONGEST_MESSAGE])]
     except RecursionError:
         return [Problem(pointer="", message="the schema is nested too deep")]
     found = list(_walk(schema, schema, []))
@@ -54,7 +55,7 @@ def params_problems(schema: Mapping[str, Any], params: Mapping[str, Json]) -> li
     except (RecursionError, _TooManyReferences):
         return [Problem(pointer="/params", message="takes too long to be held against the type's schema")]
     return [
-        Problem(pointer=pointer(["params", *error.absolute_path]), message=error.message[:LONGEST_MESSAGE])
+        Problem(pointer=pointer(["params", *error.absolute_path]), message=of_params(error)[:LONGEST_MESSAGE])
         for error in sorted(found, key=lambda error: list(map(str, error.path)))
     ]
 
@@ -105,7 +106,7 @@ def _additional_properties(validator: Any, allowed: Any, instance: Any, schema: 
     for name, value in instance.items():
         if name not in known and not any(_matches(pattern, name) for pattern in patterns):
             if allowed is False:
-                yield jsonschema.ValidationError(f"{name!r} is not known, and nothing else is allowed")
+                yield jsonschema.ValidationError(f'"{name}" is not known, and nothing else is allowed')
             else:
                 yield from validator.descend(value, allowed, path=name)
 

@@ -238,6 +238,8 @@ def read_row(
             [column.header]
         )
         try:
+            if "\x00" in text:
+                raise ValueError("holds a NUL character")
             _read_cell(row, column, text, document, fields, country)
         except ValueError as error:
             bad.add(column.target)

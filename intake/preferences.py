@@ -8,6 +8,7 @@ here knows HTTP.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parseaddr
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,13 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intake.changes import Changes, Origin
 from intake.effects import Effects
 from processes.facts import SUBSCRIBED, UNSUBSCRIBED
+from processes.steps.send_email import SendEmail
 from store import contacts, rows
+from store.catalog import CatalogCache
 from store.messages import BOUNCED
 
 _CHOOSABLE = (SUBSCRIBED, UNSUBSCRIBED, "unconfirmed")
 _OK = "ok"
 
-_s, _l = rows.subscriptions.c, rows.lists.c
+_s, _l, _m, _i = rows.subscriptions.c, rows.lists.c, rows.messages.c, rows.instances.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,69 @@ class Preferences:
     language: str | None
     lists: tuple[ListChoice, ...]
     marketing: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """Whom a link of a message is about, for the page behind it: the address with most of its name hidden, since
+    messages are passed on with their links, who sent the message, and the list's name (None: all marketing mail).
+    """
+
+    address: str | None
+    sender: str
+    list_name: str | None
+
+
+def masked(address: str) -> str:
+    """An address that its owner recognises, and that nobody else learns: `a•••@example.com`."""
+    name, _, domain = address.rpartition("@")
+    return f"{name[:1] if len(name) > 1 else ''}•••@{domain}"
+
+
+async def concerned(
+    connection: AsyncConnection,
+    catalog: CatalogCache,
+    contact_id: str,
+    message_id: str,
+    sender: str,
+    *,
+    list_key: str | None = None,
+) -> Concerned | None:
+    """Whom a link of this message is about; None where the contact is no more. `sender` is the settings' own, for
+    messages whose step and template name none.
+    """
+    person = await contacts.survivor(connection, contact_id)
+    if person is None:
+        return None
+    own = await _sender_of(connection, catalog, message_id)
+    name, address = parseaddr(own or sender)
+    list_name = None
+    if list_key is not None:
+        list_name = (await connection.execute(select(_l.name).where(_l.key == list_key))).scalar()
+    return Concerned(
+        address=None if person.email is None else masked(person.email),
+        sender=name or address,
+        list_name=list_name,
+    )
+
+
+async def _sender_of(connection: AsyncConnection, catalog: CatalogCache, message_id: str) -> str | None:
+    """From whom the step, or its template, says that its messages are; None where neither does, or the run is gone."""
+    found = (
+        await connection.execute(
+            select(_m.step, _i.process_key, _i.version)
+            .join(rows.instances, _i.id == _m.instance_id)
+            .where(_m.id == message_id)
+        )
+    ).one_or_none()
+    if found is None:
+        return None
+    definition = await catalog.definition(connection, found.process_key, found.version)
+    step = definition.by_id.get(found.step)
+    if not isinstance(step, SendEmail):
+        return None
+    template = (await catalog.view(connection)).templates.get(step.template)
+    return step.sender or (template.sender if template is not None else None)
 
 
 async def read(connection: AsyncConnection, contact_id: str) -> Preferences | None:

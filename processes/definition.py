@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from processes.clock import ZoneName
+from processes.durations import IN_WORDS
 from processes.goals import END, Goal
 from processes.problems import DocumentInvalid, Problem, problems_of, with_steps
 from processes.recurrence import Recurrence
@@ -149,9 +150,12 @@ class ProcessDefinition(BaseModel):
             if goal.when is not None:
                 yield f"/goals/{index}/when", goal.when
 
-    def document(self) -> dict[str, Any]:
-        """The definition as JSON, as it was written: what was not set is left out."""
-        return self.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    def document(self, *, in_words: bool = False) -> dict[str, Any]:
+        """The definition as JSON, as it was written: what was not set is left out. Lengths of time are in ISO 8601, or
+        in words, for people to read and edit.
+        """
+        context = IN_WORDS if in_words else None
+        return self.model_dump(mode="json", exclude_unset=True, by_alias=True, context=context)
 
     def _from(self, starts: Iterable[str]) -> frozenset[str]:
         seen: set[str] = set()

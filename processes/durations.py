@@ -38,6 +38,8 @@ _ISO = re.compile(
     r"(?:T(?=[0-9])(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)S)?)?",
     re.IGNORECASE,
 )
+IN_WORDS: Final = "durations in words"
+"""As the context of a model's dump: lengths of time are written as `3 days`, and not as `P3D`."""
 _ISO_UNITS: Final = ("y", "mo", "w", "d", "h", "m", "s")
 
 
@@ -184,7 +186,7 @@ class SignedDuration:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         write = core_schema.plain_serializer_function_ser_schema(
-            lambda value: value.iso(), return_schema=core_schema.str_schema()
+            _written, info_arg=True, return_schema=core_schema.str_schema()
         )
         return core_schema.no_info_plain_validator_function(cls.validate, serialization=write)
 
@@ -222,6 +224,10 @@ class Duration(SignedDuration):
             "description": "A length of time: whole amounts with units, or ISO 8601.",
             "examples": ["3d", "1h 30m", "2 weeks", "1 month", "P3D"],
         }
+
+
+def _written(value: SignedDuration, info: core_schema.SerializationInfo) -> str:
+    return str(value) if info.context == IN_WORDS else value.iso()
 
 
 def _not_a_duration(text: str) -> ValueError:

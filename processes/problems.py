@@ -113,3 +113,11 @@ def _is_tag(part: int | str, following: int | str | None, here: Any) -> bool:
 def message_of(error: Any, known: Collection[str] = ()) -> str:
     """One of pydantic's errors in words that say what is right; `known` are the keys that may stand there."""
     return worded(error, known)
+
+
+def in_a_line(error: ValidationError, document: Any, model: type[BaseModel]) -> str:
+    """Everything that is wrong with an input that was to be a `model`, each with its field: `to: this field is
+    required; why: unknown field`.
+    """
+    found = problems_of(error, document, model=model)
+    return "; ".join(f"{p.pointer[1:].replace('/', '.') or 'the input'}: {p.message}" for p in found)

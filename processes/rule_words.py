@@ -35,10 +35,10 @@ _SIGNS = {
 }
 
 
-def words(rule: RuleNode) -> str:
-    """The rule in words, cut at a length that fits a line or two."""
+def words(rule: RuleNode, *, longest: int | None = LONGEST) -> str:
+    """The rule in words, cut at a length that fits a line or two; not at all if that is None."""
     said = _words(rule)
-    return said if len(said) <= LONGEST else f"{said[: LONGEST - 1]}…"
+    return said if longest is None or len(said) <= longest else f"{said[: longest - 1]}…"
 
 
 def _words(rule: RuleNode) -> str:

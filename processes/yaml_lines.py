@@ -1,21 +1,26 @@
-"""On which line of a YAML (or JSON) text something stands, so that a problem can be found in the file. Pure."""
+"""On which line of a YAML (or JSON) text something stands, so that a problem can be found in the file. Pure.
+
+The text is read by the one reader that there is (`processes/yaml_text.py`).
+"""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import yaml
 
+from processes.yaml_text import YamlUnreadable, compose_yaml_text
+
 DEEPEST = 100
 
 
-def lines(text: str, pointers: Collection[str]) -> Mapping[str, int]:
+def lines(text: str | bytes, pointers: Collection[str]) -> Mapping[str, int]:
     """The line (from 1) of each JSON Pointer; of one that names nothing, the line of the nearest place around it.
 
     Nothing for a text that is no YAML.
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        root = compose_yaml_text(text)
+    except YamlUnreadable:
         return {}
     if root is None:
         return {}

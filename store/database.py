@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -148,13 +148,21 @@ class _Translated:
                 raise SchemaMissing("columns") from error
             if _is_wrong_for_sqlite(error):
                 return
-            raise DatabaseUnavailable(str(error.orig), stale=error.connection_invalidated) from error
+            raise DatabaseUnavailable(said_by_database(error), stale=error.connection_invalidated) from error
         if isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", None) in _LACKS:
             raise SchemaMissing(_LACKS[getattr(error.orig, "sqlstate", "")]) from error
         if isinstance(error, PoolTimeout):
-            raise DatabaseUnavailable(str(error)) from error
+            raise DatabaseUnavailable("every connection of this process is in use") from error
         if isinstance(error, OSError):  # a PostgreSQL that is away leaves no socket file: FileNotFoundError
             raise DatabaseUnavailable(str(error) or type(error).__name__) from error
+
+
+def said_by_database(error: SQLAlchemyError) -> str:
+    """What the database itself said, in a line: without the statement, its values and a library's words."""
+    if not isinstance(error, DBAPIError) or error.orig is None:
+        return type(error).__name__
+    own = error.orig.__cause__ or error.orig
+    return next(iter(str(own).splitlines()), "") or type(own).__name__
 
 
 def _is_serialization_failure(error: DBAPIError) -> bool:

@@ -26,6 +26,7 @@ from processes.instructions import (
     Wait,
     Wish,
 )
+from processes.problems import in_a_line
 
 REMEMBERED = 100
 """So many interventions are known after a continue-as-new, whose server does not know the ids of updates any more."""
@@ -145,11 +146,11 @@ def place(here: Instruction | None) -> Place | None:
 
 def read_wish(kind: str, wish: Any) -> Wish:
     """A wish as it came. Raises the refusal of one that cannot be read, with each wrong field."""
+    given, model = {} if wish is None else wish, WISHES[kind]
     try:
-        return WISHES[kind].model_validate({} if wish is None else wish)
+        return model.model_validate(given)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors())
-        raise ApplicationError(f"bad input: {wrong}", type=REFUSED) from None
+        raise ApplicationError(f"bad input: {in_a_line(error, given, model)}", type=REFUSED) from None
 
 
 def _means(wish: Wish, at: Place) -> bool:

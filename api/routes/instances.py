@@ -3,6 +3,7 @@
 Ids hold slashes (`order/22222/evt-1`), so the routes with an action stand before the one that takes every path.
 """
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -15,6 +16,7 @@ from api.models import InstanceDetail, InstanceRow, MessageRow, Page, StopAnswer
 from api.routes.contacts import StopReason
 from api.rows import cancelled_steps, instance_row, instance_values
 from intake.refusals import Missing
+from intake.why.visits import visit_in_words
 from processes.values import Key, StepId
 from store import contacts, reading
 
@@ -103,6 +105,7 @@ async def release(instance_id: str, parts: PartsDep, actor: ActorDep) -> dict[st
 )
 async def get_instance(instance_id: str, services: ServicesDep) -> InstanceDetail:
     """What happened, in order, and what comes next."""
+    now = datetime.now(UTC)
     async with services.database.read() as connection:
         row = await reading.instance(connection, instance_id)
         if row is None:
@@ -115,7 +118,9 @@ async def get_instance(instance_id: str, services: ServicesDep) -> InstanceDetai
         workflow_id=row.id,
         run_id=row.run_id,
         cancelled=cancelled_steps(row),
-        visits=[VisitRow(**visit._mapping) for visit in visits],
+        visits=[
+            VisitRow(**visit._mapping, says=visit_in_words(visit, row, definition, now)) for visit in visits
+        ],
         messages=[
             MessageRow(**{name: getattr(message, name) for name in MessageRow.model_fields})
             for message in messages

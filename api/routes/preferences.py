@@ -1,7 +1,6 @@
 """The preference page: which lists a contact is on, and whether marketing mail may come. A GET changes nothing."""
 
 from datetime import UTC, datetime
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import pages
 from api.access import anyone
 from api.deps import ServicesDep
+from api.forms import read_form
 from channels import links
 from intake import preferences
 from intake.changes import Origin
@@ -21,7 +21,6 @@ router = APIRouter(include_in_schema=False, route_class=pages.PageRoute)
 
 MARKETING = ":marketing"
 """In the form, the box that is no list: no list's key has a colon."""
-MOST_FIELDS = 1000
 
 
 @router.get("/t/p/{token}", dependencies=[anyone("contacts have the link from a message, which is signed")])
@@ -41,10 +40,14 @@ async def save(token: str, request: Request, services: ServicesDep) -> Response:
 async def _page(request: Request, services: Services, link: links.Preferences, *, saved: bool) -> Response:
     async with services.database.read() as connection:
         found = await preferences.read(connection, link.contact_id)
-    if found is None:
+        about = await preferences.concerned(
+            connection, services.catalog, link.contact_id, link.message_id, services.settings.mail_from
+        )
+    if found is None or about is None:
         return pages.link_does_not_work(pages.language_of(request))
     return pages.preferences(
         pages.language_of(request, found.language),
+        about,
         [(choice.key, choice.name, choice.subscribed) for choice in found.lists],
         found.marketing,
         saved=saved,
@@ -52,7 +55,7 @@ async def _page(request: Request, services: Services, link: links.Preferences, *
 
 
 async def _save(services: Services, link: links.Preferences, body: bytes) -> None:
-    form = _form(body)
+    form = read_form(body)
     shown, ticked = form.get("shown", []), set(form.get("list", []))
     lists = {key: key in ticked for key in shown if key != MARKETING}
     marketing = "marketing" in form if MARKETING in shown else None
@@ -72,11 +75,3 @@ async def _save(services: Services, link: links.Preferences, body: bytes) -> Non
         )
 
     await services.dispatcher.send(await retried(services.database, work))
-
-
-def _form(body: bytes) -> dict[str, list[str]]:
-    """The fields of a form as browsers send it; none where it is something else."""
-    try:
-        return parse_qs(body.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS)
-    except ValueError:
-        return {}

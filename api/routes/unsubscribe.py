@@ -11,11 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api import pages
 from api.access import anyone
 from api.deps import ServicesDep
+from api.forms import read_form
+from channels.links import Unsubscribe
 from intake import preferences
 from intake.changes import Origin
 from intake.effects import Effects
 from intake.events import new_event_id
 from intake.service import retried
+from runtime import Services
 
 router = APIRouter(include_in_schema=False, route_class=pages.PageRoute)
 
@@ -24,9 +27,9 @@ router = APIRouter(include_in_schema=False, route_class=pages.PageRoute)
     "/t/unsubscribe/{token}", dependencies=[anyone("contacts have the link from a message, which is signed")]
 )
 async def ask(token: str, request: Request, services: ServicesDep) -> Response:
-    """A page with a button; nothing changes yet."""
-    services.links.read_unsubscribe(token)
-    return pages.ask_to_unsubscribe(pages.language_of(request))
+    """A page with a button that says from what, and whom it is about; nothing changes yet."""
+    about = await _concerned(services, services.links.read_unsubscribe(token))
+    return pages.ask_to_unsubscribe(pages.language_of(request), about)
 
 
 @router.post(
@@ -35,6 +38,7 @@ async def ask(token: str, request: Request, services: ServicesDep) -> Response:
 async def unsubscribe(token: str, request: Request, services: ServicesDep) -> Response:
     """From the link's list, or from all marketing mail where it names none. Again: nothing more happens."""
     link = services.links.read_unsubscribe(token)
+    read_form(await request.body())
     source = f"unsubscribe link of message {link.message_id}"
     origin = Origin(source=source, id=f"unsubscribe/{new_event_id()}")
     now = datetime.now(UTC)
@@ -45,4 +49,16 @@ async def unsubscribe(token: str, request: Request, services: ServicesDep) -> Re
         )
 
     await services.dispatcher.send(await retried(services.database, work))
-    return pages.unsubscribed(pages.language_of(request))
+    return pages.unsubscribed(pages.language_of(request), await _concerned(services, link))
+
+
+async def _concerned(services: Services, link: Unsubscribe) -> preferences.Concerned | None:
+    async with services.database.read() as connection:
+        return await preferences.concerned(
+            connection,
+            services.catalog,
+            link.contact_id,
+            link.message_id,
+            services.settings.mail_from,
+            list_key=link.list_key,
+        )

@@ -61,6 +61,22 @@ def lines_of_visit(
     yield Line(row.at, "step", code, says, event=event, rules=_rules(result), **place)
 
 
+def visit_in_words(row: Any, instance: Any, definition: ProcessDefinition, now: datetime) -> str:
+    """What a visit of an instance (its row) did, or what keeps it, in a line. Times are the process's own."""
+    here = (instance.step, instance.visit) == (row.step, row.visit)
+    over = not instance.open or instance.state == "stopping"
+    lines = lines_of_visit(
+        row,
+        instance.id,
+        definition,
+        Clock(definition.time_zone, now),
+        under_way=instance.open and here,
+        has_message=False,
+        ended_at=(instance.ended_at or instance.updated_at) if here and over else None,
+    )
+    return "; ".join(line.says for line in lines)
+
+
 def _by_hand(kind: str, result: Mapping[str, Any]) -> tuple[str, str] | None:
     """What a person, an edit or a goal made of a visit that the process itself would have ended otherwise."""
     named = kind.replace("_", " ")
@@ -126,8 +142,18 @@ def _did(
         return "end", f"{named}: the run ends as «{result['outcome']}»"
     if under_way:
         return "under_way", f"{_what(named, step)}: it is being done"
+    if "state" in result:
+        return _sent(_what(named, step), result)
     said = _listed(result)
     return "done", f"{_what(named, step)}: done" + (f" ({said})" if said else "")
+
+
+def _sent(what: str, result: Mapping[str, Any]) -> tuple[str, str]:
+    """What became of a message, as it was when the step was left."""
+    state = reason("state", str(result["state"]))
+    rest = _listed({name: value for name, value in result.items() if name != "detail"})
+    why = "; ".join(part for part in (result.get("detail") or state.means, rest) if part)
+    return state.code, f"{what}: {str(result['state']).replace('_', ' ')} ({why})"
 
 
 def _branch(kind: str, named: str, result: Mapping[str, Any]) -> tuple[str, str]:

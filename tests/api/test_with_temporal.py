@@ -37,6 +37,12 @@ async def test_an_instance_is_started_shown_and_stopped(live: httpx.AsyncClient,
     await engine.in_state(instance, "waiting")
     shown = (await live.get(f"/v1/instances/{instance}")).json()
     assert [visit["step"] for visit in shown["visits"]] == ["hello", "check", "pause"]
+    says = [visit["says"] for visit in shown["visits"]]
+    assert says[:2] == [
+        "add tag x: done (tag: x, added: yes)",
+        "condition: branch number 1 is the first whose rule held, to pause",
+    ]
+    assert says[2].startswith("wait: waits until ")
     assert shown["next"]["step"] == "pause"
     assert shown["next"]["due_at"] is not None
     assert "until" in shown["next"]["summary"]

@@ -119,7 +119,7 @@ async def test_a_fault_in_the_file_says_where_and_how_to_go_on(onward: Onward, t
     file = tmp_path / "broken.csv"
     file.write_text('id\na\nb\n"c"x\nd\n')
     broken = await onward("import", file)
-    assert (broken.code, "row 4: ',' expected" in broken.err) == (1, True)
+    assert (broken.code, "row 4: there is text after a closing quote" in broken.err) == (1, True)
     resume = broken.err.split("--resume ")[1].split()[0]
     file.write_text('id\na\nb\n"c"\nd\n')
     mended = await onward("import", file, "--resume", resume)

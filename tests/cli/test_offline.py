@@ -38,6 +38,11 @@ async def test_validate_names_every_wrong_place(nobody: Onward, tmp_path: Path) 
     ("content", "said"),
     [
         ("steps: [", "neither YAML nor JSON"),
+        ("key: a\nsteps:\n\t- id: b", "a tab cannot indent a line: use spaces (line 3, column 1)"),
+        (
+            "key: a\nname: b\nkey: c",
+            'the key "key" stands twice, the first time at line 1 (line 3, column 1)',
+        ),
         ("- 1", "is not an object"),
         ("process: {key: a}\nprocesses: {}", "/processes: unknown key; did you mean «process»? (line 2)"),
         ("process: 5", "/process: must be an object"),

@@ -166,8 +166,12 @@ SENSELESS: list[tuple[str, dict[str, Any], str]] = [
     ("resend", {"step": "late"}, "«late» is no step that sends something; hello does"),
     ("skip", {"step": "hello"}, "it stands at step pause, visit 1"),
     ("skip", {"visit": 2}, "it stands at step pause, visit 1"),
-    ("move", {"to": None}, "bad input: to: Input should be a valid string"),
-    ("skip", {"why": "x"}, "bad input: why: Extra inputs are not permitted"),
+    ("move", {"to": None}, "bad input: to: must be a text, not nothing"),
+    (
+        "skip",
+        {"why": "x"},
+        "bad input: why: unknown field; known here are «actor», «reason», «step» or «visit»",
+    ),
 ]
 
 

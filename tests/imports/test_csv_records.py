@@ -81,8 +81,8 @@ def test_numbers_go_on_from_the_first() -> None:
 @pytest.mark.parametrize(
     ("data", "line", "words"),
     [
-        (b'a,b\n1,"x', 2, "unexpected end of data"),
-        (b'a,b\n1,2\n1,"x"y\n', 3, "',' expected after '\"'"),
+        (b'a,b\n1,"x', 2, "a quote is opened and never closed"),
+        (b'a,b\n1,2\n1,"x"y\n', 3, "a quote inside quotes is written twice"),
         ("a,b\nž,2\n".encode("cp1250"), 1, "0x9e is not utf-8"),
         (b"a,b\n\xff\xfe", 1, "name the file's encoding"),
     ],
@@ -111,7 +111,7 @@ def feed_on(records: Records, most: int) -> None:
 def test_a_record_without_an_end_is_not_waited_for(start: bytes) -> None:
     records = Records()
     list(records.feed(start))
-    with pytest.raises(BadCsv, match=r"is a quote not closed|field larger than field limit"):
+    with pytest.raises(BadCsv, match="is a quote not closed"):
         feed_on(records, LARGEST_RECORD + 50_000)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
 
 from runtime import Services
-from store.database import DatabaseUnavailable, SchemaMissing, _Translated
+from store.database import DatabaseUnavailable, SchemaMissing, _Translated, said_by_database
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,21 @@ async def test_a_wrong_statement_is_not_taken_for_an_outage(services: Services) 
     with pytest.raises(DBAPIError):
         async with services.database.write() as connection:
             await connection.execute(text("INSERT INTO catalog (id, stamp) VALUES (1, 0)"))
+
+
+async def test_what_the_database_said_is_without_the_statement_its_values_and_a_library(
+    services: Services,
+) -> None:
+    with pytest.raises(DBAPIError) as caught:
+        async with services.database.write() as connection:
+            await connection.execute(
+                text("INSERT INTO lists (key, name) VALUES (:key, :name)"),
+                [{"key": "news", "name": None}, {"key": "secret of Anna", "name": None}],
+            )
+    said = said_by_database(caught.value)
+    assert "name" in said
+    for word in ("INSERT", "secret", "sqlalche", "asyncpg", "sqlite3", "class", "\n"):
+        assert word not in said
 
 
 @pytest.mark.parametrize("statement", ["SELEC 1", "SELECT json_extract('{', '$.a')"])

@@ -6,9 +6,10 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from store import rows
+from tests.api.conftest import places
 from tests.support import people
 from tests.tracking.conftest import Recipient
 
@@ -72,6 +73,8 @@ async def test_the_page_shows_the_contacts_own_lists_and_nothing_of_others(reade
     assert wants_marketing(page.text) is True
     assert "secret" not in page.text
     assert reader.engine.address not in page.text
+    assert f"<dd><bdi>{reader.engine.contact[0]}•••@example.com</bdi></dd>" in page.text
+    assert "<dt>From</dt><dd><bdi>Onward</bdi></dd>" in page.text
     assert (page.headers["cache-control"], page.headers["referrer-policy"]) == ("no-store", "no-referrer")
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
     assert await statuses(reader) == LISTS
@@ -175,8 +178,43 @@ async def test_the_page_of_a_deleted_contact_is_gone(reader: Recipient) -> None:
         assert (await reader.http.request(method, reader.preferences)).status_code == 404
 
 
+@pytest.mark.each_database
+async def test_a_nul_character_in_the_form_is_refused_with_its_field(reader: Recipient) -> None:
+    for body, field in (
+        (b"shown=news&list=news%00", "/list"),
+        (b"shown=%00&list=news", "/shown"),
+        (b"shown=news&marketing=\x00", "/marketing"),
+        (b"shown=news&a%00b=1", "/a\ufffdb"),
+    ):
+        refused = await reader.http.post(reader.preferences, content=body)
+        assert (refused.status_code, places(refused)) == (422, [field])
+    assert await statuses(reader) == LISTS
+
+
+async def test_the_page_says_whose_it_is_and_from_whom(reader: Recipient) -> None:
+    engine = reader.engine
+    await engine.template("offer", sender='"Čaj & káva <b>" <tea@shop.example>')
+    await engine.publish(
+        {
+            "key": "spring", "name": "Spring", "recurrence": "once",
+            "steps": [{"id": "mail", "type": "send_email", "template": "offer"}],
+        }
+    )  # fmt: skip
+    async with reader.services.database.write() as connection:
+        await connection.execute(
+            insert(rows.instances).values(
+                id="spring/1", process_key="spring", version=1, contact_id=reader.id, key="", state="ended", open=False,
+                created_at=reader.now, updated_at=reader.now,
+            )
+        )  # fmt: skip
+    for language, sender, address in (("en", "From", "Your address"), ("cs", "Odesílatel", "Vaše adresa")):
+        page = (await reader.http.get(reader.preferences, headers={"Accept-Language": language})).text
+        assert f"<dt>{sender}</dt><dd><bdi>Čaj &amp; káva &lt;b&gt;</bdi></dd>" in page
+        assert f"<dt>{address}</dt><dd><bdi>{engine.contact[0]}•••@example.com</bdi></dd>" in page
+
+
 async def test_a_body_that_is_no_such_form_changes_nothing(reader: Recipient) -> None:
     not_a_form = b'{"list": ["news"]}'
-    for body in (b"", b"\xff\xfe", b"%", b"a=b;c=d", b"shown=%00&list=%00", b"x=1&" * 5000, not_a_form):
+    for body in (b"", b"\xff\xfe", b"%", b"a=b;c=d", b"x=1&" * 5000, not_a_form):
         assert (await reader.http.post(reader.preferences, content=body)).status_code == 200, body
     assert await statuses(reader) == LISTS

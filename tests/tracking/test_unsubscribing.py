@@ -6,8 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
+from intake.preferences import masked
 from store import rows
+from tests.api.conftest import places
 from tests.support import people
 from tests.support.waiting import needs_two_writers, others_wait
 from tests.tracking.conftest import Recipient
@@ -43,6 +46,78 @@ async def test_every_answer_is_a_page_in_the_browsers_language(
         assert ("<button>" in page.text) == (title == asked)
         assert (page.headers["cache-control"], page.headers["referrer-policy"]) == ("no-store", "no-referrer")
         assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("language", "list_key", "says"),
+    [
+        ("en", "news", ["<dt>List</dt><dd><bdi>Tea &amp; &lt;i&gt;news&lt;/i&gt;</bdi></dd>", "sent to this list"]),
+        ("en", None, ["<dt>What</dt><dd><bdi>All offers and news</bdi></dd>", "only what belongs to your orders"]),
+        ("en", "no more", ["<dt>What</dt><dd><bdi>All offers and news</bdi></dd>"]),
+        ("cs", "news", ["<dt>Seznam</dt><dd><bdi>Tea &amp; &lt;i&gt;news&lt;/i&gt;</bdi></dd>", "do tohoto seznamu"]),
+        ("cs", None, ["<dt>Co</dt><dd><bdi>Všechny nabídky a novinky</bdi></dd>", "jen to, co patří k vašim"]),
+    ],
+)  # fmt: skip
+async def test_the_page_says_who_leaves_what(
+    recipient: Recipient, language: str, list_key: str | None, says: list[str]
+) -> None:
+    await recipient.engine.make_list("news")
+    async with recipient.services.database.write() as connection:
+        await connection.execute(update(rows.lists).values(name="Tea & <i>news</i>"))
+    asked, done = [
+        await recipient.http.request(method, link(recipient, list_key), headers={"Accept-Language": language})
+        for method in ("GET", "POST")
+    ]
+    for part in says:
+        assert part in asked.text
+    for page in (asked, done):
+        assert says[0] in page.text
+        assert f"<bdi>{recipient.engine.contact[0]}•••@example.com</bdi>" in page.text
+        assert "<bdi>Onward</bdi>" in page.text
+        assert recipient.engine.address not in page.text
+
+
+async def test_a_link_that_is_broken_or_of_nobody_reveals_nothing(recipient: Recipient) -> None:
+    await recipient.engine.make_list("news")
+    whole = link(recipient, "news")
+    broken = [
+        await recipient.http.get(path) for path in (f"{whole}x", whole[:-1], "/t/unsubscribe/x", "/t/p/x")
+    ]
+    assert {page.status_code for page in broken} == {404}
+    async with recipient.services.database.write() as connection:
+        await recipient.services.changes.delete_contact(connection, recipient.id, recipient.now)
+    gone = [await recipient.http.request(method, whole) for method in ("GET", "POST")]
+    for page in (*broken, *gone):
+        for secret in ("<dl>", "example.com", "news", "Onward"):
+            assert secret not in page.text
+
+
+@pytest.mark.each_database
+@pytest.mark.parametrize(
+    ("body", "field"), [(b"List-Unsubscribe=One-Click%00", "/List-Unsubscribe"), (b"a%00=1", "/a\ufffd")]
+)
+async def test_a_nul_character_in_the_form_is_refused_with_its_field(
+    recipient: Recipient, body: bytes, field: str
+) -> None:
+    refused = await recipient.http.post(link(recipient), content=body)
+    assert (refused.status_code, places(refused)) == (422, [field])
+    assert (await people.contact(recipient.engine)).email_state == "ok"
+    assert (
+        await recipient.http.post(link(recipient), content=b"List-Unsubscribe=One-Click")
+    ).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("anna@example.com", "a•••@example.com"),
+        ("a@example.com", "•••@example.com"),
+        ('"a@b"@example.com', '"•••@example.com'),
+        ("žofie@háčky.example", "ž•••@háčky.example"),
+    ],
+)
+def test_an_address_is_hidden_but_for_its_beginning(address: str, shown: str) -> None:
+    assert masked(address) == shown
 
 
 @pytest.mark.parametrize("list_key", [None, "no more"])
