@@ -1,4 +1,4 @@
-"""All parts with Temporal away: a port that nobody listens on, so what is let in stays `pending`."""
+"""All parts with Temporal and the mail server away: ports that nobody listens on, so what is let in stays `pending`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +16,7 @@ async def temporal_away(database_url: str, **more: Any) -> AsyncIterator[Service
         "database_url": database_url,
         "temporal_address": f"127.0.0.1:{free_port()}",
         "temporal_start_timeout": 0.1,
+        "smtp_port": free_port(),  # the usual one is that of a mail catcher which somebody may have running
         **more,
     }
     services = await connect_services(Settings(**settings, _env_file=None))
