@@ -156,7 +156,7 @@ def table_of_instances(found: Iterable[Mapping[str, Any]], title: str | None = N
         ["Instance", "Process", "Contact", "State", "Outcome", "Next", "Why", "Created"],
         (
             [
-                i.get("id"),
+                f"{i.get('id')}{' (test)' if i.get('test') else ''}",
                 i.get("process"),
                 contact_name(i.get("contact")),
                 i.get("state"),
@@ -177,11 +177,18 @@ def next_words(instance: Mapping[str, Any]) -> str:
     return f"{following.get('step')}: {following.get('summary')}" if following else ""
 
 
+def _ran_words(instance: Mapping[str, Any]) -> str:
+    version = instance.get("version")
+    if version is None:
+        return "test run of its draft"
+    return f"version {version}{', test run' if instance.get('test') else ''}"
+
+
 def show_instance(instance: Mapping[str, Any]) -> None:
     show_fields(
         [
             ("Instance", instance.get("id")),
-            ("Process", f"{instance.get('process')} (version {instance.get('version')})"),
+            ("Process", f"{instance.get('process')} ({_ran_words(instance)})"),
             ("Contact", contact_name(instance.get("contact"))),
             ("Key", instance.get("key")),
             ("State", instance.get("state")),

@@ -22,7 +22,7 @@ from processes.facts import SUBSCRIBED, UNSUBSCRIBED
 from processes.problems import DocumentInvalid, Problem
 from processes.rule_values import ListStatus
 from processes.values import Json, Key, Tag
-from store import contacts, reading
+from store import contacts, definitions, reading
 from store.rules import UnknownSegment
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
@@ -477,8 +477,8 @@ async def stop_process(
 ) -> StopAnswer:
     """Every open instance of this process; other processes go on (O3)."""
     async with parts.services.database.read() as connection:
-        if key not in (await parts.services.catalog.view(connection)).processes:
-            raise Missing("published process", key)
+        if await definitions.published_and_draft(connection, key) is None:
+            raise Missing("process", key)
     reason = (body.reason if body is not None else None) or "stopped by API"
     done = await parts.stops.stop_process(contact_id, key, reason, wait=wait, actor=actor)
     if done.in_flight:
