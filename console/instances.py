@@ -24,10 +24,15 @@ event_app = typer.Typer(help="Events: send, and what was sent.", no_args_is_help
 
 @event_app.command(
     "list",
-    epilog=examples("onward event list --type order_created --contact 22222 --since 2026-11-01T00:00:00Z"),
+    epilog=examples(
+        "onward event list --type order_created --contact 22222 --since 2026-11-01T00:00:00Z",
+        'onward event list --type "Order created"',
+    ),
 )
 def event_list(
-    event_type: Annotated[str | None, typer.Option("--type", help="Of this type.")] = None,
+    event_type: Annotated[
+        str | None, typer.Option("--type", help="Of this type: its key, or its name.")
+    ] = None,
     contact: Annotated[str | None, typer.Option(help="Any reference of a contact.")] = None,
     key: Annotated[str | None, typer.Option(help="With a key that begins so.")] = None,
     since: Annotated[str | None, typer.Option(help="Received since, such as 2026-11-24T09:00:00Z.")] = None,

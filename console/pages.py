@@ -38,11 +38,12 @@ def show_result(result: Mapping[str, Any]) -> None:
 
 def table_of_events(found: Iterable[Mapping[str, Any]]) -> None:
     table(
-        ["Received", "Type", "Contact", "Key", "Event"],
+        ["Received", "Type", "Name", "Contact", "Key", "Event"],
         (
             [
                 moment_words(e.get("received_at")),
                 e.get("type"),
+                _name_beside_key(e),
                 contact_name(e.get("contact")),
                 e.get("key"),
                 e.get("id"),
@@ -53,11 +54,17 @@ def table_of_events(found: Iterable[Mapping[str, Any]]) -> None:
     )
 
 
+def _name_beside_key(event: Mapping[str, Any]) -> Any:
+    """The name of an event's type, if it says more than the key."""
+    return event.get("type_name") if event.get("type_name") != event.get("type") else None
+
+
 def show_event(event: Mapping[str, Any]) -> None:
     show_fields(
         [
             ("Event", event.get("id")),
             ("Type", event.get("type")),
+            ("Name", _name_beside_key(event)),
             ("Key", event.get("key")),
             ("Contact", contact_name(event.get("contact"))),
             ("Occurred", moment_words(event.get("occurred_at"))),

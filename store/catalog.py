@@ -61,9 +61,10 @@ class Listening:
 
 @dataclass(frozen=True)
 class EventTypeView:
-    """An event type: what its params must look like, and whether it makes contacts."""
+    """An event type: its name, what its params must look like, and whether it makes contacts."""
 
     key: str
+    name: str
     params_schema: dict[str, Any] | None
     creates_contacts: bool
 
@@ -235,7 +236,7 @@ async def _load(connection: AsyncConnection, stamp: int) -> CatalogView:
         ),
         goals=_goals(versions),
         moves={key: tuple(found) for key, found in moves.items()},
-        event_types={r.key: EventTypeView(r.key, r.params_schema, r.creates_contacts) for r in types},
+        event_types={r.key: EventTypeView(r.key, r.name, r.params_schema, r.creates_contacts) for r in types},
         templates={
             r.key: TemplateView(r.key, r.revision, r.subject, r.mjml, r.html, r.text, r.sender, r.reply_to)
             for r in templates
