@@ -254,31 +254,6 @@ def table_of_contacts(found: Iterable[Mapping[str, Any]]) -> None:
     )
 
 
-def show_contact(
-    contact: Mapping[str, Any], *, lists: list[Any], notes: list[Any], instances: list[Any]
-) -> None:
-    names = ("external_id", "email", "email_state", "phone", "language", "time_zone", "fields", "consent")
-    show_fields([("Id", contact.get("id")), *((name, contact.get(name)) for name in names)])
-    if contact.get("tags"):
-        typer.echo(f"tags  {joined(contact['tags'])}")
-    if lists:
-        table(
-            ["List", "Status", "Since"],
-            ([s.get("list") or s.get("key"), s.get("status"), moment_words(s.get("since"))] for s in lists),
-            title="\nLists",
-            empty="",
-        )
-    if notes:
-        table(
-            ["When", "Note", "By"],
-            ([moment_words(n.get("added_at")), n.get("text"), n.get("source")] for n in notes),
-            title="\nNotes",
-            empty="",
-        )
-    if instances:
-        table_of_instances(instances, title="\nInstances")
-
-
 def show_changes(changes: Mapping[str, Any]) -> None:
     table(
         ["Step", "Change", "Kind", "What"],

@@ -1,4 +1,4 @@
-"""Read queries for people: pages of contacts, events and instances, and what hangs on one of them.
+"""Read queries for people: pages of contacts and instances, and what hangs on one of them.
 
 Pages are keyset pages: a cursor says where the last one ended, so a row that comes in between moves nothing. Nothing
 is written here.
@@ -323,6 +323,7 @@ class InstanceFilter:
     process: str | None = None
     contact_id: str | None = None
     state: str | None = None
+    open: bool | None = None
     step: str | None = None
     outcome: str | None = None
     processes: Collection[str] | None = None
@@ -348,6 +349,8 @@ async def instances(
         )
         if value is not None
     ]
+    if wanted.open is not None:  # by the state, which an index of the process's has
+        where.append(_i.state.in_(OPEN_STATES) if wanted.open else _i.state == "ended")
     if cursor is not None:
         where.append(further(by, cursor, newest_first=True))
     if wanted.contact_id is not None:

@@ -1,4 +1,4 @@
-"""Contacts: who they are, their tags, notes and lists, and what runs for them (C1-C3, O6)."""
+"""Contacts: who they are, their tags, notes and lists; a stop of what runs for them (C1-C3, O3)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,8 +12,7 @@ from api.access import ActorDep, CallerDep, allow, needs
 from api.bodies import JsonRoute
 from api.deps import ContactDep, CursorQuery, LimitQuery, OriginDep, PartsDep, ServicesDep, WaitQuery
 from api.documentation import problems
-from api.models import Body, Changed, InstanceRow, Page, StopAnswer
-from api.rows import instance_row
+from api.models import Body, Changed, Page, StopAnswer
 from intake.effects import Effects
 from intake.identity import NotAttached
 from intake.refusals import Missing
@@ -421,27 +420,6 @@ async def set_status(
     before, effects = await retried(services.database, work)
     await services.dispatcher.send(effects)
     return Changed(changed=before != body.status)
-
-
-@router.get(
-    "/{ref}/instances",
-    dependencies=[needs("contacts:read")],
-    summary="A contact's instances",
-    responses=problems(404),
-)
-async def list_instances(
-    contact_id: ContactDep,
-    services: ServicesDep,
-    caller: CallerDep,
-    limit: LimitQuery = 50,
-    cursor: CursorQuery = None,
-) -> Page[InstanceRow]:
-    """Running and past: where each stands, what comes next and when (O6)."""
-    async with services.database.read() as connection:
-        wanted = reading.InstanceFilter(contact_id=contact_id, processes=caller.processes)
-        found = await reading.instances(connection, wanted, limit=limit, cursor=cursor)
-        known = await reading.definitions_of(connection, services.catalog, found.items)
-    return Page(items=[instance_row(row, known) for row in found.items], next_cursor=found.next_cursor)
 
 
 @router.post(
