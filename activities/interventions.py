@@ -45,6 +45,7 @@ from processes.planner import BY_HAND
 from processes.planning import CANCELLED, Plan
 from processes.steps import EffectStep
 from store import rows
+from store.catalog import is_draft
 from store.database import DatabaseUnavailable
 from store.instances import STOPPING
 from store.messages import leave_open_message
@@ -294,7 +295,8 @@ def _check_state(scene: Scene, call: Intervention) -> None:
 def _check_known(scene: Scene, target: str) -> None:
     if target not in scene.definition.by_id:
         known = ", ".join(step.id for step in scene.definition.steps[:20])
-        raise Refused(f"version {scene.row.version} has no step '{target}'; it has {known}")
+        what = "the tested draft" if is_draft(scene.row.version) else f"version {scene.row.version}"
+        raise Refused(f"{what} has no step '{target}'; it has {known}")
 
 
 def _check_ahead(scene: Scene, target: str) -> None:

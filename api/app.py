@@ -14,6 +14,7 @@ from api.request_traces import trace_requests
 from api.routes import (
     bounces,
     bundles,
+    contact_history,
     contacts,
     docs,
     edits,
@@ -58,6 +59,7 @@ ROUTERS = (
     event_types.router,
     exports.router,
     contacts.router,
+    contact_history.router,
     imports.streamed,
     imports.router,
     segment_spec.router,

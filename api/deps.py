@@ -59,7 +59,12 @@ class Parts:
             ),
             one_step=OneStep(services.database, services.client),
             test_runs=TestRuns(
-                services.database, services.catalog, services.dispatcher, services.client, addresses
+                services.database,
+                services.catalog,
+                services.dispatcher,
+                services.client,
+                lifecycle.validate,
+                addresses,
             ),
             stops=Stops(services.database, services.dispatcher),
             people=People(services.database, services.changes, services.dispatcher, addresses),

@@ -55,7 +55,7 @@ class InstanceRow(BaseModel):
 
     id: str = Field(description="The id of the instance, which is the id of its Temporal workflow.")
     process: str
-    version: int
+    version: int | None = Field(description="Null for a test run of a draft.")
     contact: ContactBrief
     key: str
     state: str = Field(description="pending, running, waiting, holding, stopping or ended")

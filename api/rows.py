@@ -7,6 +7,7 @@ from api.models import ContactBrief, InstanceRow, NextStep, StepCancelled
 from processes.definition import ProcessDefinition
 from processes.planning import CANCELLED
 from processes.steps import EffectStep
+from store.catalog import is_draft
 
 Definitions = Mapping[tuple[str, int], ProcessDefinition]
 
@@ -21,7 +22,7 @@ def instance_values(row: Any, definitions: Definitions) -> dict[str, Any]:
     return {
         "id": row.id,
         "process": row.process_key,
-        "version": row.version,
+        "version": None if is_draft(row.version) else row.version,
         "contact": contact_brief(row, row.contact_id),
         "key": row.key,
         "state": row.state,

@@ -7,10 +7,10 @@ import typer
 
 from console.api_client import DEFAULT_API, Api, one_part
 from console.bundles import read_json
+from console.contact_page import show_contact
 from console.options import ApiUrl, AsJson, Params, examples, read_params
 from console.output import echo_json, echo_more, items_of
 from console.pages import (
-    show_contact,
     show_event,
     show_instance,
     show_result,
@@ -24,10 +24,15 @@ event_app = typer.Typer(help="Events: send, and what was sent.", no_args_is_help
 
 @event_app.command(
     "list",
-    epilog=examples("onward event list --type order_created --contact 22222 --since 2026-11-01T00:00:00Z"),
+    epilog=examples(
+        "onward event list --type order_created --contact 22222 --since 2026-11-01T00:00:00Z",
+        'onward event list --type "Order created"',
+    ),
 )
 def event_list(
-    event_type: Annotated[str | None, typer.Option("--type", help="Of this type.")] = None,
+    event_type: Annotated[
+        str | None, typer.Option("--type", help="Of this type: its key, or its name.")
+    ] = None,
     contact: Annotated[str | None, typer.Option(help="Any reference of a contact.")] = None,
     key: Annotated[str | None, typer.Option(help="With a key that begins so.")] = None,
     since: Annotated[str | None, typer.Option(help="Received since, such as 2026-11-24T09:00:00Z.")] = None,
@@ -120,6 +125,10 @@ def instances(
     state: Annotated[
         str | None, typer.Option(help="pending, running, waiting, holding, stopping or ended.")
     ] = None,
+    open: Annotated[
+        bool | None,
+        typer.Option("--running/--ended", help="Only those that have not ended, or only those that have."),
+    ] = None,
     step: Annotated[str | None, typer.Option(help="Those at this step now.")] = None,
     limit: Annotated[int, typer.Option(min=1)] = 50,
     api: ApiUrl = DEFAULT_API,
@@ -131,7 +140,13 @@ def instances(
             reply = client.get(f"/instances/{one_part(instance)}")
         else:
             reply = client.get(
-                "/instances", process=process, contact=contact, state=state, step=step, limit=limit
+                "/instances",
+                process=process,
+                contact=contact,
+                state=state,
+                open=open,
+                step=step,
+                limit=limit,
             )
     if as_json:
         return echo_json(reply)
@@ -151,23 +166,14 @@ def contacts(
     api: ApiUrl = DEFAULT_API,
     as_json: AsJson = False,
 ) -> None:
-    """List contacts, or show one with its tags, lists, notes and instances."""
+    """List contacts, or show one as `onward contact show` does."""
     with Api(api) as client:
         if reference is None:
             reply = client.get("/contacts", email=email, tag=tag, limit=limit)
-            if as_json:
-                return echo_json(reply)
-            table_of_contacts(items_of(reply))
-            echo_more(reply)
-            return None
-        place = f"/contacts/{one_part(reference)}"
-        reply = client.get(place)
-        if as_json:
-            return echo_json(reply)
-        show_contact(
-            reply,
-            lists=items_of(client.get(f"{place}/lists")),
-            notes=items_of(client.get(f"{place}/notes")),
-            instances=items_of(client.get(f"{place}/instances")),
-        )
+        else:
+            return show_contact(client, f"/contacts/{one_part(reference)}", as_json=as_json)
+    if as_json:
+        return echo_json(reply)
+    table_of_contacts(items_of(reply))
+    echo_more(reply)
     return None

@@ -34,11 +34,12 @@ def show_result(result: Mapping[str, Any]) -> None:
 
 def table_of_events(found: Iterable[Mapping[str, Any]]) -> None:
     table(
-        ["Received", "Type", "Contact", "Key", "Event"],
+        ["Received", "Type", "Name", "Contact", "Key", "Event"],
         (
             [
                 moment_words(e.get("received_at")),
                 e.get("type"),
+                _name_beside_key(e),
                 contact_name(e.get("contact")),
                 e.get("key"),
                 e.get("id"),
@@ -49,11 +50,17 @@ def table_of_events(found: Iterable[Mapping[str, Any]]) -> None:
     )
 
 
+def _name_beside_key(event: Mapping[str, Any]) -> Any:
+    """The name of an event's type, if it says more than the key."""
+    return event.get("type_name") if event.get("type_name") != event.get("type") else None
+
+
 def show_event(event: Mapping[str, Any]) -> None:
     show_fields(
         [
             ("Event", event.get("id")),
             ("Type", event.get("type")),
+            ("Name", _name_beside_key(event)),
             ("Key", event.get("key")),
             ("Contact", contact_name(event.get("contact"))),
             ("Occurred", moment_words(event.get("occurred_at"))),
@@ -151,7 +158,7 @@ def table_of_instances(found: Iterable[Mapping[str, Any]], title: str | None = N
         ["Instance", "Process", "Contact", "State", "Outcome", Words("Next"), Words("Why"), "Created"],
         (
             [
-                i.get("id"),
+                f"{i.get('id')}{' (test)' if i.get('test') else ''}",
                 i.get("process"),
                 contact_name(i.get("contact")),
                 i.get("state"),
@@ -172,11 +179,18 @@ def next_words(instance: Mapping[str, Any]) -> str:
     return f"{following.get('step')}: {following.get('summary')}" if following else ""
 
 
+def _ran_words(instance: Mapping[str, Any]) -> str:
+    version = instance.get("version")
+    if version is None:
+        return "test run of its draft"
+    return f"version {version}{', test run' if instance.get('test') else ''}"
+
+
 def show_instance(instance: Mapping[str, Any]) -> None:
     show_fields(
         [
             ("Instance", instance.get("id")),
-            ("Process", f"{instance.get('process')} (version {instance.get('version')})"),
+            ("Process", f"{instance.get('process')} ({_ran_words(instance)})"),
             ("Contact", contact_name(instance.get("contact"))),
             ("Key", instance.get("key")),
             ("State", instance.get("state")),
@@ -235,46 +249,6 @@ def table_of_contacts(found: Iterable[Mapping[str, Any]]) -> None:
         ),
         empty="There is no such contact.",
     )
-
-
-_OF_A_CONTACT = {
-    "external_id": "ContactId",
-    "email": "E-mail",
-    "email_state": "E-mail is",
-    "phone": "Phone",
-    "language": "Language",
-    "time_zone": "Time zone",
-    "fields": "Fields",
-    "consent": "Consent",
-}
-
-
-def show_contact(
-    contact: Mapping[str, Any], *, lists: list[Any], notes: list[Any], instances: list[Any]
-) -> None:
-    show_fields(
-        [
-            ("Id", contact.get("id")),
-            *((shown, contact.get(name)) for name, shown in _OF_A_CONTACT.items()),
-            ("Tags", joined(contact.get("tags"))),
-        ]
-    )
-    if lists:
-        table(
-            ["List", "Status", "Since"],
-            ([s.get("list") or s.get("key"), s.get("status"), moment_words(s.get("since"))] for s in lists),
-            title="\nLists",
-            empty="",
-        )
-    if notes:
-        table(
-            ["When", Words("Note"), Words("By")],
-            ([moment_words(n.get("added_at")), n.get("text"), n.get("source")] for n in notes),
-            title="\nNotes",
-            empty="",
-        )
-    if instances:
-        table_of_instances(instances, title="\nInstances")
 
 
 def show_changes(changes: Mapping[str, Any]) -> None:

@@ -8,9 +8,10 @@ import typer
 
 from console.api_client import DEFAULT_API, Api, one_part
 from console.bundles import read_json, read_yaml
+from console.contact_page import show_activity, show_contact
 from console.options import ApiUrl, AsJson, examples, read_params
 from console.output import echo_json, echo_more, items_of, joined, moment_words, object_of, show_fields, table
-from console.pages import show_contact, table_of_contacts
+from console.pages import table_of_contacts
 from console.tables import Words
 from console.words import rule as rule_words
 
@@ -67,18 +68,21 @@ def contact_search(
     "show", epilog=examples("onward contact show 22222", "onward contact show anna@example.com")
 )
 def contact_show(reference: Ref, api: ApiUrl = DEFAULT_API, as_json: AsJson = False) -> None:
-    """Show a contact with its tags, lists, notes and instances."""
-    place = _contact(reference)
+    """Show a contact: tags, lists, notes, what runs for them and what has ended, and what they opened and reached."""
     with Api(api) as client:
-        reply = client.get(place)
-        if as_json:
-            return echo_json(reply)
-        show_contact(
-            reply,
-            lists=items_of(client.get(f"{place}/lists")),
-            notes=items_of(client.get(f"{place}/notes")),
-            instances=items_of(client.get(f"{place}/instances")),
-        )
+        show_contact(client, _contact(reference), as_json=as_json)
+
+
+@contact_app.command("activity", epilog=examples("onward contact activity 22222 --limit 200"))
+def contact_activity(
+    reference: Ref, limit: Limit = 50, api: ApiUrl = DEFAULT_API, as_json: AsJson = False
+) -> None:
+    """Show what was sent to a contact with its opens and clicks, and the goals that they reached, the newest first."""
+    with Api(api) as client:
+        reply = client.get(f"{_contact(reference)}/activity", limit=limit)
+    if as_json:
+        return echo_json(reply)
+    show_activity(reply)
     return None
 
 

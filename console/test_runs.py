@@ -18,6 +18,13 @@ def run_test(
     skip_time: Annotated[
         bool, typer.Option("--skip-time", help="Jump over the waits, where the Temporal server allows it.")
     ] = False,
+    draft: Annotated[
+        bool | None,
+        typer.Option(
+            "--draft/--published",
+            help="The draft, or the published version; the draft only if nothing is published, if not given.",
+        ),
+    ] = None,
     key: Annotated[str | None, typer.Option(help="What the process counts by beside the contact.")] = None,
     param: Params = None,
     api: ApiUrl = DEFAULT_API,
@@ -28,7 +35,9 @@ def run_test(
     Who is in it with this address is stopped and begins again.
     """
     body: dict[str, Any] = {"email": email, "skip_time": skip_time}
-    body |= {name: value for name, value in (("cap", cap), ("key", key)) if value is not None}
+    body |= {
+        name: value for name, value in (("cap", cap), ("draft", draft), ("key", key)) if value is not None
+    }
     if param:
         body["params"] = read_params(param)
     with Api(api) as client:
@@ -39,5 +48,6 @@ def run_test(
     for stopped in answer.get("stopped") or []:
         typer.echo(f"stopped: {stopped}")
     state = "started" if answer.get("started") else "pending"
-    typer.echo(f"{state}: {answer.get('instance')}")
+    what = "the draft" if answer.get("draft") else f"version {answer.get('version')}"
+    typer.echo(f"{state}: {answer.get('instance')} ({what})")
     return None

@@ -35,6 +35,7 @@ from processes.instructions import (
 )
 from processes.operating import LOW_PRIORITY
 from store import rows
+from store.catalog import is_draft
 from store.database import Database, DatabaseUnavailable
 from store.instances import RECONSIDER, close
 
@@ -45,7 +46,9 @@ CONTACT = SearchAttributeKey.for_keyword(SEARCH_CONTACT)
 VERSION = SearchAttributeKey.for_int(SEARCH_VERSION)
 HELD = SearchAttributeKey.for_keyword(SEARCH_HELD)
 SEARCH_ATTRIBUTES: tuple[SearchAttributeKey[Any], ...] = (PROCESS, CONTACT, VERSION)
-"""Those that every start sets: nothing starts without them. `HELD` is set on hold, where the worker is told to."""
+"""Those that every start sets, a test run of a draft all but the version: nothing starts without them. `HELD` is set on
+hold, where the worker is told to.
+"""
 
 MARK_SECONDS = 0.5
 CALLS_AT_ONCE = 64
@@ -102,17 +105,12 @@ class Dispatcher:
                     id=start.instance,
                     task_queue=self._task_queue,
                     id_reuse_policy=reuse,
-                    search_attributes=TypedSearchAttributes(
-                        [
-                            SearchAttributePair(PROCESS, start.process),
-                            SearchAttributePair(CONTACT, start.contact),
-                            SearchAttributePair(VERSION, start.version),
-                        ]
-                    ),
+                    search_attributes=TypedSearchAttributes(_attributes(start)),
                     static_summary=f"{start.process_name} · contact {start.contact}"
-                    + (" · test run" if start.test else ""),
+                    + (" · test run" if start.test else "")
+                    + (" of the draft" if is_draft(start.version) else ""),
                     static_details=f"Process [{start.process}]({self._definition_url}/v1/processes/{start.process}), "
-                    f"version {start.version}",
+                    + ("its draft" if is_draft(start.version) else f"version {start.version}"),
                     rpc_timeout=self._timeout,
                     priority=_priority(start),
                 )
@@ -338,6 +336,17 @@ class Dispatcher:
 def ended_as(workflow: WorkflowExecutionDescription) -> str:
     """The outcome of an instance whose workflow ended without saying so."""
     return workflow.status.name.lower() if workflow.status is not None else "lost"
+
+
+def _attributes(start: Start) -> list[SearchAttributePair[Any]]:
+    """A draft is no version: an attribute that is not set is found by no search for one."""
+    found: list[SearchAttributePair[Any]] = [
+        SearchAttributePair(PROCESS, start.process),
+        SearchAttributePair(CONTACT, start.contact),
+    ]
+    if not is_draft(start.version):
+        found.append(SearchAttributePair(VERSION, start.version))
+    return found
 
 
 def _priority(start: Start) -> Priority:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from intake.effects import enqueue, lease
@@ -206,6 +206,7 @@ async def tell(
         select(_i.id)
         .where(
             standing("running", "waiting", processes=[key]),
+            _of_a_version(),
             or_(on_the_way, *((_i.state == "waiting") & one for one in at)),
         )
         .order_by(_i.id)
@@ -249,4 +250,9 @@ async def _standing(connection: AsyncConnection, key: str, *where: ColumnElement
 
 
 def _inside(key: str) -> ColumnElement[bool]:
-    return standing(*OPEN_STATES, processes=[key])
+    """Those of a version: a test run of a draft goes on with that draft, and no edit is about it."""
+    return and_(standing(*OPEN_STATES, processes=[key]), _of_a_version())
+
+
+def _of_a_version() -> ColumnElement[bool]:
+    return _i.version > 0

@@ -3,10 +3,12 @@
 The address is put on the process's list, and whoever is in the process with it is stopped first. A test run stands
 beside admission: no recurrence, filter or status keeps it out, it counts for none, and what it does starts nothing
 else. Its messages are sent.
+
+It runs the published version, or the draft, which is kept as it is at that moment: nobody else is ever let in by it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,13 +30,13 @@ from intake.service import retried
 from processes import names
 from processes.addresses import STRICT, AddressRules
 from processes.builtin_events import PROCESS_REQUESTED
-from processes.definition import ProcessDefinition
+from processes.definition import ProcessDefinition, parse
 from processes.facts import SUBSCRIBED
 from processes.planning import UNCUT
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json
-from store import contacts, rows
-from store.catalog import CatalogCache, ProcessView
+from store import contacts, definitions, rows
+from store.catalog import CatalogCache
 from store.database import Database
 
 _i = rows.instances.c
@@ -45,10 +47,13 @@ NOBODY = "onward-asks-whether-time-can-be-skipped"
 PROBE_TIMEOUT = timedelta(seconds=5)
 RESTARTED = "a test run starts again from the beginning"
 
+Check = Callable[[Any], Awaitable[tuple[list[Problem], list[Problem]]]]
+"""Says of a document what keeps it from being published, and what it is warned of."""
+
 
 @dataclass(frozen=True)
 class TestRun:
-    """A test run that was started, and the instances that were stopped for it."""
+    """A test run that was started, and the instances that were stopped for it. `version` is None for the draft."""
 
     __test__ = False
 
@@ -56,6 +61,7 @@ class TestRun:
     contact: str
     stopped: list[str]
     confirmed: bool
+    version: int | None
 
 
 class TestRuns:
@@ -69,9 +75,11 @@ class TestRuns:
         catalog: CatalogCache,
         dispatcher: Dispatcher,
         client: Client,
+        check: Check,
         addresses: AddressRules = STRICT,
     ) -> None:
-        """`addresses` says which e-mail addresses are taken."""
+        """`check` is asked before a draft is run; `addresses` says which e-mail addresses are taken."""
+        self._check = check
         self._addresses = addresses
         self._database = database
         self._catalog = catalog
@@ -88,29 +96,33 @@ class TestRuns:
         key: str | None,
         params: Mapping[str, Json],
         actor: str,
+        draft: bool | None = None,
     ) -> TestRun:
-        """Start the published version for an address. Without a `cap` waits last five minutes at most; where time is
-        skipped they are as long as they are.
+        """Start the published version for an address, or the draft: with `draft`, and if nothing is published unless it
+        is false. Without a `cap` waits last five minutes at most; where time is skipped they are as long as they are.
 
-        Raises DocumentInvalid, Missing, WrongStatus for an archived process, and NoTimeSkipping.
+        Raises DocumentInvalid, also with what keeps the draft from being published; Missing, WrongStatus for an
+        archived process, and NoTimeSkipping.
         """
         address = _address(email, self._addresses)
         seconds = _seconds(cap, skip_time)
+        definition, version = await self._chosen(process, draft)
+        instance_key = definition.key_of(key, params)
+        if instance_key is None:
+            where = "/key" if definition.instance_key == "event.key" else "/params"
+            raise DocumentInvalid(
+                [Problem(pointer=where, message=f"the process counts by {definition.instance_key}")]
+            )
         if skip_time:
             await self._check_skipping()
+        number = version if version is not None else await self._keep(process, definition)
         event = f"test-{new_event_id()}"
 
         async def work(connection: AsyncConnection) -> tuple[TestRun, Effects]:
             now = datetime.now(UTC)
-            view = await self._process(connection, process)
-            instance_key = view.definition.key_of(key, params)
-            if instance_key is None:
-                where = "/key" if view.definition.instance_key == "event.key" else "/params"
-                raise DocumentInvalid(
-                    [Problem(pointer=where, message=f"the process counts by {view.definition.instance_key}")]
-                )
+            await _row(connection, process)
             person = await _contact(connection, address, now)
-            await _subscribe(connection, view.definition, person["id"], now)
+            await _subscribe(connection, definition, person["id"], now)
             stopped, outbox = await stop_instances(
                 connection, [_i.process_key == process, _i.contact_id == person["id"]], RESTARTED, now
             )
@@ -126,7 +138,7 @@ class TestRuns:
             )  # fmt: skip
             await connection.execute(
                 insert(rows.instances).values(
-                    id=instance, process_key=process, version=view.version, contact_id=person["id"],
+                    id=instance, process_key=process, version=number, contact_id=person["id"],
                     key=instance_key, event_id=event, event_at=now, state="pending", open=True, exclusive=False,
                     visit=1, lease_until=lease(), test_cap=seconds, skips_time=skip_time,
                     created_at=now, updated_at=now,
@@ -134,6 +146,7 @@ class TestRuns:
             )  # fmt: skip
             said = {
                 "instance": instance,
+                "version": version,
                 "cap": None if seconds == UNCUT else seconds,
                 "skip_time": skip_time,
                 "stopped": stopped,
@@ -142,25 +155,46 @@ class TestRuns:
             start = Start(
                 instance=instance,
                 process=process,
-                process_name=view.definition.name,
-                version=view.version,
+                process_name=definition.name,
+                version=number,
                 contact=reference,
                 test=True,
                 skip_time=skip_time,
             )
-            return TestRun(instance, person["id"], stopped, False), Effects([start], outbox)
+            made = TestRun(instance, person["id"], stopped, False, version)
+            return made, Effects([start], outbox)
 
         made, effects = await retried(self._database, work)
         started = await self._dispatcher.send(effects)
-        return TestRun(made.instance, made.contact, made.stopped, made.instance in started)
+        return replace(made, confirmed=made.instance in started)
 
-    async def _process(self, connection: AsyncConnection, process: str) -> ProcessView:
-        view = (await self._catalog.view(connection)).processes.get(process)
-        if view is None:
-            raise Missing("published process", process)
-        if view.status == "archived":
-            raise WrongStatus(f"cannot test process «{process}» while it is archived", status=view.status)
-        return view
+    async def _chosen(self, process: str, draft: bool | None) -> tuple[ProcessDefinition, int | None]:
+        """What is to be run, with its version; the draft, if it could be published, has none."""
+        async with self._database.read() as connection:
+            row = await _row(connection, process)
+            if draft is None:
+                draft = row.version is None
+            if not draft:
+                if row.version is None:
+                    raise Missing("published process", process, "test its draft, with `draft`")
+                return await self._catalog.definition(connection, process, row.version), row.version
+        if row.draft is None:
+            raise Missing("draft of process", process, f"version {row.version} is its newest state")
+        found, _ = await self._check(row.draft)
+        if found:
+            raise DocumentInvalid(found)
+        return parse(row.draft), None
+
+    async def _keep(self, process: str, definition: ProcessDefinition) -> int:
+        """The number that stands for the draft's version. In a transaction of its own: whoever holds the lock of a
+        process's row asks for no instance's after it.
+        """
+
+        async def work(connection: AsyncConnection) -> int:
+            now = datetime.now(UTC)
+            return await definitions.keep_tested_draft(connection, process, definition.document(), now)
+
+        return await retried(self._database, work)
 
     async def _check_skipping(self) -> None:
         """Ask the server about a workflow that nobody has: one that allows no skipping says so first."""
@@ -187,6 +221,16 @@ class TestRuns:
             raise NoTimeSkipping(f"whether Temporal can skip time is not known: {error}") from error
         except RuntimeError as error:
             raise NoTimeSkipping(f"whether Temporal can skip time is not known: {error}") from error
+
+
+async def _row(connection: AsyncConnection, process: str) -> Any:
+    """The process, which is there and not archived."""
+    row = await definitions.published_and_draft(connection, process)
+    if row is None:
+        raise Missing("process", process)
+    if row.status == "archived":
+        raise WrongStatus(f"cannot test process «{process}» while it is archived", status=row.status)
+    return row
 
 
 def _address(email: str, addresses: AddressRules) -> str:

@@ -28,6 +28,11 @@ STAMP_BITS = 30
 STAMP = select(rows.catalog.c.stamp).where(rows.catalog.c.id == 1)
 
 
+def is_draft(version: int) -> bool:
+    """Whether an instance's version is no version but a draft that is tested (`tested_drafts`)."""
+    return version < 0
+
+
 @dataclass(frozen=True)
 class ProcessView:
     """A published process as intake and activities see it: `definition` is that of the current version."""
@@ -56,9 +61,10 @@ class Listening:
 
 @dataclass(frozen=True)
 class EventTypeView:
-    """An event type: what its params must look like, and whether it makes contacts."""
+    """An event type: its name, what its params must look like, and whether it makes contacts."""
 
     key: str
+    name: str
     params_schema: dict[str, Any] | None
     creates_contacts: bool
 
@@ -85,8 +91,8 @@ class CatalogView:
     processes: Mapping[str, ProcessView] = field(default_factory=dict)
     listeners: Mapping[str, tuple[Listening, ...]] = field(default_factory=dict)
     awaited: frozenset[str] = frozenset()
-    """The event types that an instance of any version may wait for; RULE and DATE if one may wait for a
-    rule, or for a date of its contact."""
+    """The event types that an instance of any version, or of a tested draft, may wait for; RULE and DATE if one may
+    wait for a rule, or for a date of its contact."""
     looked_back: frozenset[str] = frozenset()
     """Those of them that may have come before they are waited for."""
     goals: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -101,7 +107,7 @@ class CatalogView:
     def moves_after(self, process: str, version: int) -> tuple[Move, ...]:
         """The moves that an instance of a version has before it, the oldest first."""
         moves = self.moves.get(process, ())
-        if not moves or moves[-1].version <= version:
+        if is_draft(version) or not moves or moves[-1].version <= version:
             return ()
         return tuple(move for move in moves if move.version > version)
 
@@ -144,10 +150,10 @@ class CatalogCache:
         return self._view
 
     async def definition(self, connection: AsyncConnection, process: str, version: int) -> ProcessDefinition:
-        """The definition of a version, current or not."""
+        """The definition of a version, current or not, or of a draft that is tested."""
         found = self._definitions.get((process, version))
         if found is None:
-            table = rows.process_versions
+            table = rows.tested_drafts if is_draft(version) else rows.process_versions
             document = (
                 await connection.execute(
                     select(table.c.definition).where(
@@ -195,9 +201,14 @@ async def _load(connection: AsyncConnection, stamp: int) -> CatalogView:
             event_type, _ = trigger.listens_to()
             if event_type:
                 listeners.setdefault(event_type, []).append(Listening(process, trigger))
+    d = rows.tested_drafts.c
     versions = [
         parse_stored(row.process_key, row.version, row.definition)
-        for row in await connection.execute(select(v.c.process_key, v.c.version, v.c.definition))
+        for query in (
+            select(v.c.process_key, v.c.version, v.c.definition),
+            select(d.process_key, d.version, d.definition),
+        )
+        for row in await connection.execute(query)
     ]
     moving = await connection.execute(
         select(v.c.process_key, v.c.version, v.c.inside)
@@ -225,7 +236,7 @@ async def _load(connection: AsyncConnection, stamp: int) -> CatalogView:
         ),
         goals=_goals(versions),
         moves={key: tuple(found) for key, found in moves.items()},
-        event_types={r.key: EventTypeView(r.key, r.params_schema, r.creates_contacts) for r in types},
+        event_types={r.key: EventTypeView(r.key, r.name, r.params_schema, r.creates_contacts) for r in types},
         templates={
             r.key: TemplateView(r.key, r.revision, r.subject, r.mjml, r.html, r.text, r.sender, r.reply_to)
             for r in templates

@@ -15,9 +15,10 @@ from store.catalog import bump
 CHUNK = 500
 """Rows in one statement: both databases limit the parameters of one."""
 
-_p, _v, _i, _c, _n = (
+_p, _v, _d, _i, _c, _n = (
     rows.processes.c,
     rows.process_versions.c,
+    rows.tested_drafts.c,
     rows.instances.c,
     rows.contacts.c,
     rows.entries.c,
@@ -73,6 +74,40 @@ async def version(connection: AsyncConnection, key: str, number: int) -> Any | N
             select(rows.process_versions).where(_v.process_key == key, _v.version == number)
         )
     ).one_or_none()
+
+
+async def published_and_draft(connection: AsyncConnection, key: str) -> Any | None:
+    """Which version of a process is published and what its draft is, with its status; None if there is no process."""
+    return (
+        await connection.execute(select(_p.key, _p.status, _p.version, _p.draft).where(_p.key == key))
+    ).one_or_none()
+
+
+async def keep_tested_draft(
+    connection: AsyncConnection, key: str, document: Mapping[str, Any], now: datetime
+) -> int:
+    """Keep a draft as it is now, for a test run to go on with whatever becomes of it. Returns the number that stands
+    for its version in the instance, below zero: the last test's where that was of the same draft.
+
+    The process's row is locked. Numbers are never used again, since definitions are cached by them.
+    """
+    await lock_process(connection, key)
+    last = (
+        await connection.execute(
+            select(_d.version, _d.definition).where(_d.process_key == key).order_by(_d.version).limit(1)
+        )
+    ).one_or_none()
+    if last is not None and last.definition == document:
+        number: int = last.version
+        return number
+    new = -1 if last is None else last.version - 1
+    await connection.execute(
+        insert(rows.tested_drafts).values(
+            process_key=key, version=new, definition=dict(document), tested_at=now
+        )
+    )
+    await bump(connection)
+    return new
 
 
 async def last_starts(connection: AsyncConnection, process: str) -> Sequence[Any]:

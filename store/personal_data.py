@@ -167,6 +167,7 @@ PERSONAL_DATA: Final[Mapping[str, Mapping[str, Handling]]] = {
     ),
     "processes": _kept(CONFIGURATION, "key", "name", "status", "draft", "list_key"),
     "process_versions": _kept(CONFIGURATION, "process_key", "definition", "inside"),
+    "tested_drafts": _kept(CONFIGURATION, "process_key", "definition"),
     "api_keys": _kept(
         "of the people and programs that run Onward",
         "id", "name", "hash", "scopes", "processes", "lists", "created_by",

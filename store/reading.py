@@ -1,4 +1,4 @@
-"""Read queries for people: pages of contacts, events and instances, and what hangs on one of them.
+"""Read queries for people: pages of contacts and instances, and what hangs on one of them.
 
 Pages are keyset pages: a cursor says where the last one ended, so a row that comes in between moves nothing. Nothing
 is written here.
@@ -28,10 +28,9 @@ from store.catalog import CatalogCache, CatalogView
 from store.rules import members
 from store.types import UtcDateTime
 
-_c, _i, _e, _v, _m, _p, _s = (
+_c, _i, _v, _m, _p, _s = (
     rows.contacts.c,
     rows.instances.c,
-    rows.events.c,
     rows.visits.c,
     rows.messages.c,
     rows.processes.c,
@@ -265,46 +264,6 @@ async def list_counts(connection: AsyncConnection, list_key: str) -> dict[str, i
     return {row.status: row.number for row in found}
 
 
-# Events
-
-
-@dataclass(frozen=True)
-class EventFilter:
-    """Which events: all of what is set must hold. `key` is the key's beginning; times are when it was received."""
-
-    type: str | None = None
-    contact_id: str | None = None
-    key: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-_EVENT = select(rows.events, _c.external_id, _c.email).outerjoin(rows.contacts, _c.id == _e.contact_id)
-
-
-async def events(connection: AsyncConnection, wanted: EventFilter, *, limit: int, cursor: str | None) -> Rows:
-    """Events, the newest first."""
-    statement = _EVENT
-    if wanted.type is not None:
-        statement = statement.where(_e.type == wanted.type)
-    if wanted.contact_id is not None:
-        statement = statement.where(_e.contact_id == wanted.contact_id)
-    if wanted.key is not None:
-        statement = statement.where(_e.key.startswith(wanted.key, autoescape=True))
-    if wanted.since is not None:
-        statement = statement.where(_e.received_at >= wanted.since)
-    if wanted.until is not None:
-        statement = statement.where(_e.received_at < wanted.until)
-    return await page(
-        connection, statement, [_e.received_at, _e.id], limit=limit, cursor=cursor, newest_first=True
-    )
-
-
-async def event(connection: AsyncConnection, event_id: str) -> Any | None:
-    """An event with its contact; None where there is none."""
-    return (await connection.execute(_EVENT.where(_e.id == event_id))).one_or_none()
-
-
 # Processes and instances
 
 GOING_ON: Final = ("pending", "running", "waiting", "holding")
@@ -364,6 +323,7 @@ class InstanceFilter:
     process: str | None = None
     contact_id: str | None = None
     state: str | None = None
+    open: bool | None = None
     step: str | None = None
     outcome: str | None = None
     processes: Collection[str] | None = None
@@ -389,6 +349,8 @@ async def instances(
         )
         if value is not None
     ]
+    if wanted.open is not None:  # by the state, which an index of the process's has
+        where.append(_i.state.in_(OPEN_STATES) if wanted.open else _i.state == "ended")
     if cursor is not None:
         where.append(further(by, cursor, newest_first=True))
     if wanted.contact_id is not None:

@@ -227,6 +227,21 @@ class ProcessVersion(SQLModel, table=True):
     published_at: datetime = _time()
 
 
+class TestedDraft(SQLModel, table=True):
+    """A draft as it was when a test run of it began, immutable like a version and never one: its number is below zero.
+
+    Tests of one and the same draft share a row.
+    """
+
+    __test__: ClassVar[bool] = False
+    __tablename__: ClassVar[str] = "tested_drafts"
+    __table_args__ = (PrimaryKeyConstraint("process_key", "version"),)
+    process_key: str = Field(sa_column=Column(ForeignKey("processes.key"), nullable=False))
+    version: int = Field(sa_column=Column(Integer, nullable=False))
+    definition: dict[str, Any] = _json()
+    tested_at: datetime = _time()
+
+
 class Entry(SQLModel, table=True):
     """The last admission of a contact (and key) to a process: what `once` and `once_per` are decided on."""
 
@@ -243,6 +258,7 @@ class Entry(SQLModel, table=True):
 class Instance(SQLModel, table=True):
     """One run of a process version for one contact. Its id is the id of its workflow.
 
+    `version` is below zero for a test run of a draft: `tested_drafts` has the definition.
     `state`: pending (admitted, workflow not begun), running, waiting, holding, stopping, ended.
     `open` is true until `state` is ended; `exclusive` marks those that `when_finished` counts: a stop takes the mark
     away. `begins_after` is the instance, stopping still, that must be closed before the workflow of this one starts.

@@ -5,7 +5,7 @@ Counts are read from an index alone, whose columns they are; no counter is kept 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -47,6 +47,31 @@ async def counts(connection: AsyncConnection, process: str) -> list[Count]:
     for row in found:
         numbers[row.state, row.step, row.outcome, row.test_cap is not None] += row.number
     return [Count(*place, number) for place, number in numbers.items()]
+
+
+@dataclass(frozen=True)
+class CountOfContact:
+    """How many instances a contact has; test runs apart."""
+
+    open: int
+    ended: int
+    test_runs: int
+
+
+async def of_contact(
+    connection: AsyncConnection, contact_id: str, processes: Collection[str] | None
+) -> CountOfContact:
+    """All instances of a contact; of these processes only, if they are given."""
+    test = _i.test_cap.is_not(None)
+    asked = select(_i.open, test.label("test"), func.count().label("number")).where(
+        _i.contact_id == contact_id
+    )
+    if processes is not None:
+        asked = asked.where(rows.without_index(_i.process_key).in_(processes))
+    numbers: Counter[str] = Counter()
+    for row in await connection.execute(asked.group_by(_i.open, test)):
+        numbers["test" if row.test else "open" if row.open else "ended"] += row.number
+    return CountOfContact(numbers["open"], numbers["ended"], numbers["test"])
 
 
 async def overdue_by_step(connection: AsyncConnection, process: str, now: datetime) -> dict[str, int]:

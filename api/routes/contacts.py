@@ -1,4 +1,4 @@
-"""Contacts: who they are, their tags, notes and lists, and what runs for them (C1-C3, O6)."""
+"""Contacts: who they are, their tags, notes and lists; a stop of what runs for them (C1-C3, O3)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,8 +12,7 @@ from api.access import ActorDep, CallerDep, allow, needs
 from api.bodies import JsonRoute
 from api.deps import ContactDep, CursorQuery, LimitQuery, OriginDep, PartsDep, ServicesDep, WaitQuery
 from api.documentation import problems
-from api.models import Body, Changed, InstanceRow, Page, StopAnswer
-from api.rows import instance_row
+from api.models import Body, Changed, Page, StopAnswer
 from intake.effects import Effects
 from intake.identity import NotAttached
 from intake.refusals import Missing
@@ -22,7 +21,7 @@ from processes.facts import SUBSCRIBED, UNSUBSCRIBED
 from processes.problems import DocumentInvalid, Problem
 from processes.rule_values import ListStatus
 from processes.values import Json, Key, Tag
-from store import contacts, reading
+from store import contacts, definitions, reading
 from store.rules import UnknownSegment
 
 router = APIRouter(prefix="/v1/contacts", tags=["contacts"], route_class=JsonRoute)
@@ -423,27 +422,6 @@ async def set_status(
     return Changed(changed=before != body.status)
 
 
-@router.get(
-    "/{ref}/instances",
-    dependencies=[needs("contacts:read")],
-    summary="A contact's instances",
-    responses=problems(404),
-)
-async def list_instances(
-    contact_id: ContactDep,
-    services: ServicesDep,
-    caller: CallerDep,
-    limit: LimitQuery = 50,
-    cursor: CursorQuery = None,
-) -> Page[InstanceRow]:
-    """Running and past: where each stands, what comes next and when (O6)."""
-    async with services.database.read() as connection:
-        wanted = reading.InstanceFilter(contact_id=contact_id, processes=caller.processes)
-        found = await reading.instances(connection, wanted, limit=limit, cursor=cursor)
-        known = await reading.definitions_of(connection, services.catalog, found.items)
-    return Page(items=[instance_row(row, known) for row in found.items], next_cursor=found.next_cursor)
-
-
 @router.post(
     "/{ref}/merge",
     dependencies=[needs("contacts:write")],
@@ -477,8 +455,8 @@ async def stop_process(
 ) -> StopAnswer:
     """Every open instance of this process; other processes go on (O3)."""
     async with parts.services.database.read() as connection:
-        if key not in (await parts.services.catalog.view(connection)).processes:
-            raise Missing("published process", key)
+        if await definitions.published_and_draft(connection, key) is None:
+            raise Missing("process", key)
     reason = (body.reason if body is not None else None) or "stopped by API"
     done = await parts.stops.stop_process(contact_id, key, reason, wait=wait, actor=actor)
     if done.in_flight:

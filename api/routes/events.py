@@ -17,10 +17,12 @@ from api.models import ContactBrief, Page
 from api.rows import contact_brief
 from intake.events import Decision, EventResult, IncomingEvent
 from intake.identity import NotAttached
+from intake.named_types import keys_of, name_of
 from intake.refusals import Missing
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json
-from store import contacts, reading
+from store import contacts, event_history
+from store.catalog import CatalogView
 
 router = APIRouter(prefix="/v1/events", tags=["events"], route_class=JsonRoute)
 
@@ -131,6 +133,7 @@ class EventRow(BaseModel):
 
     id: str
     type: str
+    type_name: str = Field(description="The name of its type, now.")
     key: str | None = None
     contact: ContactBrief | None = None
     occurred_at: datetime
@@ -284,7 +287,15 @@ async def send_batch(request: Request) -> Response:
 async def list_events(
     services: ServicesDep,
     caller: CallerDep,
-    type: Annotated[str | None, Query(max_length=100, description="The event type.")] = None,
+    type: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=200,
+            description="The event type, by its key or by its name in either case: `order_completed` or "
+            "`Order completed`. Types that share a name are all meant.",
+        ),
+    ] = None,
     contact: Annotated[str | None, Query(max_length=320, description="Any reference of a contact.")] = None,
     key: Annotated[str | None, Query(max_length=255, description="The beginning of the key.")] = None,
     since: Annotated[AwareDatetime | None, Query(description="Received at or after.")] = None,
@@ -299,9 +310,15 @@ async def list_events(
             contact_id = await contacts.resolve(connection, contact)
             if contact_id is None:
                 raise Missing("contact", contact)
-        wanted = reading.EventFilter(type=type, contact_id=contact_id, key=key, since=since, until=until)
-        found = await reading.events(connection, wanted, limit=limit, cursor=cursor)
-    return Page(items=[EventRow(**_row(row, caller)) for row in found.items], next_cursor=found.next_cursor)
+        view = await services.catalog.view(connection)
+        types = None if type is None else keys_of(view, type)
+        wanted = event_history.EventFilter(
+            types=types, contact_id=contact_id, key=key, since=since, until=until
+        )
+        found = await event_history.events(connection, wanted, limit=limit, cursor=cursor)
+    return Page(
+        items=[EventRow(**_row(row, caller, view)) for row in found.items], next_cursor=found.next_cursor
+    )
 
 
 @router.get(
@@ -314,16 +331,18 @@ async def list_events(
 async def get_event(event_id: str, services: ServicesDep, caller: CallerDep) -> EventDetail:
     """Its params, its contact, when it came and what it did."""
     async with services.database.read() as connection:
-        row = await reading.event(connection, event_id)
+        row = await event_history.event(connection, event_id)
+        view = await services.catalog.view(connection)
     if row is None:
         raise Missing("event", event_id)
-    return EventDetail(**_row(row, caller), params=row.params)
+    return EventDetail(**_row(row, caller, view), params=row.params)
 
 
-def _row(row: Any, caller: Caller) -> dict[str, Any]:
+def _row(row: Any, caller: Caller, view: CatalogView) -> dict[str, Any]:
     return {
         "id": row.id,
         "type": row.type,
+        "type_name": name_of(view, row.type),
         "key": row.key,
         "contact": None if row.contact_id is None else contact_brief(row, row.contact_id),
         "occurred_at": row.occurred_at,

@@ -34,6 +34,9 @@ async def list_instances(
     state: Annotated[
         Literal["pending", "running", "waiting", "holding", "stopping", "ended"] | None, Query()
     ] = None,
+    open: Annotated[
+        bool | None, Query(description="True: those that have not ended; false: those that have.")
+    ] = None,
     step: Annotated[StepId | None, Query(description="Now at this step.")] = None,
     outcome: Annotated[str | None, Query(max_length=100)] = None,
     limit: LimitQuery = 50,
@@ -50,6 +53,7 @@ async def list_instances(
             process=process,
             contact_id=contact_id,
             state=state,
+            open=open,
             step=step,
             outcome=outcome,
             processes=caller.processes,

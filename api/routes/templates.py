@@ -26,7 +26,7 @@ from intake.refusals import Missing
 from processes.addresses import why_no_sender
 from processes.problems import DocumentInvalid, Problem
 from processes.values import Json, Key
-from store import contacts, definitions, reading, rows
+from store import contacts, definitions, event_history, reading, rows
 from store.suppressions import EMAIL, is_suppressed
 
 router = APIRouter(prefix="/v1/templates", tags=["templates"], route_class=JsonRoute)
@@ -248,7 +248,7 @@ async def _context(connection: AsyncConnection, wanted: PreviewWanted) -> dict[s
         }
     event: dict[str, Json] = {"id": None, "type": None, "key": None, "params": wanted.params}
     if wanted.event is not None:
-        found = await reading.event(connection, wanted.event)
+        found = await event_history.event(connection, wanted.event)
         if found is None:
             raise Missing("event", wanted.event)
         event = {

@@ -30,6 +30,11 @@ class TestRunWanted(Body):
         default=None, description="No wait lasts longer. 5 minutes; with skip_time, waits are not cut."
     )
     skip_time: bool = Field(default=False, description="The run's clock jumps over its waits.")
+    draft: bool | None = Field(
+        default=None,
+        description="True: the draft, as it is now; false: the published version. If not given, the published version "
+        "where there is one, else the draft.",
+    )
     key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     params: dict[str, Json] = Field(
         default_factory=dict, max_length=200, description="What the steps see as the event's."
@@ -40,6 +45,8 @@ class TestRunAnswer(BaseModel):
     """The test run, and the instances of the process that were stopped for it."""
 
     instance: str
+    version: int | None = Field(description="The published version that it runs; null: the draft.")
+    draft: bool = Field(description="Whether it runs the draft, as it was when it began.")
     contact: str = Field(description="Our id.")
     stopped: list[str]
     started: bool = Field(
@@ -60,7 +67,9 @@ class TestRunAnswer(BaseModel):
 async def test_run(
     key: Annotated[Key, Path()], body: TestRunWanted, parts: PartsDep, actor: ActorDep, response: Response
 ) -> TestRunAnswer:
-    """The published version, whatever the process's status but archived. It counts nowhere and starts nothing else."""
+    """The published version or the draft, whatever the process's status but archived. It counts nowhere and starts
+    nothing else. A draft has to be fit for publishing: a 422 has what is wrong with it.
+    """
     found = param_problems(body.params)
     if found:
         raise DocumentInvalid(found)
@@ -73,9 +82,15 @@ async def test_run(
         key=body.key,
         params=body.params,
         actor=actor,
+        draft=body.draft,
     )
     if not made.confirmed:
         response.status_code = 202
     return TestRunAnswer(
-        instance=made.instance, contact=made.contact, stopped=made.stopped, started=made.confirmed
+        instance=made.instance,
+        version=made.version,
+        draft=made.version is None,
+        contact=made.contact,
+        stopped=made.stopped,
+        started=made.confirmed,
     )

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import update
+from temporalio.client import Client
 
+from api.lifecycle import process_lifecycle
+from intake.dispatch import VERSION
 from intake.refusals import Missing, NoTimeSkipping, WrongStatus
 from intake.test_runs import TestRun, TestRuns
+from processes.differences import Inside
 from processes.instructions import Wait
 from processes.problems import DocumentInvalid
 from store import rows
@@ -44,13 +48,31 @@ async def try_out(
     cap: timedelta | None = None,
     skip_time: bool = False,
     params: Mapping[str, Any] | None = None,
+    draft: bool | None = None,
 ) -> TestRun:
     """Test the process `p` with this test's address."""
-    parts = engine.services
-    runs = TestRuns(parts.database, parts.catalog, parts.dispatcher, parts.client)
     address = email if email is not None else engine.address
-    return await runs.start(
-        "p", address, cap=cap, skip_time=skip_time, key=None, params=params or {}, actor="key/k1"
+    return await starter(engine).start(
+        "p",
+        address,
+        cap=cap,
+        skip_time=skip_time,
+        key=None,
+        params=params or {},
+        actor="key/k1",
+        draft=draft,
+    )
+
+
+def starter(engine: Engine, client: Client | None = None) -> TestRuns:
+    """What starts test runs, on the engine's Temporal server or another."""
+    parts = engine.services
+    return TestRuns(
+        parts.database,
+        parts.catalog,
+        parts.dispatcher,
+        client or parts.client,
+        process_lifecycle(parts).validate,
     )
 
 
@@ -177,19 +199,17 @@ async def test_a_test_run_whose_start_was_lost_skips_time_when_it_is_sent_again(
 
 async def test_a_server_that_skips_no_time_is_named_before_anything_is_done(idle: Engine) -> None:
     await idle.publish(process(tag("first")))
-    parts = idle.services
     async with temporal_server() as plain:
-        client = await plain.client()
-        runs = TestRuns(parts.database, parts.catalog, parts.dispatcher, client)
+        runs = starter(idle, await plain.client())
         with pytest.raises(NoTimeSkipping, match=r"frontend\.WorkflowTimeSkippingEnabled"):
             await runs.start("p", idle.address, cap=None, skip_time=True, key=None, params={}, actor="key/k1")
     assert await idle.rows(rows.instances) == []
     assert await idle.rows(rows.contacts) == []
 
 
-async def begun(engine: Engine) -> ByHand:
+async def begun(engine: Engine, **how: Any) -> ByHand:
     """A test run of `p` whose `begin` has run, without a worker."""
-    made = await try_out(engine)
+    made = await try_out(engine, **how)
     now = (await engine.instance(made.instance)).created_at
     return ByHand(engine, made.instance, now, await begin(engine, made.instance, now))
 
@@ -220,8 +240,79 @@ async def test_caps_neither_keep_a_test_message_nor_count_it(idle: Engine) -> No
     assert [m.state for m in await messages(idle, real.instance)] == ["sent"]
 
 
+async def test_the_test_of_a_draft_goes_on_with_it_whatever_becomes_of_the_draft(idle: Engine) -> None:
+    """It was never published; then it is edited, and published with another step, to which those inside are to move."""
+    lifecycle = process_lifecycle(idle.services)
+    await lifecycle.put("p", process(tag("early"), LONG_WAIT, tag("late")))
+    run = await begun(idle)
+    await run.go()
+    assert run.place == "rest"
+    await lifecycle.put("p", process(LONG_WAIT, tag("other")))
+    assert [row.version for row in await idle.rows(rows.process_versions)] == []
+    await lifecycle.publish("p", Inside(inside="move"))
+    changed = process(wait("rest", "60 days"), tag("newest"))
+    await lifecycle.put("p", changed)
+    assert (await lifecycle.preview_edit("p", Inside(inside="move"))).standing == []
+    await lifecycle.publish("p", Inside(inside="move"))
+    assert (await lifecycle.activate("p")).version == 2
+    assert await idle.rows(rows.outbox) == [], "no edit is told to it"
+    await run.wake()
+    row = await run.row()
+    assert (run.place, row.outcome, row.version) == ("completed", "completed", -1)
+    assert {"early", "rest", "late"} <= (await run.results()).keys()
+    assert [row.version for row in await idle.rows(rows.process_versions)] == [1, 2]
+    assert await idle.rows(rows.entries) == []
+
+
+async def test_tests_of_one_draft_share_it_and_those_of_another_do_not(idle: Engine) -> None:
+    lifecycle = process_lifecycle(idle.services)
+    versions = []
+    for document in (process(tag("a")), process(tag("a")), process(tag("b")), process(tag("a"))):
+        await lifecycle.put("p", document)
+        made = await try_out(idle)
+        assert made.version is None
+        versions.append((await idle.instance(made.instance)).version)
+    assert versions == [-1, -1, -2, -3]
+    kept = await idle.rows(rows.tested_drafts)
+    steps = {row.version: row.definition["steps"][0]["id"] for row in kept}
+    assert steps == {-1: "a", -2: "b", -3: "a"}
+
+
+async def test_an_event_that_only_a_tested_draft_waits_for_is_heard(idle: Engine) -> None:
+    lifecycle = process_lifecycle(idle.services)
+    goals = [{"name": "bought", "event": "bought", "then": "thanks"}]
+    steps = (wait_for("ask"), tag("paid_up"), LONG_WAIT, tag("thanks"))
+    await lifecycle.put("p", process(*steps, goals=goals))
+    run = await begun(idle)
+    assert run.place == "ask"
+    await idle.event("paid")
+    await run.go()
+    assert run.place == "paid_up"
+    await run.go()
+    assert run.place == "rest"
+    assert only(await idle.event("bought")) == ("goal", "bought")
+    await run.go()
+    assert run.place == "thanks"
+
+
+async def test_temporal_says_that_it_is_a_test_of_the_draft_and_of_no_version(idle: Engine) -> None:
+    lifecycle = process_lifecycle(idle.services)
+    await lifecycle.put("p", process(tag("a")))
+    draft = await try_out(idle)
+    await lifecycle.publish("p")
+    published = await try_out(idle)
+    assert (draft.version, published.version) == (None, 1)
+    assert published.stopped == [draft.instance]
+    for made, of_the_draft in ((draft, True), (published, False)):
+        described = await idle.services.client.get_workflow_handle(made.instance).describe()
+        summary, details = await described.static_summary(), await described.static_details()
+        assert str(summary).endswith("test run of the draft" if of_the_draft else "test run")
+        assert str(details).endswith("its draft" if of_the_draft else "version 1")
+        assert described.typed_search_attributes.get(VERSION) == (None if of_the_draft else 1)
+
+
 async def test_what_cannot_be_tested_is_refused_with_its_reason(idle: Engine) -> None:
-    with pytest.raises(Missing, match="published process «p»"):
+    with pytest.raises(Missing, match="process «p»"):
         await try_out(idle)
     await idle.publish(process(tag("first"), instance_key="params.order"))
     with pytest.raises(DocumentInvalid) as bad:

@@ -215,7 +215,7 @@ async def test_who_was_deleted_by_the_release_before_is_erased_to_the_end(url: s
         await connection.execute(gone.values(deleted_at=now, external_id=None))
         await connection.execute(c.update().where(c.c.id == merged["id"]).values(merged_into=survivor["id"]))
     await database.close()
-    assert await migrate(url) == ["0013"]
+    assert await migrate(url) == ALL[ALL.index("0012") + 1 :]
 
     waiting = await in_database(url, lambda c: c.execute(select(rows.erasures)).all())
     assert [(row.contact_id, row.identities, row.requested_at) for row in waiting] == [
@@ -363,5 +363,42 @@ async def test_who_was_stopping_at_the_upgrade_keeps_nobody_out(url: str) -> Non
             assert [tuple(row) for row in found] == [
                 ("new", True, None), ("old", False, None), ("other", True, None)
             ]  # fmt: skip
+    finally:
+        await database.close()
+
+
+async def test_going_back_takes_the_tests_of_drafts_away_and_nothing_else(url: str) -> None:
+    """With the data of the release before: an upgrade leaves it as it is, and that release would find no definition for
+    the test run of a draft.
+    """
+    await migrate(url)
+    await downgrade(url, "0013")
+    database = Database.connect(url)
+    now = "'2026-11-30 10:00:00'" if database.is_sqlite else "now()"
+    insert_one = (
+        "INSERT INTO instances (id, process_key, version, contact_id, key, state, open, exclusive, visit,"
+        " test_cap, created_at, updated_at)"
+        f" VALUES ('{{}}', 'p', {{}}, 'c', '', 'waiting', true, false, 1, 300, {now}, {now})"
+    )
+    visit = f"INSERT INTO visits (instance_id, step, visit, kind, at) VALUES ('{{}}', 's', 1, 'wait', {now})"
+    process = (
+        "INSERT INTO processes (key, name, status, created_at, updated_at)"
+        f" VALUES ('p', 'P', 'draft', {now}, {now})"
+    )
+    try:
+        async with database.write() as connection:
+            for statement in (process, insert_one.format("published", 1), visit.format("published")):
+                await connection.exec_driver_sql(statement)
+        assert await migrate(url) == ALL[ALL.index("0013") + 1 :]
+        async with database.write() as connection:
+            draft = {"process_key": "p", "version": -1, "definition": {}, "tested_at": datetime.now(UTC)}
+            await connection.execute(insert(rows.tested_drafts).values(draft))
+            for statement in (insert_one.format("draft", -1), visit.format("draft")):
+                await connection.exec_driver_sql(statement)
+        await downgrade(url, "0013")
+        assert "tested_drafts" not in await in_database(url, tables)
+        async with database.read() as connection:
+            for column in (rows.instances.c.id, rows.visits.c.instance_id):
+                assert list((await connection.execute(select(column))).scalars()) == ["published"]
     finally:
         await database.close()

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from intake import goals
 from intake.edits import versions_inside
 from runtime import Services
-from store import definitions, forgotten, history, imports, operations, reading
+from store import definitions, event_history, forgotten, history, imports, operations, reading, where
 from store.catalog import CatalogCache
 from store.database import Database
+from store.event_history import EventFilter
 from store.overview import overview
 from store.reading import InstanceFilter
 from tests.support.plans import Ask, plans_of
@@ -45,6 +46,10 @@ ASKED: dict[str, Ask] = {
     "a contact's of some": lambda c: reading.instances(
         c, InstanceFilter(processes=["p1"], contact_id="ann"), limit=50, cursor=None
     ),
+    "a contact's running": lambda c: reading.instances(
+        c, InstanceFilter(contact_id="ann", open=True), limit=50, cursor=None
+    ),
+    "how many a contact has": lambda c: where.of_contact(c, "ann", ["p1"]),
     "goals of a batch": lambda c: goals.inside(c, MANY, ["p1"]),
     "a stop of chosen contacts": lambda c: gathered(c, {"contacts": MANY}),
     "a stop of chosen ones": lambda c: gathered(c, {"instances": [f"e{number}" for number in range(100)]}),
@@ -101,3 +106,16 @@ async def test_a_merge_reads_no_table_as_a_whole(services: Services) -> None:
     assert len(plans) > len(HISTORIES)
     for plan in plans:
         assert not re.search(rf"(SCAN|Seq Scan on) ({'|'.join(HISTORIES)})\b(?! USING)", plan), plan
+
+
+@pytest.mark.parametrize("types", [None, ["bought"], ["bought", "seen"]], ids=["all", "one", "two"])
+@pytest.mark.parametrize("contact", [None, "ann"])
+async def test_a_page_of_events_never_reads_them_all(
+    database: Database, types: list[str] | None, contact: str | None
+) -> None:
+    wanted = EventFilter(types=types, contact_id=contact)
+    plans = await plans_of(
+        database, lambda c: event_history.events(c, wanted, limit=50, cursor=None), no_scans=True
+    )
+    for plan in plans:
+        assert not re.search(r"(SCAN|Seq Scan on) events\b(?! USING)", plan), plan
