@@ -203,7 +203,7 @@ def show_instance(instance: Mapping[str, Any]) -> None:
     )
     if instance.get("messages"):
         table(
-            ["Step", "Channel", "To", "Subject", "State", "Detail"],
+            ["Step", "Channel", "To", "Subject", "State", "Cause", "Detail"],
             (
                 [
                     m.get("step"),
@@ -211,6 +211,7 @@ def show_instance(instance: Mapping[str, Any]) -> None:
                     m.get("recipient"),
                     m.get("subject"),
                     m.get("state"),
+                    m.get("cause"),
                     m.get("detail"),
                 ]
                 for m in instance["messages"]
