@@ -1,7 +1,7 @@
 """MJML as HTML, and what is wrong with it, with its element and its line in the template as the author wrote it.
 
 mrml compiles it (`channels/template_limits.py` bounds that). What mrml leaves out is done here: styles that are to be
-inlined. What the reference implementation has and nobody here does is refused by name.
+inlined, and attributes for the finished HTML (`channels/mjml_attributes.py`). `mj-include` is refused by name.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Final
 from css_inline import CSSInliner
 
 from channels.markup import MarkupParser
+from channels.mjml_attributes import BLOCK, BadAttributes, HtmlAttribute, attributes_of, with_attributes
 from channels.template_limits import MOST_TAGS, compiled
 
 MOST_NAMED: Final = 50
@@ -19,14 +20,13 @@ Problem = tuple[int | None, str]
 """A line, where it is known, and what is wrong there."""
 
 _NAMES: Final = """
-head body attributes all class breakpoint font preview style title raw accordion accordion-element accordion-title
-accordion-text button carousel carousel-image column divider group hero image navbar navbar-link section social
-social-element spacer table text wrapper
+head body attributes all class html-attributes selector html-attribute breakpoint font preview style title raw accordion
+accordion-element accordion-title accordion-text button carousel carousel-image column divider group hero image navbar
+navbar-link section social social-element spacer table text wrapper
 """
 ELEMENTS: Final = frozenset({"mjml", *(f"mj-{name}" for name in _NAMES.split())})
 UNSUPPORTED: Final = {
-    "mj-include": 'no files are read: use {% render "key" %}',
-    "mj-html-attributes": "it is not supported: write the attributes on the elements",
+    "mj-include": "no file is read: make a template of what is to be put in, and write {% render 'its-key' %}",
 }
 _INLINE_STYLE = re.compile(
     r"""<mj-style\b[^>]*?\binline\s*=\s*["']?inline\b["']?[^>]*>(?P<css>.*?)</mj-style\s*>""",
@@ -56,17 +56,28 @@ class BadMjml(ValueError):
 
 
 def html_of(mjml: str) -> str:
-    """The HTML, with the styles of `<mj-style inline="inline">` in the elements that they are for.
+    """The HTML, with the styles of `<mj-style inline="inline">` in the elements that they are for, and with what
+    `<mj-html-attributes>` gives to its elements.
 
     Raises BadMjml.
     """
     css: list[str] = []
+    attributes: list[HtmlAttribute] = []
 
-    def taken(found: re.Match[str]) -> str:
+    def style_taken(found: re.Match[str]) -> str:
         css.append(found["css"])
-        return "\n" * found[0].count("\n")
+        return _blank(found[0])
 
-    rest = _INLINE_STYLE.sub(taken, mjml) if "inline" in mjml else mjml
+    def attributes_taken(found: re.Match[str]) -> str:
+        try:
+            attributes.extend(attributes_of(found[0]))
+        except BadAttributes as bad:
+            raise BadMjml(bad.words, len(mjml[: found.start() + bad.at].encode())) from bad
+        return _blank(found[0])
+
+    # First what raises: it counts the bytes of the whole.
+    rest = BLOCK.sub(attributes_taken, mjml) if "mj-html-attributes" in mjml.lower() else mjml
+    rest = _INLINE_STYLE.sub(style_taken, rest) if "inline" in rest else rest
     try:
         html = compiled(rest)
     except ValueError as error:
@@ -75,7 +86,18 @@ def html_of(mjml: str) -> str:
         raise BadMjml(
             found["text"] if found else str(error), None if start is None else int(start)
         ) from error
+    if attributes:
+        html = with_attributes(html, attributes)
     return _inlined(html, _AFTER_RULE.sub("}", "\n".join(css))) if css else html
+
+
+def _blank(taken: str) -> str:
+    """As many bytes and lines as what was taken out: places that the compiler names stay right. It is a comment, since
+    mrml takes no blanks between elements without a line break.
+    """
+    lines = taken.count("\n")
+    rest = len(taken.encode()) - lines - len("<!---->")
+    return "<!--" + "\n" * lines + " " * rest + "-->"
 
 
 def structure(source: str) -> list[Problem]:
@@ -196,6 +218,6 @@ class _Structure(MarkupParser):
             return False
         if tag in UNSUPPORTED:
             self.problems.append((self.getpos()[0], f"element <{tag}>: {UNSUPPORTED[tag]}"))
-        elif tag not in ELEMENTS and tag != "mj-selector" and tag != "mj-html-attribute":
+        elif tag not in ELEMENTS:
             self.problems.append((self.getpos()[0], f"unknown element <{tag}>"))
         return True
