@@ -39,7 +39,12 @@ _ELEMENT = re.compile(r"\s*<?/?(?P<name>[A-Za-z][\w:-]*)")
 _LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _AFTER_RULE = re.compile(r"\}\s*;")
 """A semicolon after a rule: to the letter of CSS it spoils the next one; authors write it, and MJML takes it."""
-_STRAY = re.compile(r"<(?![A-Za-z/!?])|<[A-Za-z][\w-]*[^<>]*?[\"'](?=[A-Za-z])[^<>\"']*=")
+_NAME_OF_ATTRIBUTE = r"""\s+[^\s"'<>=/]+"""
+_QUOTED = r"""\s*=\s*(?:"[^"]*"|'[^']*')"""
+_STRAY = re.compile(
+    rf"<(?![A-Za-z/!?])|<[A-Za-z][\w-]*(?:{_NAME_OF_ATTRIBUTE}(?:{_QUOTED})?)*?"
+    rf"{_NAME_OF_ATTRIBUTE}{_QUOTED}(?=[A-Za-z])"
+)
 
 
 class BadMjml(ValueError):

@@ -128,6 +128,7 @@ def test_every_element_that_is_unknown_or_not_closed_is_named_with_its_line() ->
             3,
             "a blank is missing between the attributes",
         ),
+        ('\n<mj-button href="https://x.test?a=1">', 3, "<mj-button> is not closed"),
         ("</mj-group>", 2, "</mj-group> closes nothing"),
         (
             "<mj-include path='x' />",
