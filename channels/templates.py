@@ -39,7 +39,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from channels import merge_tags, mjml
 from channels.absolute import forbidden_addresses, relative_addresses
 from channels.errors import TemplateFailed
-from channels.liquid_dialect import mend, tokenizer
+from channels.liquid_dialect import mend, mended_tags, tokenizer
 from channels.liquid_filters import local_date, local_time, money
 from channels.liquid_standard import FILTERS
 from channels.template_limits import MOST_HTML_TAGS, OUTPUT_LIMIT, CountedTemplate, unreadable
@@ -324,6 +324,8 @@ class _Environment(Environment):
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
         del self.tags["include"]
+        for tag in mended_tags():
+            self.add_tag(tag)
         self.filters.update(FILTERS)
         for name, function in (("money", money), ("local_date", local_date), ("local_time", local_time)):
             self.add_filter(name, function)
