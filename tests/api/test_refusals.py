@@ -82,7 +82,7 @@ async def test_each_says_what_it_was_and_the_list_has_pages(api: httpx.AsyncClie
 
 async def test_a_cause_that_there_is_none_of_is_refused(api: httpx.AsyncClient) -> None:
     answer = await api.get("/v1/refusals", params={"cause": "bad_weather"})
-    assert (answer.status_code, places(answer)) == (422, ["/cause"])
+    assert (answer.status_code, places(answer)) == (422, ["?cause"])
 
 
 async def test_the_doctor_names_what_is_our_fault_with_its_number_and_what_to_do(
