@@ -1,11 +1,13 @@
 """MJML as HTML, and what is wrong with it, with its element and its line in the template as the author wrote it.
 
 mrml compiles it (`channels/template_limits.py` bounds that). What mrml leaves out is done here: styles that are to be
-inlined, and attributes for the finished HTML (`channels/mjml_attributes.py`). `mj-include` is refused by name.
+inlined, and attributes for the finished HTML (`channels/mjml_attributes.py`). What it writes otherwise than the author
+did is put right: the values of attributes. `mj-include` is refused by name.
 """
 
 import re
 from collections.abc import Iterator
+from html import escape
 from typing import Final
 
 from css_inline import CSSInliner
@@ -41,6 +43,10 @@ _AFTER_RULE = re.compile(r"\}\s*;")
 """A semicolon after a rule: to the letter of CSS it spoils the next one; authors write it, and MJML takes it."""
 _NAME_OF_ATTRIBUTE = r"""\s+[^\s"'<>=/]+"""
 _QUOTED = r"""\s*=\s*(?:"[^"]*"|'[^']*')"""
+_TAG = re.compile(r"""<[A-Za-z][^\s/<>"]*(?:\s+[^\s=<>"]+(?:="[^"\\]*(?:\\.[^"\\]*)*")?)*\s*/?>""", re.DOTALL)
+"""A start tag as mrml writes it."""
+_ESCAPE = re.compile(r"\\(?:u\{(?P<code>[0-9a-f]{1,6})\}|(?P<one>.))", re.DOTALL)
+_LETTERS: Final = {"n": "\n", "t": "\t", "r": "\r", "0": "\ufffd"}
 _STRAY = re.compile(
     rf"<(?![A-Za-z/!?])|<[A-Za-z][\w-]*(?:{_NAME_OF_ATTRIBUTE}(?:{_QUOTED})?)*?"
     rf"{_NAME_OF_ATTRIBUTE}{_QUOTED}(?=[A-Za-z])"
@@ -84,7 +90,7 @@ def html_of(mjml: str) -> str:
     rest = BLOCK.sub(attributes_taken, mjml) if "mj-html-attributes" in mjml.lower() else mjml
     rest = _INLINE_STYLE.sub(style_taken, rest) if "inline" in rest else rest
     try:
-        html = compiled(rest)
+        html = _as_written(compiled(rest))
     except ValueError as error:
         found = _POSITION.match(str(error))
         start = found["start"] if found else None
@@ -94,6 +100,20 @@ def html_of(mjml: str) -> str:
     if attributes:
         html = with_attributes(html, attributes)
     return _inlined(html, _AFTER_RULE.sub("}", "\n".join(css))) if css else html
+
+
+def _as_written(html: str) -> str:
+    """The HTML with the values of attributes as the author wrote them: mrml writes them as Rust shows a text (`\\"`,
+    `\\u{200d}`), which a reader of mail sees, and which ends an attribute before its end.
+    """
+    if "\\" not in html:
+        return html
+    return _TAG.sub(lambda tag: _ESCAPE.sub(_character, tag[0]) if "\\" in tag[0] else tag[0], html)
+
+
+def _character(found: re.Match[str]) -> str:
+    meant = chr(int(found["code"], 16)) if found["code"] else _LETTERS.get(found["one"], found["one"])
+    return escape(meant)
 
 
 def _blank(taken: str) -> str:

@@ -26,7 +26,7 @@ BLOCK: Final = re.compile(
 MOST_ATTRIBUTES: Final = 200
 _MARK: Final = "--onward-attribute-"
 _MARKED = re.compile(rf"{_MARK}(?P<number>\d+):\s*1;?\s*")
-_TAG = re.compile(r"<[A-Za-z][^\s/>]*(?:\s+[^\s=>/]+(?:=\"[^\"]*\")?)*\s*/?>")
+_TAG = re.compile(r"<[A-Za-z][^\s/<>]*(?:\s+[^\s=<>/]+(?:=\"[^\"]*\")?)*\s*/?>")
 _ATTRIBUTE = re.compile(r"\s+(?P<name>[^\s=>/]+)(?:=\"(?P<value>[^\"]*)\")?")
 _NAME = re.compile(r"[A-Za-z_:][\w:.-]*", re.ASCII)
 _NO_SELECTOR = re.compile(r"[{}<;@\\]|/\*")

@@ -114,9 +114,7 @@ def test_a_value_that_runs_or_reads_as_an_address_fails_the_message(html: str, l
     assert failed.value.part == "html"
 
 
-@pytest.mark.parametrize(
-    "link", ["javascript:alert(1)", "JavaScript:x", "vbscript:x", "data:text/html,x", "file:///x"]
-)
+@pytest.mark.parametrize("link", [one for one in FROM_VALUES if "\x01" not in one])
 @pytest.mark.parametrize(
     "inner",
     [

@@ -278,3 +278,40 @@ def test_two_carousels_in_one_message_share_no_id() -> None:
 
     assert len(ids) == 6
     assert len(set(ids)) == 6
+
+
+ODD = "a\\b\\n\\u{22} \U0001f469\u200d\U0001f467 co\u00adop e\u0301"
+"""A backslash, an emoji of two, a soft hyphen, an accent of its own: what a name of a product may have in it."""
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        '<mj-image src="https://x.test/a.png" alt="{{ name }}" title="{{ name }}" />',
+        '<mj-text><img src="https://x.test/a.png" alt="{{ name }}" title="{{ name }}"></mj-text>',
+        '<mj-raw><img src="https://x.test/a.png" alt="{{ name }}" title="{{ name }}"></mj-raw>',
+    ],
+)
+def test_the_value_of_an_attribute_stays_as_it_is(inner: str) -> None:
+    html = render(TemplateSource(subject="s", mjml=PAGE.format("", inner)), {"name": ODD}).html or ""
+
+    assert f'alt="{ODD}"' in tag_of(html, "img")
+    assert f'title="{ODD}"' in tag_of(html, "img")
+
+
+def test_an_attribute_in_single_quotes_may_have_double_ones() -> None:
+    link = """<mj-text><a href='https://x.test/?q="tea"' title='say "hi" & go'>x</a></mj-text>"""
+
+    html = html_of(PAGE.format("", link))
+
+    assert 'href="https://x.test/?q=&quot;tea&quot;"' in tag_of(html, "a")
+    assert 'title="say &quot;hi&quot; & go"' in tag_of(html, "a")
+
+
+def test_a_backslash_in_a_text_and_in_a_style_sheet_stays() -> None:
+    html = html_of(
+        PAGE.format('<mj-style>.a::before { content: "\\201C" }</mj-style>', "<mj-text>C:\\new</mj-text>")
+    )
+
+    assert 'content: "\\201C"' in html
+    assert "C:\\new" in html
