@@ -15,21 +15,23 @@ from typing import Any, ClassVar, TypeVar
 
 import structlog
 from opentelemetry import trace
-from sqlalchemy import and_, case, insert, literal, or_, select, update
+from sqlalchemy import and_, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities import metrics
 from activities.base import Held, S, StepActivity
+from activities.ledger import closed_columns, refusal_columns
 from activities.limits import (
     Obstacle,
+    age_of_claim,
     answered_at,
+    back_off,
     caps_of,
     outside_the_window,
     over_a_cap,
     suppression,
-    tried_at,
 )
 from activities.recording import as_soon_as_it_can
 from activities.scene import InstanceOver, NeedsLock, Scene
@@ -65,7 +67,6 @@ CLAIMED, SENT, RETRYING, REFUSED, SKIPPED, UNKNOWN = (
     "skipped",
     "unknown",
 )
-MAX_BACKOFF = timedelta(minutes=10)
 ASIDE_TRIES = 5
 """A message that a person has sent again is tried so often; then it is refused, and the person told."""
 
@@ -152,7 +153,7 @@ class DeliveryStep(StepActivity[S]):
         except RecipientRefused as error:
             await self._close(scene, REFUSED, str(error), refusal=error)
         except (Held, ContentFailed, SenderRefused) as error:
-            await self._close(scene, REFUSED, str(error))
+            await self._close(scene, REFUSED, str(error), refusal=error)
         except (ApplicationError, DatabaseUnavailable):
             raise
         except Exception as error:
@@ -210,6 +211,7 @@ class DeliveryStep(StepActivity[S]):
             channel=self.channel,
             address=address,
             reason=str(refusal),
+            cause=refusal.cause,
             now=scene.now,
             origin=scene.origin,
         )
@@ -248,29 +250,31 @@ class DeliveryStep(StepActivity[S]):
                 return await self._kept_back(scene, outgoing, attempt.obstacle)
             return await self._withdrawn(scene)
         except DatabaseUnavailable as error:  # from the claim, which may stand all the same: nothing was sent
-            await self._reopen(scene, outgoing, str(error), token)
+            await self._reopen(scene, outgoing, error, token)
             raise
         except OutcomeUnknown as error:
             if self._may_repeat(scene, step) and not error.final and not _given_up(scene):
                 raise ApplicationError(
-                    str(error), type="OutcomeUnknown", next_retry_delay=_back_off(None)
+                    str(error), type="OutcomeUnknown", next_retry_delay=back_off(None)
                 ) from None
             return await self._close(scene, UNKNOWN, str(error), recipient=outgoing.recipient)
         except (RecipientRefused, MessageRefused) as error:
             self.refused(step, error)
             return await self._close(scene, REFUSED, str(error), recipient=outgoing.recipient, refusal=error)
         except (SenderRefused, AddressNotAllowed) as error:
-            await self._reopen(scene, outgoing, str(error), token)
+            await self._reopen(scene, outgoing, error, token)
             if isinstance(error, SendingRefused):
                 metrics.SENDING_REFUSED.labels(self.channel, error.cause).inc()
                 raise Held(str(error), SENDING_REFUSED) from error
             raise Held(str(error)) from error
         except TryLater as error:
-            await self._reopen(scene, outgoing, str(error), token)
+            await self._reopen(scene, outgoing, error, token)
             if _given_up(scene):
-                return await self._close(scene, REFUSED, str(error), recipient=outgoing.recipient)
+                return await self._close(
+                    scene, REFUSED, str(error), recipient=outgoing.recipient, refusal=error
+                )
             raise ApplicationError(
-                str(error), type="TryLater", next_retry_delay=_back_off(error.retry_after)
+                str(error), type="TryLater", next_retry_delay=back_off(error.retry_after)
             ) from None
         return await self._close(scene, SENT, None, recipient=outgoing.recipient, answer=answer)
 
@@ -352,12 +356,14 @@ class DeliveryStep(StepActivity[S]):
                     attempts=_m.attempts + 1,
                     recipient=outgoing.recipient,
                     detail=None,
+                    cause=None,
+                    refused_at=None,
                 )
             )
         result = await connection.execute(statement)
         return int(result.rowcount) == 1
 
-    async def _reopen(self, scene: Scene, outgoing: Outgoing, error: str, token: str) -> None:
+    async def _reopen(self, scene: Scene, outgoing: Outgoing, error: Exception, token: str) -> None:
         """Nothing was sent: the message waits for its next try, and shows why. A claim that is not this attempt's
         own is left alone. Where the instance was closed meanwhile there is no next try, and the ledger says so.
         """
@@ -369,12 +375,13 @@ class DeliveryStep(StepActivity[S]):
                 over = not (await connection.execute(is_open)).scalar()
                 statement = rows.upsert(connection, rows.messages)
                 row = self._ledger_row(
-                    scene, outgoing.recipient, outgoing.subject, RETRYING, error[:1000], scene.now
+                    scene, outgoing.recipient, outgoing.subject, RETRYING, str(error)[:1000], scene.now
                 )
+                said = {"detail": row["detail"], **refusal_columns(error, answered_at(scene))}
                 await connection.execute(
-                    statement.values(row).on_conflict_do_update(
+                    statement.values(row | said).on_conflict_do_update(
                         index_elements=["id"],
-                        set_={"state": RETRYING, "detail": error[:1000], "attempts": activity.info().attempt},
+                        set_={"state": RETRYING, "attempts": activity.info().attempt, **said},
                         where=or_(_m.state == RETRYING, and_(_m.state == CLAIMED, _m.claim == token)),
                     )
                 )
@@ -394,7 +401,7 @@ class DeliveryStep(StepActivity[S]):
         answer: dict[str, Any] | None = None,
     ) -> Instruction:
         """Close the message and record the visit in one transaction."""
-        closed = _closed(state, detail, answered_at(scene))
+        closed = closed_columns(state, detail, refusal, answered_at(scene))
 
         async def close(connection: AsyncConnection) -> Instruction:
             scene.connection, scene.effects = connection, Effects()
@@ -408,8 +415,9 @@ class DeliveryStep(StepActivity[S]):
                 ).rowcount
             if not changed:
                 row = self._ledger_row(scene, recipient or "", None, state, detail, scene.now)
+                said = refusal_columns(refusal, closed["closed_at"])
                 await connection.execute(
-                    insert(rows.messages).values({**row, "closed_at": closed["closed_at"]})
+                    insert(rows.messages).values({**row, **said, "closed_at": closed["closed_at"]})
                 )
             await self._mark(scene, recipient, refusal)
             step: Any = scene.step
@@ -458,7 +466,7 @@ class DeliveryStep(StepActivity[S]):
         if not self.repeatable(step):
             return False
         limit = self.remembered(step)
-        return limit is None or _age(scene) < limit
+        return limit is None or age_of_claim(scene) < limit
 
     def _id(self, scene: Scene) -> str:
         return message_id(scene.instance, scene.call.step, scene.call.visit)
@@ -486,27 +494,3 @@ class DeliveryStep(StepActivity[S]):
 def _given_up(scene: Scene) -> bool:
     """Whether a message that a person waits for has been tried often enough."""
     return scene.aside and activity.info().attempt >= ASIDE_TRIES
-
-
-def _age(scene: Scene) -> timedelta:
-    """How long ago the message was claimed for the first time, at most: by the workflow's clock and what tries took."""
-    first: datetime | None = scene.row.message_claimed_at
-    if first is None:
-        return timedelta(0)
-    return tried_at(scene) - first
-
-
-def _closed(state: str, detail: str | None, answered: datetime) -> dict[str, Any]:
-    """A message's columns when it is closed. A report that it came back may be quicker than the answer: it stays."""
-    came_back = _m.state.in_(CAME_BACK)
-    return {
-        "state": case((came_back, _m.state), else_=state),
-        "detail": case((came_back, _m.detail), else_=detail),
-        "closed_at": answered,
-    }
-
-
-def _back_off(retry_after: float | None) -> timedelta:
-    """1, 2, 4 … seconds, at most ten minutes; never less than the other side asked for."""
-    waited = timedelta(seconds=min(2.0 ** min(activity.info().attempt - 1, 20), MAX_BACKOFF.total_seconds()))
-    return max(waited, timedelta(seconds=retry_after or 0))

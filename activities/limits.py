@@ -20,9 +20,13 @@ from store import contacts
 from store.messages import newest
 from store.suppressions import CHANNELS, is_suppressed
 
+MAX_BACKOFF = timedelta(minutes=10)
+
 __all__ = [
     "Obstacle",
+    "age_of_claim",
     "answered_at",
+    "back_off",
     "caps_of",
     "outside_the_window",
     "over_a_cap",
@@ -40,6 +44,20 @@ def tried_at(scene: Scene) -> datetime:
 def answered_at(scene: Scene) -> datetime:
     """The same, and the time that this try has taken (UTC): when the other side answered."""
     return tried_at(scene) + timedelta(seconds=monotonic() - scene.entered)
+
+
+def age_of_claim(scene: Scene) -> timedelta:
+    """How long ago the message was claimed for the first time, at most: by the workflow's clock and what tries took."""
+    first: datetime | None = scene.row.message_claimed_at
+    if first is None:
+        return timedelta(0)
+    return tried_at(scene) - first
+
+
+def back_off(retry_after: float | None) -> timedelta:
+    """1, 2, 4 … seconds, at most ten minutes; never less than the other side asked for."""
+    waited = timedelta(seconds=min(2.0 ** min(activity.info().attempt - 1, 20), MAX_BACKOFF.total_seconds()))
+    return max(waited, timedelta(seconds=retry_after or 0))
 
 
 def outside_the_window(step: StepBase, scene: Scene) -> Obstacle | None:

@@ -9,7 +9,7 @@ from typing import Final, get_args
 
 from prometheus_client import Counter, Histogram
 
-from channels.refusal_phrases import Cause
+from processes.refusals import Cause
 
 CHANNELS: Final = ("email", "sms", "messenger", "push", "letter", "webhook", "audience")
 CLOSED: Final = ("sent", "refused", "skipped", "unknown")

@@ -5,8 +5,8 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from channels.refusal_phrases import Cause
 from intake.events import EventResult
+from processes.refusals import Cause
 from store import reading
 from store.database import Database, DatabaseUnavailable
 

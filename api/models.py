@@ -6,6 +6,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from processes.problems import Problem
+from processes.refusals import Cause
 from processes.values import Json
 
 T = TypeVar("T")
@@ -96,6 +97,10 @@ class MessageRow(BaseModel):
     subject: str | None = None
     state: str
     detail: str | None = None
+    cause: Cause | None = Field(
+        default=None, description="Why the other side refused it or sent it back; `detail` has its words."
+    )
+    refused_at: datetime | None = Field(default=None, description="When that was known.")
     attempts: int
     claimed_at: datetime
     closed_at: datetime | None = None

@@ -147,7 +147,7 @@ def _country(value: str | None) -> str:
 def _failure(reply: HttpReply) -> DeliveryError:
     failure = graph_failure(reply)
     if isinstance(failure, TryLater) and failure.retry_after is None:
-        return TryLater(failure.text, _regained_in(reply.headers.get(USAGE)))
+        return TryLater(failure.text, _regained_in(reply.headers.get(USAGE)), failure.cause)
     return failure
 
 

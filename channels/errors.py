@@ -20,7 +20,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
-from channels.refusal_phrases import Cause
+from processes.refusals import Cause
 
 LONGEST_RETRY_AFTER = timedelta(days=1)
 """Whoever wants to be left alone for longer is asked again once a day: a wrong number must not lose the contact."""
@@ -34,7 +34,13 @@ def kept(said: str) -> str:
 
 
 class DeliveryError(Exception):
-    """Nothing was delivered, or nobody can tell; the subclass says which and why. Its words can be kept (`kept`)."""
+    """Nothing was delivered, or nobody can tell; the subclass says which and why. Its words can be kept (`kept`).
+
+    Attributes:
+        cause: why the other side refused, as a code; None if it did not refuse.
+    """
+
+    cause: Cause | None = None
 
     def __init__(self, words: str = "") -> None:
         super().__init__(kept(words))
@@ -50,8 +56,9 @@ class RecipientRefused(DeliveryError):
             False where the refusal is about policy, size or quota.
     """
 
-    def __init__(self, code: int, text: str, mailbox_is_bad: bool) -> None:
+    def __init__(self, code: int, text: str, mailbox_is_bad: bool, cause: Cause | None = None) -> None:
         super().__init__(f"The recipient was refused: {code} {text}")
+        self.cause = cause or ("no_mailbox" if mailbox_is_bad else "unknown")
         self.code = code
         self.text = kept(text)
         self.mailbox_is_bad = mailbox_is_bad
@@ -65,8 +72,9 @@ class MessageRefused(DeliveryError):
         text: what the receiver said.
     """
 
-    def __init__(self, code: int, text: str) -> None:
+    def __init__(self, code: int, text: str, cause: Cause = "unknown") -> None:
         super().__init__(f"The message was refused: {code} {text}")
+        self.cause = cause
         self.code = code
         self.text = kept(text)
 
@@ -85,15 +93,12 @@ class SenderRefused(DeliveryError):
 
 class SendingRefused(SenderRefused):
     """The other side answered, and refuses what we send or how, whoever the recipient is: a blocklist, a policy, SPF
-    or DKIM, content. It says nothing about the recipient, so a person looks at it.
-
-    Attributes:
-        cause: why, as a code (`channels.refusals.Cause`).
+    or DKIM, content. It says nothing about the recipient, so a person looks at it. It always has a cause.
     """
 
     def __init__(self, text: str, cause: Cause) -> None:
         super().__init__(text)
-        self.cause: Cause = cause
+        self.cause = cause
 
 
 class TryLater(DeliveryError):
@@ -105,9 +110,10 @@ class TryLater(DeliveryError):
             not say.
     """
 
-    def __init__(self, text: str, retry_after: float | None = None) -> None:
+    def __init__(self, text: str, retry_after: float | None = None, cause: Cause | None = None) -> None:
         super().__init__(text)
         self.text = kept(text)
+        self.cause = cause
         longest = LONGEST_RETRY_AFTER.total_seconds()
         self.retry_after = None if retry_after is None else min(retry_after, longest)
 

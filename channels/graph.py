@@ -97,7 +97,7 @@ def graph_failure(reply: HttpReply) -> DeliveryError:
         return failure("Meta", reply)
     text = f"Meta: {error}"
     if error.code in _BUSY or error.code in _BUSY_BY_BUSINESS or error.is_transient:
-        return TryLater(text, reply.retry_after)
+        return TryLater(text, reply.retry_after, "try_again" if error.is_transient else "rate")
     if error.code in _OUR_CREDENTIALS or error.code in _PERMISSIONS:
         return SenderRefused(text)
     if error.code == _NOBODY_KNOWS or reply.status >= 500:

@@ -18,6 +18,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from channels.errors import DeliveryError, MessageRefused, OutcomeUnknown, SenderRefused, TryLater, kept
+from processes.refusals import Cause
 from processes.values import Json
 
 USER_AGENT = "Onward/0.1"
@@ -170,6 +171,13 @@ def no_cookies() -> CookieJar:
     return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
+def put_off(status: int) -> Cause:
+    """Why an answer that asks for another try was given, by its status."""
+    if status == 429:
+        return "rate"
+    return "server_error" if status >= 500 else "try_again"
+
+
 def failure(name: str, reply: HttpReply, text: str | None = None) -> DeliveryError:
     """What an answer that is no success means by its status alone.
 
@@ -180,7 +188,7 @@ def failure(name: str, reply: HttpReply, text: str | None = None) -> DeliveryErr
     """
     words = f"{name}: {reply.status} {text or reply.text}"
     if reply.status in NOT_NOW:
-        return TryLater(words, reply.retry_after)
+        return TryLater(words, reply.retry_after, put_off(reply.status))
     if reply.status >= 500:
         return OutcomeUnknown(words)
     if reply.status in OUR_FAULT or reply.status < 400:

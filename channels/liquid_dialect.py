@@ -2,7 +2,7 @@
 
 Its grammar is made of functions that import each other, so a subclass can't reach most of it: what is wrong is replaced
 by `mend`, in one place, when `channels/templates.py` is loaded. Nothing else in the process uses python-liquid. The
-filters are in `channels/liquid_standard.py`.
+filters are in `channels/liquid_standard.py`, the reader of expressions and tags in `channels/liquid_syntax.py`.
 
 The reference is Shopify's liquid-spec and golden-liquid. What differs on purpose is in docs/templates.md: errors stop
 the message, `include` doesn't exist.
@@ -15,7 +15,7 @@ from functools import cache, partial
 from typing import Any
 
 from liquid import RenderContext, Token, escape
-from liquid.builtin.expressions import logical, primitive
+from liquid.builtin.expressions import Path, logical, primitive, tokenize
 from liquid.builtin.expressions.loop import LoopExpression
 from liquid.builtin.expressions.primitive import Blank, Empty, Literal, RangeLiteral
 from liquid.builtin.tags.cycle_tag import CycleNode
@@ -24,9 +24,19 @@ from liquid.exceptions import ResourceLimitError
 from liquid.lex import _tokenize_template, compile_liquid_rules
 from liquid.output import LimitedStringIO
 from liquid.stringify import to_liquid_string
+from liquid.tag import Tag
 from liquid.undefined import is_undefined
 from markupsafe import Markup
 
+from channels.liquid_syntax import (
+    AnyEchoTag,
+    AnyOutputTag,
+    AnyRenderTag,
+    BracketKey,
+    item,
+    path_value,
+    tokens_of,
+)
 from channels.liquid_values import integer, is_blank, is_nil, printed
 
 LONGEST_RANGE = 10_000
@@ -37,6 +47,7 @@ _less = logical._lt
 _slice = LoopExpression._slice
 _tablerow = TablerowNode.render_to_output
 _cycle = CycleNode.render_to_output
+_get_item = RenderContext.get_item
 
 
 def mend() -> None:
@@ -46,14 +57,22 @@ def mend() -> None:
     _replace("_eq", _equal, _mended_equal)
     _replace("_lt", _less, _mended_less)
     _replace("to_liquid_string", to_liquid_string, _output)
+    _replace("tokenize", tokenize, tokens_of)
     for owner, name, mended in (
         (RangeLiteral, "_make_range", _make_range),
         (LoopExpression, "evaluate", _evaluated),
         (TablerowNode, "_int_or_zero", lambda _, value: integer(value)),
         (TablerowNode, "render_to_output", _mended_tablerow),
         (CycleNode, "render_to_output", _mended_cycle),
+        (Path, "evaluate", path_value),
+        (RenderContext, "get_item", _mended_item),
     ):
         setattr(owner, name, mended)
+
+
+def mended_tags() -> tuple[type[Tag], ...]:
+    """The tags that are read otherwise."""
+    return AnyOutputTag, AnyEchoTag, AnyRenderTag
 
 
 @cache
@@ -75,6 +94,10 @@ def _replace(name: str, old: object, new: object) -> None:
     for module_name, module in list(sys.modules.items()):
         if module_name.partition(".")[0] == "liquid" and getattr(module, name, None) is old:
             setattr(module, name, new)
+
+
+def _mended_item(context: RenderContext, obj: Any, key: Any) -> Any:
+    return item(obj, key) if isinstance(key, BracketKey) else _get_item(context, obj, key)
 
 
 def _make_range(literal: RangeLiteral, start: Any, stop: Any) -> range:

@@ -77,9 +77,9 @@ def _refusal(reply: HttpReply) -> DeliveryError:
     if error.subcode == _NOBODY:
         return RecipientRefused(error.code, error.message, mailbox_is_bad=True)
     if error.code == _UNAVAILABLE or error.subcode == _NOT_THERE:
-        return RecipientRefused(error.code, error.message, mailbox_is_bad=False)
+        return RecipientRefused(error.code, error.message, mailbox_is_bad=False, cause="unreachable")
     if error.subcode in _OUTSIDE_THE_WINDOW:
-        return MessageRefused(error.code, error.message)
+        return MessageRefused(error.code, error.message, "recipient_policy")
     if error.code == _INVALID_PARAMETER:
         return SenderRefused(f"Meta: {error}")
     return graph_failure(reply)

@@ -1,16 +1,19 @@
 """MJML as HTML, and what is wrong with it, with its element and its line in the template as the author wrote it.
 
 mrml compiles it (`channels/template_limits.py` bounds that). What mrml leaves out is done here: styles that are to be
-inlined. What the reference implementation has and nobody here does is refused by name.
+inlined, and attributes for the finished HTML (`channels/mjml_attributes.py`). What it writes otherwise than the author
+did is put right: the values of attributes. `mj-include` is refused by name.
 """
 
 import re
 from collections.abc import Iterator
+from html import escape
 from typing import Final
 
 from css_inline import CSSInliner
 
 from channels.markup import MarkupParser
+from channels.mjml_attributes import BLOCK, BadAttributes, HtmlAttribute, attributes_of, with_attributes
 from channels.template_limits import MOST_TAGS, compiled
 
 MOST_NAMED: Final = 50
@@ -19,14 +22,13 @@ Problem = tuple[int | None, str]
 """A line, where it is known, and what is wrong there."""
 
 _NAMES: Final = """
-head body attributes all class breakpoint font preview style title raw accordion accordion-element accordion-title
-accordion-text button carousel carousel-image column divider group hero image navbar navbar-link section social
-social-element spacer table text wrapper
+head body attributes all class html-attributes selector html-attribute breakpoint font preview style title raw accordion
+accordion-element accordion-title accordion-text button carousel carousel-image column divider group hero image navbar
+navbar-link section social social-element spacer table text wrapper
 """
 ELEMENTS: Final = frozenset({"mjml", *(f"mj-{name}" for name in _NAMES.split())})
 UNSUPPORTED: Final = {
-    "mj-include": 'no files are read: use {% render "key" %}',
-    "mj-html-attributes": "it is not supported: write the attributes on the elements",
+    "mj-include": "no file is read: make a template of what is to be put in, and write {% render 'its-key' %}",
 }
 _INLINE_STYLE = re.compile(
     r"""<mj-style\b[^>]*?\binline\s*=\s*["']?inline\b["']?[^>]*>(?P<css>.*?)</mj-style\s*>""",
@@ -39,7 +41,16 @@ _ELEMENT = re.compile(r"\s*<?/?(?P<name>[A-Za-z][\w:-]*)")
 _LIQUID = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _AFTER_RULE = re.compile(r"\}\s*;")
 """A semicolon after a rule: to the letter of CSS it spoils the next one; authors write it, and MJML takes it."""
-_STRAY = re.compile(r"<(?![A-Za-z/!?])|<[A-Za-z][\w-]*[^<>]*?[\"'](?=[A-Za-z])[^<>\"']*=")
+_NAME_OF_ATTRIBUTE = r"""\s+[^\s"'<>=/]+"""
+_QUOTED = r"""\s*=\s*(?:"[^"]*"|'[^']*')"""
+_TAG = re.compile(r"""<[A-Za-z][^\s/<>"]*(?:\s+[^\s=<>"]+(?:="[^"\\]*(?:\\.[^"\\]*)*")?)*\s*/?>""", re.DOTALL)
+"""A start tag as mrml writes it."""
+_ESCAPE = re.compile(r"\\(?:u\{(?P<code>[0-9a-f]{1,6})\}|(?P<one>.))", re.DOTALL)
+_LETTERS: Final = {"n": "\n", "t": "\t", "r": "\r", "0": "\ufffd"}
+_STRAY = re.compile(
+    rf"<(?![A-Za-z/!?])|<[A-Za-z][\w-]*(?:{_NAME_OF_ATTRIBUTE}(?:{_QUOTED})?)*?"
+    rf"{_NAME_OF_ATTRIBUTE}{_QUOTED}(?=[A-Za-z])"
+)
 
 
 class BadMjml(ValueError):
@@ -56,26 +67,62 @@ class BadMjml(ValueError):
 
 
 def html_of(mjml: str) -> str:
-    """The HTML, with the styles of `<mj-style inline="inline">` in the elements that they are for.
+    """The HTML, with the styles of `<mj-style inline="inline">` in the elements that they are for, and with what
+    `<mj-html-attributes>` gives to its elements.
 
     Raises BadMjml.
     """
     css: list[str] = []
+    attributes: list[HtmlAttribute] = []
 
-    def taken(found: re.Match[str]) -> str:
+    def style_taken(found: re.Match[str]) -> str:
         css.append(found["css"])
-        return "\n" * found[0].count("\n")
+        return _blank(found[0])
 
-    rest = _INLINE_STYLE.sub(taken, mjml) if "inline" in mjml else mjml
+    def attributes_taken(found: re.Match[str]) -> str:
+        try:
+            attributes.extend(attributes_of(found[0]))
+        except BadAttributes as bad:
+            raise BadMjml(bad.words, len(mjml[: found.start() + bad.at].encode())) from bad
+        return _blank(found[0])
+
+    # First what raises: it counts the bytes of the whole.
+    rest = BLOCK.sub(attributes_taken, mjml) if "mj-html-attributes" in mjml.lower() else mjml
+    rest = _INLINE_STYLE.sub(style_taken, rest) if "inline" in rest else rest
     try:
-        html = compiled(rest)
+        html = _as_written(compiled(rest))
     except ValueError as error:
         found = _POSITION.match(str(error))
         start = found["start"] if found else None
         raise BadMjml(
             found["text"] if found else str(error), None if start is None else int(start)
         ) from error
+    if attributes:
+        html = with_attributes(html, attributes)
     return _inlined(html, _AFTER_RULE.sub("}", "\n".join(css))) if css else html
+
+
+def _as_written(html: str) -> str:
+    """The HTML with the values of attributes as the author wrote them: mrml writes them as Rust shows a text (`\\"`,
+    `\\u{200d}`), which a reader of mail sees, and which ends an attribute before its end.
+    """
+    if "\\" not in html:
+        return html
+    return _TAG.sub(lambda tag: _ESCAPE.sub(_character, tag[0]) if "\\" in tag[0] else tag[0], html)
+
+
+def _character(found: re.Match[str]) -> str:
+    meant = chr(int(found["code"], 16)) if found["code"] else _LETTERS.get(found["one"], found["one"])
+    return escape(meant)
+
+
+def _blank(taken: str) -> str:
+    """As many bytes and lines as what was taken out: places that the compiler names stay right. It is a comment, since
+    mrml takes no blanks between elements without a line break.
+    """
+    lines = taken.count("\n")
+    rest = len(taken.encode()) - lines - len("<!---->")
+    return "<!--" + "\n" * lines + " " * rest + "-->"
 
 
 def structure(source: str) -> list[Problem]:
@@ -196,6 +243,6 @@ class _Structure(MarkupParser):
             return False
         if tag in UNSUPPORTED:
             self.problems.append((self.getpos()[0], f"element <{tag}>: {UNSUPPORTED[tag]}"))
-        elif tag not in ELEMENTS and tag != "mj-selector" and tag != "mj-html-attribute":
+        elif tag not in ELEMENTS:
             self.problems.append((self.getpos()[0], f"unknown element <{tag}>"))
         return True

@@ -25,7 +25,7 @@ from channels.errors import (
     TryLater,
     Withdrawn,
 )
-from channels.http import HttpReply
+from channels.http import HttpReply, put_off
 from channels.protocol import Claim
 from channels.public import PublicHttp, Resolve, resolve
 from processes.values import Json
@@ -121,7 +121,7 @@ class WebPush:
         """
         if len(message.payload) > PAYLOAD_LIMIT:
             size = f"{len(message.payload):,} bytes; a push service takes {PAYLOAD_LIMIT:,}"
-            raise MessageRefused(413, f"a notification of {size}")
+            raise MessageRefused(413, f"a notification of {size}", "content")
         endpoint = message.browser.endpoint
         headers = {
             **self._signature(self._audience(endpoint), message.now),
@@ -202,7 +202,7 @@ def _refusal(reply: HttpReply) -> DeliveryError:
     if reply.status in _NOT_OUR_KEY:
         return SenderRefused(f"the push service does not take our key: {words}")
     if reply.status in _RETRY or reply.status >= 500:
-        return TryLater(words, reply.retry_after)
+        return TryLater(words, reply.retry_after, put_off(reply.status))
     return MessageRefused(reply.status, reply.text)
 
 

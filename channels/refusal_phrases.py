@@ -5,25 +5,9 @@ They are written for kinds of sentences rather than for single servers: no list 
 """
 
 import re
-from typing import Final, Literal
+from typing import Final
 
-Cause = Literal[
-    "no_mailbox",
-    "no_mail_for_domain",
-    "mailbox_full",
-    "rate",
-    "try_again",
-    "unreachable",
-    "server_error",
-    "recipient_policy",
-    "sender_address",
-    "authentication",
-    "reputation",
-    "relay",
-    "content",
-    "policy",
-    "unknown",
-]
+from processes.refusals import Cause
 
 BLOCKLISTS: Final = (
     *("spamhaus", "spamcop", "sorbs.net", "barracudacentral", "uceprotect", "abuseat", "mail-abuse", "surbl"),

@@ -11,31 +11,10 @@ Pure: it decides nothing about contacts or instances. The phrases are in `channe
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from channels.refusal_phrases import BLOCKLISTS, PHRASES, Cause
-
-Fault = Literal["recipient", "temporary", "sender", "unknown"]
-"""`recipient`: nothing will ever reach this address. `temporary`: full, busy, unreachable; another time may do.
-`sender`: the other side refuses us, whoever the recipient is. `unknown`: the refusal does not say."""
-
-FAULTS: Final[dict[Cause, Fault]] = {
-    "no_mailbox": "recipient",
-    "no_mail_for_domain": "recipient",
-    "mailbox_full": "temporary",
-    "rate": "temporary",
-    "try_again": "temporary",
-    "unreachable": "temporary",
-    "server_error": "temporary",
-    "recipient_policy": "temporary",
-    "sender_address": "sender",
-    "authentication": "sender",
-    "reputation": "sender",
-    "relay": "sender",
-    "content": "sender",
-    "policy": "sender",
-    "unknown": "unknown",
-}
+from channels.refusal_phrases import BLOCKLISTS, PHRASES
+from processes.refusals import FAULTS, Cause, Fault
 
 _ENHANCED = re.compile(r"(?<![0-9.])([245])\.([0-9]{1,3})\.([0-9]{1,3})(?![0-9]|\.[0-9])")
 _BASIC = re.compile(r"(?<![0-9.:/_-])([45][0-9]{2})(?=[\s#;:,-]|$)(?!-?[0-9]{2})")

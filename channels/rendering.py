@@ -223,6 +223,14 @@ def checked_here(source: TemplateSource, partials: Partials) -> list[TemplatePro
     return render_pool().call(check, source, partials)
 
 
+def problems_here(source: TemplateSource, stored: Mapping[str, Any]) -> list[TemplateProblem]:
+    """`checked`, for a thread that may wait."""
+    try:
+        return checked_here(source, partials_of(stored, source))
+    except TemplateStopped as stopped:
+        return [_problem(source, stopped)]
+
+
 def constant(source: str) -> str | None:
     """What a text says to everybody, or None (`templates.constant`), for a thread that may wait."""
     if is_literal(source):

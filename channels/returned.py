@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from channels.refusal_phrases import Cause
-from channels.refusals import FAULTS, Fault, Verdict, judge
+from channels.refusals import Verdict, judge
+from processes.refusals import FAULTS, Cause, Fault
 from processes.values import Json
 
 Kind = Literal["hard", "soft", "sending_refused", "complaint"]
@@ -31,6 +31,13 @@ _KINDS: Final[Mapping[Fault, Kind]] = {
 }
 _CONTENT: Final = frozenset({"ContentRejected", "AttachmentRejected", "MessageTooLarge"})
 _SUPPRESSED: Final = frozenset({"Suppressed", "OnAccountSuppressionList"})
+_USUAL: Final[Mapping[Kind, Cause | None]] = {
+    "hard": "no_mailbox",
+    "soft": "unknown",
+    "sending_refused": "policy",
+    "complaint": None,
+}
+"""The cause of a report that names its kind, if its words do not say."""
 _TYPE_PREFIX = re.compile(r"^\s*[A-Za-z0-9-]+\s*;\s*")
 _RESEND_TAG: Final = "onward_message"
 
@@ -62,6 +69,13 @@ def plain(text: object) -> str:
 def kind_of(verdict: Verdict) -> Kind:
     """What a refusal that came back is, by whose fault it is. One that does not say is soft."""
     return _KINDS[verdict.fault]
+
+
+def reported(message: str | None, kind: Kind, status: str | None, reason: str) -> Returned:
+    """A report by somebody who has judged the kind. Its status and words say the cause if they agree with that."""
+    verdict = judge(reason, status=status or "")
+    agrees = verdict.cause != "unknown" and kind_of(verdict) == kind
+    return Returned(message, kind, status, plain(reason), verdict.cause if agrees else _USUAL[kind])
 
 
 def from_resend(event: Mapping[str, Any]) -> Returned | None:

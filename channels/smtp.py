@@ -332,12 +332,14 @@ def _on_the_wire(message: bytes) -> bytes:
 
 def _refused_message(code: int, text: str) -> DeliveryError:
     if 400 <= code < 500:
-        return TryLater(f"The relay did not take the message: {code} {text}")
+        return TryLater(
+            f"The relay did not take the message: {code} {text}", cause=judge(text, code=code).cause
+        )
     if not 500 <= code < 600:
         return OutcomeUnknown(f"The relay answered the message with {code} {text}")
     refused = _refused_recipient(code, text)
     if isinstance(refused, RecipientRefused) and not refused.mailbox_is_bad:
-        return MessageRefused(code, text)
+        return MessageRefused(code, text, refused.cause or "unknown")
     return refused
 
 
@@ -352,7 +354,8 @@ def _before_data(error: Exception) -> DeliveryError:
     """What an error means while the relay has nothing of the message."""
     if isinstance(error, SMTPResponseException):
         if not 500 <= error.code < 600:
-            return TryLater(f"The relay is not ready: {error.code} {error.message}")
+            cause = judge(error.message, code=error.code).cause if error.code >= 400 else None
+            return TryLater(f"The relay is not ready: {error.code} {error.message}", cause=cause)
         if isinstance(error, SMTPRecipientRefused):
             return _refused_recipient(error.code, error.message)
         said = f"{error.code} {error.message}"
@@ -374,7 +377,7 @@ def _refused_recipient(code: int, text: str) -> DeliveryError:
         return SendingRefused(
             f"The relay refuses our sending ({verdict.cause}): {code} {text}", verdict.cause
         )
-    return RecipientRefused(code, text, mailbox_is_bad=verdict.fault == "recipient")
+    return RecipientRefused(code, text, verdict.fault == "recipient", verdict.cause)
 
 
 def _is_wrong_tls(error: BaseException) -> bool:

@@ -37,9 +37,9 @@ from lxml.html import document_fromstring
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from channels import merge_tags, mjml
-from channels.absolute import relative_addresses
+from channels.absolute import forbidden_addresses, relative_addresses
 from channels.errors import TemplateFailed
-from channels.liquid_dialect import mend, tokenizer
+from channels.liquid_dialect import mend, mended_tags, tokenizer
 from channels.liquid_filters import local_date, local_time, money
 from channels.liquid_standard import FILTERS
 from channels.template_limits import MOST_HTML_TAGS, OUTPUT_LIMIT, CountedTemplate, unreadable
@@ -138,7 +138,8 @@ def render(source: TemplateSource, context: Mapping[str, Json], partials: Partia
     """Render every part of a template for one recipient.
 
     Raises:
-        TemplateFailed: a part does not parse, render or compile, names a partial that is not there, or exceeds a limit.
+        TemplateFailed: a part does not parse, render or compile, names a partial that is not there, or exceeds a limit;
+            or a value made an address of a link or an image that no message may have, such as `javascript:`.
     """
     with _naming(partials):
         return _render(source, context)
@@ -151,6 +152,8 @@ def _render(source: TemplateSource, context: Mapping[str, Json]) -> Rendered:
         html = _compile_mjml(source.mjml, _render_part("mjml", source.mjml, context))
     elif source.html is not None:
         html = _render_part("html", source.html, context)
+    for wrong in forbidden_addresses(html or ""):
+        raise TemplateFailed("html" if source.mjml is None else "mjml", wrong)
     text = text_of(html or "") if source.text is None else _render_part("text", source.text, context)
     return Rendered(subject=subject, html=html, text=text)
 
@@ -321,6 +324,8 @@ class _Environment(Environment):
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
         del self.tags["include"]
+        for tag in mended_tags():
+            self.add_tag(tag)
         self.filters.update(FILTERS)
         for name, function in (("money", money), ("local_date", local_date), ("local_time", local_time)):
             self.add_filter(name, function)

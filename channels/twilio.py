@@ -94,16 +94,18 @@ class TwilioSms:
 def _refusal(reply: HttpReply, given: Json, said: Json) -> DeliveryError:
     code = given if isinstance(given, int) else 0
     text = str(said or reply.text)[:400]
-    if code in _STOPPED or code in _DEAD_NUMBER:
+    if code in _STOPPED:
+        return RecipientRefused(code, text, mailbox_is_bad=True, cause="recipient_policy")
+    if code in _DEAD_NUMBER:
         return RecipientRefused(code, text, mailbox_is_bad=True)
     if code in _NOT_REACHED:
-        return RecipientRefused(code, text, mailbox_is_bad=False)
+        return RecipientRefused(code, text, mailbox_is_bad=False, cause="unreachable")
     if code in _REFUSED_SENDING:
         return SendingRefused(f"Twilio: {code} {text}", "policy")
     if code in _OURS:
         return SenderRefused(f"Twilio: {code} {text}")
     if code in _BUSY:
-        return TryLater(f"Twilio: {code} {text}", reply.retry_after)
+        return TryLater(f"Twilio: {code} {text}", reply.retry_after, "rate")
     if reply.is_success:
         return MessageRefused(code, text)
     return failure("Twilio", reply, f"{code} {text}" if code else text)

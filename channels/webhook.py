@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from channels.errors import DeliveryError, MessageRefused, SenderRefused, TryLater
-from channels.http import HttpReply
+from channels.http import HttpReply, put_off
 from channels.public import PublicHttp, Resolve, resolve
 from processes.values import Json
 
@@ -113,5 +113,5 @@ def _headers(body: bytes, message_id: str, timestamp: datetime, secrets: Sequenc
 
 def _refusal(reply: HttpReply) -> DeliveryError:
     if reply.status in _RETRY or reply.status >= 500:
-        return TryLater(f"{reply.status} {reply.text}", reply.retry_after)
+        return TryLater(f"{reply.status} {reply.text}", reply.retry_after, put_off(reply.status))
     return MessageRefused(reply.status, reply.text)

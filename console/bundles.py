@@ -117,26 +117,30 @@ def _in_its_file(problem: Problem, files: Sequence[BundleFile]) -> Problem:
 
 
 def problems_offline(file: BundleFile) -> list[Problem]:
-    """What can be found wrong without the API: shapes, graphs, and what of the templates needs nothing else."""
+    """What can be found wrong without the API: shapes, graphs, and what of the templates needs nothing else. Templates
+    are read in a process of their own, which is stopped if one does not come back.
+    """
     from pydantic import ValidationError
 
-    from channels.templates import TemplateSource, check
+    from channels.rendering import problems_here
+    from channels.templates import TemplateSource
     from processes.definition import parse
     from processes.problems import DocumentInvalid, problems_of
     from processes.yaml_lines import lines
 
     bundle = file.bundle
     found: list[tuple[str, str, str | None]] = []
+    sources: dict[str, TemplateSource] = {}
     for key, template in bundle.get("templates", {}).items():
         parts = {name: template[name] for name in TemplateSource.model_fields if name in template}
         try:
-            source = TemplateSource.model_validate(parts)
+            sources[key] = TemplateSource.model_validate(parts)
         except ValidationError as error:
             found += [
                 (p.pointer, p.message, None) for p in problems_of(error, parts, under=["templates", key])
             ]
-            continue
-        for problem in check(source):
+    for key, source in sources.items():
+        for problem in problems_here(source, sources):
             line = "" if problem.line is None else f"line {problem.line}: "
             found.append((f"/templates/{key}/{problem.part}", f"{line}{problem.message}", None))
     if "process" in bundle:

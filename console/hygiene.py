@@ -1,4 +1,4 @@
-"""`onward bounces …` and `onward suppressions …`."""
+"""`onward bounces …`, `onward refusals` and `onward suppressions …`."""
 
 import mailbox
 import sys
@@ -160,6 +160,52 @@ def suppressions_release(
     if as_json:
         return echo_json(reply)
     typer.echo("released" if reply.get("changed") else "it was not suppressed")
+    return None
+
+
+def refusals(
+    cause: Annotated[str | None, typer.Option(help="Only this cause, such as mailbox_full.")] = None,
+    fault: Annotated[
+        str | None, typer.Option(help="Whose fault it was: recipient, temporary, sender (ours) or unknown.")
+    ] = None,
+    channel: Annotated[str | None, typer.Option(help="Only this channel, such as email.")] = None,
+    process: Annotated[str | None, typer.Option(help="Only this process.")] = None,
+    limit: Annotated[int, typer.Option(help="Lines.")] = 50,
+    api: ApiUrl = DEFAULT_API,
+    as_json: AsJson = False,
+) -> None:
+    """List messages that were refused or came back, the newest first, with the cause of each.
+
+    Examples:
+
+    onward refusals --fault sender
+
+    onward refusals --cause mailbox_full --process welcome
+    """
+    with Api(api) as client:
+        reply = client.get(
+            "/refusals", cause=cause, fault=fault, channel=channel, process=process, limit=limit
+        )
+    if as_json:
+        return echo_json(reply)
+    table(
+        ["When", "Channel", "Cause", "State", "To", "Instance", "Step", "Detail"],
+        (
+            [
+                moment_words(m.get("refused_at")),
+                m.get("channel"),
+                m.get("cause"),
+                m.get("state"),
+                m.get("recipient"),
+                m.get("instance"),
+                m.get("step"),
+                m.get("detail"),
+            ]
+            for m in items_of(reply)
+        ),
+        empty="No message was refused.",
+    )
+    echo_more(reply)
     return None
 
 

@@ -213,7 +213,7 @@ def show_instance(instance: Mapping[str, Any]) -> None:
     )
     if instance.get("messages"):
         table(
-            ["Step", "Channel", "To", Words("Subject"), "State", Words("Detail"), "Message"],
+            ["Step", "Channel", "To", Words("Subject"), "State", "Cause", Words("Detail"), "Message"],
             (
                 [
                     m.get("step"),
@@ -221,6 +221,7 @@ def show_instance(instance: Mapping[str, Any]) -> None:
                     m.get("recipient"),
                     m.get("subject"),
                     code(m.get("state")),
+                    code(m.get("cause")),
                     m.get("detail"),
                     m.get("id"),
                 ]

@@ -21,6 +21,7 @@ from intake.effects import Effects
 from intake.events import IncomingEvent
 from intake.service import retried
 from processes.builtin_events import MESSAGE_BOUNCED, MESSAGE_COMPLAINED
+from processes.refusals import Cause
 from processes.values import Json
 from store import contacts, rows
 from store.database import Database
@@ -35,7 +36,7 @@ Outcome = Literal["recorded", "repeated", "not_sent", "unknown"]
 SOFT_LIMIT = 5
 SOFT_WITHIN = timedelta(days=30)
 """So many soft bounces of messages that were sent to an address within this time are a hard one."""
-NOT_THE_MAILBOXS: frozenset[str] = frozenset({"rate", "try_again", "unreachable", "server_error"})
+NOT_THE_MAILBOXS: frozenset[Cause] = frozenset({"rate", "try_again", "unreachable", "server_error"})
 """Causes of a soft bounce that never make it a hard one: our network may be at fault, for everybody at once."""
 
 _m, _c, _s = rows.messages.c, rows.contacts.c, rows.subscriptions.c
@@ -68,7 +69,7 @@ class Report:
     kind: Kind
     status: str | None = None
     reason: str = ""
-    cause: str | None = None
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class _Failure:
     kind: Kind
     status: str | None
     reason: str
-    cause: str | None = None
+    cause: Cause | None = None
 
 
 def _utc_now() -> datetime:
@@ -141,6 +142,7 @@ class Bounces:
         channel: str,
         address: str,
         reason: str,
+        cause: Cause | None,
         now: datetime,
         origin: Origin,
     ) -> Effects:
@@ -149,7 +151,7 @@ class Bounces:
         """
         person = await contacts.lock_survivor(connection, contact_id)
         address = address or _own_address(person, channel)
-        failure = _Failure(message, process, step, channel, address, "hard", None, reason)
+        failure = _Failure(message, process, step, channel, address, "hard", None, reason, cause)
         _, effects = await self._give_up(connection, failure, person, now, origin)
         if person is not None:
             effects.add(await self._tell(connection, failure, person.id, now, origin))
@@ -176,7 +178,14 @@ class Bounces:
         state = _STATE[failure.kind]
         detail = " ".join(part for part in (failure.status, failure.reason) if part)
         await connection.execute(
-            update(rows.messages).where(_m.id == row.id).values(state=state, detail=detail[:1000] or None)
+            update(rows.messages)
+            .where(_m.id == row.id)
+            .values(
+                state=state,
+                detail=detail[:1000] or None,
+                cause=failure.cause,
+                refused_at=None if failure.cause is None else now,
+            )
         )
         origin = Origin(source, f"{state}:{row.id}")
         effects, suppressed = Effects(), False

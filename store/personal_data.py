@@ -116,6 +116,7 @@ PERSONAL_DATA: Final[Mapping[str, Mapping[str, Handling]]] = {
         "subject": Erased(),
         "state": Kept(WORD),
         "detail": Erased(),
+        "cause": Kept(WORD),
         "claim": Erased(),
     },
     "outbox": _deleted("instance_id", "kind", "payload", "last_error"),

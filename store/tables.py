@@ -376,7 +376,9 @@ class Message(SQLModel, table=True):
 
     `state`: claimed, sent, retrying (put off; the error is kept), refused, skipped, unknown, withdrawn (the instance
     was stopped before it went). `claim` is the attempt that claimed it last: only that one may give the claim back.
-    `opened_at` and `clicked_at` are of the first time, by a person as far as can be told.
+    `cause` is why the other side refused it or sent it back (`processes.refusals.Cause`), `refused_at` when that was
+    known; both are empty for a message that it took. `opened_at` and `clicked_at` are of the first time, by a person as
+    far as can be told.
     """
 
     __tablename__: ClassVar[str] = "messages"
@@ -384,6 +386,13 @@ class Message(SQLModel, table=True):
         UniqueConstraint("instance_id", "step", "visit", name="uq_messages_visit"),
         Index("ix_messages_contact", "contact_id", "claimed_at"),
         Index("ix_messages_closed", "closed_at", "channel", "state"),
+        Index(
+            "ix_messages_refused",
+            "refused_at",
+            "id",
+            sqlite_where=text("refused_at IS NOT NULL"),
+            postgresql_where=text("refused_at IS NOT NULL"),
+        ),
     )
     id: str = Field(primary_key=True)
     instance_id: str
@@ -396,6 +405,8 @@ class Message(SQLModel, table=True):
     subject: str | None = None
     state: str
     detail: str | None = None
+    cause: str | None = None
+    refused_at: datetime | None = _time(nullable=True)
     claim: str | None = None
     attempts: int = 1
     claimed_at: datetime = _time()

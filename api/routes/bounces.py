@@ -21,7 +21,7 @@ from api.documentation import problems
 from api.errors import BadRequest, Unauthorized
 from api.models import Body
 from channels.dsn import read_mail
-from channels.returned import LONGEST_REASON, Returned, from_resend, from_ses, own_id, plain
+from channels.returned import LONGEST_REASON, Returned, from_resend, from_ses, own_id, reported
 from intake.bounces import Kind, Report
 from runtime import Services
 from store.messages import SENDING_REFUSED
@@ -97,7 +97,7 @@ WithSecret = Depends(_with_secret)
 )
 async def post_bounce(body: BouncePost, parts: PartsDep) -> BounceAnswer:
     """The plain form."""
-    returned = Returned(own_id(body.message), body.kind, body.status, plain(body.reason))
+    returned = reported(own_id(body.message), body.kind, body.status, body.reason)
     return await _take(parts, returned, "report by API")
 
 

@@ -14,6 +14,7 @@ from intake.doctor.instances import OpenInstances
 from intake.doctor.ledger import OpenMessages
 from intake.doctor.leftovers import ForgottenHolds, OpenFlags, Outbox, UnheardEvents, WaitsLeft
 from intake.doctor.places import Places
+from intake.doctor.refusals import SendingRefused
 from intake.doctor.schedules import ProcessSchedules
 from intake.doctor.workflows import RunningWorkflows
 
@@ -31,6 +32,7 @@ class Doctor:
             RunningWorkflows(context),
             *([Places(context)] if deep else []),
             OpenMessages(context),
+            SendingRefused(context),
             UnheardEvents(context),
             Outbox(context),
             ForgottenHolds(context),

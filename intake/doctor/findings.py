@@ -95,6 +95,12 @@ MESSAGE_OPEN = Kind(
     "Messages that were claimed, without an outcome, and nobody is trying",
     fix="they are marked as unknown; nothing is sent",
 )
+SENDING_REFUSED = Kind(
+    "sending-refused",
+    "Messages refused because of our sending, not of their recipients",
+    advice="see each message with `onward refusals --fault sender`; mend the cause, then let the instances that hold "
+    "for it go on with `onward instance release --held-for sending_refused`",
+)
 OUTBOX = Kind("outbox", "Signals and cancellations that did not arrive", fix="they are sent now")
 HELD = Kind("held", "Instances that hold for a pause, in a process that is active", fix="they are released")
 UNHEARD = Kind(

@@ -126,7 +126,7 @@ async def test_it_is_an_event_that_starts_processes_and_leaving_a_list_stops_the
     assert event.type == "message.bounced"
     assert event.params == {
         "message": OURS, "process": "welcome", "step": "hello", "channel": "email", "address": JANA,
-        "reason": "no such user", "permanent": True, "status": "5.1.1", "cause": None,
+        "reason": "no such user", "permanent": True, "status": "5.1.1", "cause": "no_mailbox",
     }  # fmt: skip
 
 
@@ -139,10 +139,14 @@ async def test_a_soft_bounce_marks_the_message_alone(api: httpx.AsyncClient, awa
     assert (await row_of(away, rows.contacts)).email_state == "ok"
     assert await lists_of(api, person) == {"news": "subscribed"}
     assert await count(away, rows.suppressions) == 0
+    assert (await row_of(away, rows.messages)).cause == "mailbox_full"
     assert (await report(api, "soft"))["outcome"] == "repeated"
     assert (await report(api, "hard"))["state"] == "bounced"
+    assert (await row_of(away, rows.messages)).cause == "no_mailbox"
     assert (await report(api, "soft"))["outcome"] == "repeated"
     assert (await report(api, "complaint"))["state"] == "complained"
+    message = await row_of(away, rows.messages)
+    assert (message.cause, message.refused_at) == (None, None)
     assert (await row_of(away, rows.contacts)).email_state == "complained"
 
 
@@ -167,6 +171,10 @@ async def test_what_a_server_has_against_us_is_shown_and_counted_and_never_the_c
     assert 'onward_sending_refused_total{cause="reputation",channel="email"} 7.0' in metrics
     event = await row_of(away, rows.events, rows.events.c.id == f"sending_refused:m{0:024x}")
     assert (event.params["permanent"], event.params["cause"]) == (False, "reputation")
+    async with away.database.read() as connection:
+        found = (await connection.execute(select(rows.messages.c.cause, rows.messages.c.refused_at))).all()
+    assert {row.cause for row in found} == {"reputation"}
+    assert all(row.refused_at > SENT_AT for row in found), "when it came back, not when it was sent"
 
 
 @ON_SQLITE

@@ -2,7 +2,10 @@
 
 import pytest
 
-from channels.absolute import relative_addresses
+from channels.absolute import forbidden_addresses, relative_addresses
+from channels.errors import TemplateFailed
+from channels.templates import TemplateSource, render, text_of
+from processes.values import Json
 
 APPS = (
     "whatsapp://send?text=hi", "myapp://cart/5", "tel:+420123456789", "tel:123", "sms:123", "mailto:a@example.com",
@@ -79,3 +82,87 @@ def test_the_base_of_a_navbar_counts_for_its_links_alone() -> None:
 def test_what_is_shared_goes_into_the_networks_own_address() -> None:
     assert faults('<mj-social-element name="facebook" href="[[SHORT_PERMALINK]]">') == []
     assert len(faults('<mj-social-element name="facebook-noshare" href="/x">')) == 1
+
+
+MJML = "<mjml><mj-body><mj-section><mj-column>{}</mj-column></mj-section></mj-body></mjml>"
+FROM_VALUES = (
+    "javascript:alert(1)", "JavaScript:alert(1)", "\x01 java\tscript:x", "java\nscript:x", "java\u200bscript:x",
+    "vbscript:x", "data:text/html,<script>x</script>", "file:///etc/passwd",
+)  # fmt: skip
+
+
+def rendered(source: TemplateSource, link: str) -> str:
+    context: dict[str, Json] = {"contact": {"link": link}, "event": {"params": {"link": link}}}
+    return render(source, context).html or ""
+
+
+@pytest.mark.parametrize("link", FROM_VALUES)
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<a href="{{ contact.link }}">x</a>',
+        "<A CLASS=y HREF = '{{ event.params.link | safe }}'>x</A>",
+        '<a href="{{ contact.link | slice: 0 }}{{ contact.link | slice: 1, 999 }}">x</a>',
+        '<img alt="" src="{{ contact.link }}">',
+        '<!--[if mso]><v:rect href="{{ contact.link }}"></v:rect><![endif]-->',
+        '<svg><a xlink:href="{{ contact.link }}">x</a></svg>',
+    ],
+)
+def test_a_value_that_runs_or_reads_as_an_address_fails_the_message(html: str, link: str) -> None:
+    with pytest.raises(TemplateFailed, match="which no message may have") as failed:
+        rendered(TemplateSource(subject="s", html=html), link)
+    assert failed.value.part == "html"
+
+
+@pytest.mark.parametrize("link", [one for one in FROM_VALUES if "\x01" not in one])
+@pytest.mark.parametrize(
+    "inner",
+    [
+        '<mj-button href="{{ contact.link }}">x</mj-button>',
+        '<mj-image src="{{ event.params.link }}" />',
+        '<mj-text><a href="{{ contact.link }}">x</a></mj-text>',
+    ],
+)
+def test_a_value_as_an_address_in_mjml_is_read_in_the_html(inner: str, link: str) -> None:
+    with pytest.raises(TemplateFailed, match="which no message may have") as failed:
+        rendered(TemplateSource(subject="s", mjml=MJML.format(inner)), link)
+    assert failed.value.part == "mjml"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "&#106;avascript:x",
+        "&#x6A;avascript&colon;x",
+        "java&Tab;script:x",
+        "&#106avascript:x",
+        "java&NewLine;script:x",
+    ],
+)
+def test_references_hide_no_scheme(address: str) -> None:
+    (message,) = forbidden_addresses(f"<p>Hello</p><a href={address}>x</a>")
+    assert message.startswith("the link «")
+
+
+@pytest.mark.parametrize("link", [one for one in APPS if "{" not in one and "|" not in one])
+def test_a_value_may_be_any_other_address(link: str) -> None:
+    template = TemplateSource(subject="s", html='<a href="{{ contact.link }}">x</a>')
+    assert text_of(rendered(template, link)).strip().startswith(("x", "[x]"))
+
+
+@pytest.mark.parametrize("picture", ["https://x.test/a.png", "cid:logo", "data:image/png;base64,AA"])
+def test_a_value_may_be_a_picture(picture: str) -> None:
+    template = TemplateSource(subject="s", html='<img alt="" src="{{ contact.link }}">')
+    assert picture in rendered(template, picture)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<p>write href=javascript:x</p>",
+        "<!-- href='javascript:x' -->",
+        '<p title="javascript:x" data-href="javascript:x">',
+    ],
+)
+def test_what_is_no_address_may_say_anything(html: str) -> None:
+    assert list(forbidden_addresses(html)) == []

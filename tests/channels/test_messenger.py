@@ -96,6 +96,7 @@ async def test_what_metas_codes_mean(
     assert type(refused.value) is kind
     if isinstance(refused.value, RecipientRefused):
         assert refused.value.mailbox_is_bad == (subcode == 2018001)
+        assert refused.value.cause == ("no_mailbox" if subcode == 2018001 else "unreachable")
 
 
 async def test_what_is_transient_is_tried_again_no_sooner_than_meta_says(server: GraphServer) -> None:

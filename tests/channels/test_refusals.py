@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from channels.refusal_phrases import Cause
-from channels.refusals import Fault, judge
+from channels.refusals import judge
+from processes.refusals import Cause, Fault
 
 GONE = [
     # The mailbox is not there, whatever code stands beside it.

@@ -19,6 +19,7 @@ from channels.errors import (
 from channels.http_sms import HttpSms
 from channels.sms import Length, Sms, measure
 from channels.twilio import TwilioSms
+from processes.refusals import Cause
 from tests.support.http_server import Reply
 from tests.support.provider_server import JsonSmsServer, TwilioServer, json_reply
 
@@ -130,26 +131,31 @@ async def test_nothing_is_sent_where_the_claim_says_no(twilio: TwilioServer, gat
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "kind", "dead"),
+    ("status", "code", "kind", "dead", "cause"),
     [
-        (400, 21211, RecipientRefused, True),
-        (400, 21614, RecipientRefused, True),
-        (400, 21635, RecipientRefused, True),
-        (400, 21610, RecipientRefused, True),
-        (400, 21612, RecipientRefused, False),
-        (400, 21617, MessageRefused, None),
-        (400, 21606, SenderRefused, None),
-        (403, 21408, SenderRefused, None),
-        (400, 21703, SenderRefused, None),
-        (429, 20429, TryLater, None),
-        (429, 21611, TryLater, None),
-        (503, 20503, TryLater, None),
-        (500, 20500, OutcomeUnknown, None),
-        (400, 99999, MessageRefused, None),
+        (400, 21211, RecipientRefused, True, "no_mailbox"),
+        (400, 21614, RecipientRefused, True, "no_mailbox"),
+        (400, 21635, RecipientRefused, True, "no_mailbox"),
+        (400, 21610, RecipientRefused, True, "recipient_policy"),
+        (400, 21612, RecipientRefused, False, "unreachable"),
+        (400, 21617, MessageRefused, None, "unknown"),
+        (400, 21606, SenderRefused, None, None),
+        (403, 21408, SenderRefused, None, None),
+        (400, 21703, SenderRefused, None, None),
+        (429, 20429, TryLater, None, "rate"),
+        (429, 21611, TryLater, None, "rate"),
+        (503, 20503, TryLater, None, "rate"),
+        (500, 20500, OutcomeUnknown, None, None),
+        (400, 99999, MessageRefused, None, "unknown"),
     ],
 )
 async def test_what_twilios_codes_mean(
-    twilio: TwilioServer, status: int, code: int, kind: type[DeliveryError], dead: bool | None
+    twilio: TwilioServer,
+    status: int,
+    code: int,
+    kind: type[DeliveryError],
+    dead: bool | None,
+    cause: Cause | None,
 ) -> None:
     twilio.errors[PHONE] = (status, code, "because")
     with pytest.raises(kind, match="because") as refused:
@@ -157,26 +163,28 @@ async def test_what_twilios_codes_mean(
     assert type(refused.value) is kind
     assert str(code) in str(refused.value)
     assert getattr(refused.value, "mailbox_is_bad", None) == dead
+    assert refused.value.cause == cause
 
 
 @pytest.mark.parametrize(
-    ("code", "kind", "dead"),
+    ("code", "kind", "dead", "cause"),
     [
-        (30003, RecipientRefused, False),
-        (30005, RecipientRefused, True),
-        (30006, RecipientRefused, False),
-        (30007, SendingRefused, None),
-        (30034, SenderRefused, None),
-        (30001, TryLater, None),
+        (30003, RecipientRefused, False, "unreachable"),
+        (30005, RecipientRefused, True, "no_mailbox"),
+        (30006, RecipientRefused, False, "unreachable"),
+        (30007, SendingRefused, None, "policy"),
+        (30034, SenderRefused, None, None),
+        (30001, TryLater, None, "rate"),
     ],
 )
 async def test_a_message_that_twilio_made_and_that_failed_at_once_is_no_sent_one(
-    twilio: TwilioServer, code: int, kind: type[DeliveryError], dead: bool | None
+    twilio: TwilioServer, code: int, kind: type[DeliveryError], dead: bool | None, cause: Cause | None
 ) -> None:
     twilio.failing[PHONE] = code
     with pytest.raises(kind, match="it failed") as refused:
         await by_twilio(twilio, sms())
     assert getattr(refused.value, "mailbox_is_bad", None) == dead
+    assert refused.value.cause == cause
 
 
 async def test_twilio_asks_to_wait_and_says_how_long(twilio: TwilioServer) -> None:

@@ -229,16 +229,25 @@ async def test_a_refused_sender_is_ours(server: RecordingSmtpServer, pool: SmtpP
         await send(pool)
 
 
-@pytest.mark.parametrize("reply", ["450 4.2.0 Greylisted", "421 4.3.2 Going down"])
+@pytest.mark.parametrize(
+    ("reply", "cause"),
+    [
+        ("450 4.2.0 Greylisted", "try_again"),
+        ("421 4.3.2 Going down", "server_error"),
+        ("452 4.2.2 mailbox full", "mailbox_full"),
+        ("421 4.7.0 your IP address is temporarily on a blocklist", "reputation"),
+    ],
+)
 async def test_a_temporary_refusal_of_the_recipient_is_for_later(
-    server: RecordingSmtpServer, pool: SmtpPool, reply: str
+    server: RecordingSmtpServer, pool: SmtpPool, reply: str, cause: str
 ) -> None:
     server.for_recipient(JANE).rcpt_reply = reply
     claim = Claim()
 
-    with pytest.raises(TryLater, match=reply):
+    with pytest.raises(TryLater, match=reply) as put_off:
         await send(pool, claim=claim)
 
+    assert put_off.value.cause == cause
     assert claim.calls == 0
     await send(pool, "joe@example.com")
 

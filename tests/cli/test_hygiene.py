@@ -1,4 +1,4 @@
-"""`onward bounces` and `onward suppressions` against a real API."""
+"""`onward bounces`, `onward refusals` and `onward suppressions` against a real API."""
 
 import mailbox
 from datetime import UTC, datetime
@@ -41,6 +41,19 @@ def maildir(folder: Path, **mails: str) -> Path:
     for name, mail in mails.items():
         (folder / "new" / name).write_text(mail)
     return folder
+
+
+async def test_a_message_that_came_back_is_listed_with_its_cause(
+    onward: Onward, engine: Engine, tmp_path: Path
+) -> None:
+    await sent(engine)
+    assert "No message was refused." in (await onward("refusals")).out
+    await onward("bounces", "read", maildir(tmp_path / "box", a=POSTFIX), *SECRET)
+    listed = await onward("refusals", "--fault", "recipient", "--channel", "email")
+    assert "no_mailbox" in listed.out
+    assert "welcome/1" in listed.out
+    assert (await onward("refusals", "--cause", "mailbox_full", "--json")).json["items"] == []
+    assert (await onward("refusals", "--cause", "bad_weather")).code == 1
 
 
 async def test_a_maildir_is_read_once(onward: Onward, engine: Engine, tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ import typer
 import yaml
 
 import cli
+from channels import rendering
+from channels.rendering import RenderPool
+from console.bundles import BundleFile, problems_offline
 from tests.cli.conftest import CLI, ROOT, Onward
 
 
@@ -32,6 +35,28 @@ async def test_validate_names_every_wrong_place(nobody: Onward, tmp_path: Path) 
     file.write_text(yaml.safe_dump(bundle))
     said = await nobody("process", "validate", file)
     assert "/process/steps/0/next: there is no step «nowhere»" in said.err
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A rendering process that stops whatever it reads: less than the kernel's clock can tell."""
+    pool = RenderPool(1, seconds=0.000_001)
+    monkeypatch.setattr(rendering, "render_pool", lambda: pool)
+    yield
+    pool.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_template_that_runs_away_is_stopped_and_named() -> None:
+    templates = {"t": {"subject": "s", "text": "{% assign a = 1 %}" * 250}}
+    (problem,) = problems_offline(BundleFile("f.yaml", {"templates": templates}, "/process", "templates: {}"))
+    assert problem.pointer == "/templates/t/text"
+    assert "seconds of processor time" in problem.message
+
+
+def test_a_template_may_render_another_of_its_file() -> None:
+    templates = {"t": {"subject": "s", "text": "{% render 'u' %}"}, "u": {"subject": "s", "text": "u"}}
+    assert problems_offline(BundleFile("f.yaml", {"templates": templates}, "/process", "templates: {}")) == []
 
 
 @pytest.mark.parametrize(

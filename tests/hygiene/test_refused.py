@@ -49,6 +49,11 @@ async def why(engine: Engine, address: str) -> str | None:
         return await is_suppressed(connection, "email", address)
 
 
+async def causes(engine: Engine, instance: str) -> list[tuple[str, str | None]]:
+    """The state of each message, and why it was refused."""
+    return [(message.state, message.cause) for message in await messages(engine, instance)]
+
+
 async def test_an_address_that_the_relay_refuses_is_suppressed_marked_and_told_of_once(
     idle: Engine, smtp: RecordingSmtpServer
 ) -> None:
@@ -64,35 +69,39 @@ async def test_an_address_that_the_relay_refuses_is_suppressed_marked_and_told_o
     answered = await mine.go()
     assert await perform(idle, mine.instance, what, mine.now) == answered
     assert mine.place == "rest"
-    assert [m.state for m in await messages(idle, mine.instance)] == ["refused"]
+    assert await causes(idle, mine.instance) == [("refused", "no_mailbox")]
+    (row,) = await messages(idle, mine.instance)
+    assert row.refused_at == row.closed_at
     assert (await contact(idle)).email_state == "bounced"
     assert await subscription(idle, "news") == "bounced"
     assert "no such mailbox" in (await why(idle, idle.address) or "")
     (started,) = await idle.rows(rows.instances, rows.instances.c.process_key == "listener")
     (event,) = await idle.rows(rows.events, rows.events.c.id == started.event_id)
     assert (event.params["address"], event.params["permanent"]) == (idle.address, True)
+    assert event.params["cause"] == "no_mailbox"
     own = message_id(mine.instance, "mail", 1)
     report = await idle.services.bounces.take(Report(own, "hard"), "a test")
     assert report.outcome == "not_sent"
 
 
 @ON_SQLITE
+@pytest.mark.parametrize("at", ["rcpt_reply", "message_reply"])
 @pytest.mark.parametrize(
-    "reply",
+    ("reply", "cause"),
     [
-        "552 5.2.2 mailbox full",
-        "550 5.2.1 The user is receiving mail at a rate that prevents more messages",
-        "554 no",
+        ("552 5.2.2 mailbox full", "mailbox_full"),
+        ("550 5.2.1 The user is receiving mail at a rate that prevents more messages", "rate"),
+        ("554 no", "unknown"),
     ],
     ids=["quota", "rate", "no reason"],
 )
 async def test_a_refusal_that_is_not_the_addresss_fault_suppresses_nobody(
-    idle: Engine, smtp: RecordingSmtpServer, reply: str
+    idle: Engine, smtp: RecordingSmtpServer, reply: str, cause: str, at: str
 ) -> None:
-    smtp.for_recipient(idle.address).rcpt_reply = reply
+    setattr(smtp.for_recipient(idle.address), at, reply)
     mine = await before_the_mail(idle)
     await mine.go()
-    assert [m.state for m in await messages(idle, mine.instance)] == ["refused"]
+    assert await causes(idle, mine.instance) == [("refused", cause)]
     assert (await contact(idle)).email_state == "ok"
     assert await why(idle, idle.address) is None
 
@@ -113,7 +122,8 @@ async def test_what_the_relay_has_against_us_holds_and_after_the_fix_is_sent_onc
     assert said in (held.detail or "")
     assert (await idle.instance(mine.instance)).reason.startswith("sending_refused: ")
     (kept,) = await messages(idle, mine.instance)
-    assert (kept.state, said in kept.detail) == ("retrying", True)
+    assert (kept.state, kept.cause, said in kept.detail) == ("retrying", "reputation", True)
+    assert kept.refused_at is not None
     assert (await contact(idle)).email_state == "ok"
     assert await why(idle, idle.address) is None
     assert REGISTRY.get_sample_value(*REFUSED_BY_REPUTATION) == counted + 1
@@ -125,7 +135,8 @@ async def test_what_the_relay_has_against_us_holds_and_after_the_fix_is_sent_onc
     assert mine.place == "rest"
     await perform(idle, mine.instance, again, mine.now)
     assert len(smtp.messages_to(idle.address)) == 1
-    assert [m.state for m in await messages(idle, mine.instance)] == ["sent"]
+    assert await causes(idle, mine.instance) == [("sent", None)]
+    assert [m.refused_at for m in await messages(idle, mine.instance)] == [None]
 
 
 @ON_SQLITE
@@ -185,13 +196,15 @@ async def test_a_report_that_is_quicker_than_the_relays_answer_stays(
     sending = asyncio.create_task(mine.go())
     await smtp.wait_received(idle.address)
     own = message_id(mine.instance, "mail", 1)
-    report = await idle.services.bounces.take(Report(own, "hard", "5.1.1", "no such user"), "a test")
+    report = await idle.services.bounces.take(
+        Report(own, "hard", "5.1.1", "no such user", "no_mailbox"), "a test"
+    )
     assert (report.outcome, report.state) == ("recorded", "bounced")
     smtp.everyone.answer_when.set()
     await sending
     assert mine.place == "rest"
     (kept,) = await messages(idle, mine.instance)
-    assert (kept.state, kept.detail) == ("bounced", "5.1.1 no such user")
+    assert (kept.state, kept.detail, kept.cause) == ("bounced", "5.1.1 no such user", "no_mailbox")
     assert kept.closed_at is not None
 
 

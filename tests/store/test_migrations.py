@@ -215,12 +215,31 @@ async def test_who_was_deleted_by_the_release_before_is_erased_to_the_end(url: s
         await connection.execute(gone.values(deleted_at=now, external_id=None))
         await connection.execute(c.update().where(c.c.id == merged["id"]).values(merged_into=survivor["id"]))
     await database.close()
-    assert await migrate(url) == ALL[ALL.index("0012") + 1 :]
+    assert await migrate(url) == ALL[ALL.index("0013") :]
 
     waiting = await in_database(url, lambda c: c.execute(select(rows.erasures)).all())
     assert [(row.contact_id, row.identities, row.requested_at) for row in waiting] == [
         (deleted["id"], [], now)
     ]
+
+
+async def test_a_message_that_the_release_before_has_refused_keeps_what_was_said(url: str) -> None:
+    await migrate(url)
+    await downgrade(url, "0013")
+    now = datetime.now(UTC)
+    values = {
+        "id": "m1", "instance_id": "p/1", "step": "hello", "visit": 1, "process_key": "p", "contact_id": "c1",
+        "channel": "email", "recipient": "a@example.com", "state": "refused", "detail": "550 no", "attempts": 1,
+        "claimed_at": now, "closed_at": now,
+    }  # fmt: skip
+    database = Database.connect(url)
+    async with database.write() as connection:
+        await connection.execute(insert(rows.messages).values(values))
+    await database.close()
+    assert await migrate(url) == ALL[ALL.index("0013") + 1 :]
+
+    (row,) = await in_database(url, lambda c: c.execute(select(rows.messages)).all())
+    assert (row.state, row.detail, row.cause, row.refused_at) == ("refused", "550 no", None, None)
 
 
 async def test_four_at_once_migrate_once(url: str) -> None:
