@@ -35,7 +35,7 @@ test-day: setup  ## the tests whose every clock can be set, on another day: make
 audit: setup  ## known vulnerabilities in the locked packages
 	$(PYTHON) deploy/audit.py
 
-test: setup  ## make test DATABASES=both: each test on each database, as the gate does
+test: setup  ## make test DATABASES=sql, as the gate does: what lives by its SQL on each database; DATABASES=both: all
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --databases=$(or $(DATABASES),one) $(if $(DAY),--day=$(DAY))
 
 faults: setup  ## seeded fault runs judged by the oracle: make faults SEEDS=1-20 SECONDS=180

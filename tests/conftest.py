@@ -48,12 +48,13 @@ hypothesis.settings.load_profile("usual")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--databases=one` for `make test`; the gate runs both."""
+    """`--databases=one` for `make test`, `sql` for the gate."""
     parser.addoption(
         "--databases",
-        choices=("both", "one"),
+        choices=("both", "sql", "one"),
         default="both",
-        help="one: tests of some folders take turns between the databases (tests/support/one_database.py)",
+        help="sql, one: some tests, or all but the store's, take turns between the databases "
+        "(tests/support/one_database.py)",
     )
     parser.addoption(
         "--without-temporal",
@@ -77,8 +78,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the other database's turn is, and what needs a Temporal server if there is to be none."""
     names = set()
-    if config.getoption("--databases") == "one":
-        names |= left_out(item.nodeid for item in items if item.get_closest_marker("each_database") is None)
+    databases = config.getoption("--databases")
+    if databases != "both":
+        in_turn = (item.nodeid for item in items if item.get_closest_marker("each_database") is None)
+        names |= left_out(in_turn, databases)
     if config.getoption("--without-temporal"):
         names |= {item.nodeid for item in items if _needs_temporal(item)}
     config.hook.pytest_deselected(items=[item for item in items if item.nodeid in names])

@@ -73,11 +73,11 @@ def test_where_tests_take_turns_one_of_both_is_left_out_and_the_others_stay() ->
         "tests/steps/test_wait.py::test_without",
         *(f"tests/store/test_database.py::test_it[{kind}]" for kind in KINDS),
     ]
-    out = left_out([*others, *both])
+    out = left_out([*others, *both], "sql")
     assert len(out) == 40
     assert {name.replace("postgres", "sqlite") for name in out} == {n for n in both if "sqlite" in n}
     assert 10 < sum("postgres" in name for name in out) < 30
-    assert left_out(reversed([*others, *both])) == out
+    assert left_out(reversed([*others, *both]), "sql") == out
 
 
 def test_modules_of_the_guarantees_take_turns_where_they_are_named_and_no_others() -> None:
@@ -90,7 +90,14 @@ def test_modules_of_the_guarantees_take_turns_where_they_are_named_and_no_others
         )
         for kind in ("sqlite", "postgresql")
     ]
-    assert {name.partition("::")[0] for name in left_out(names)} == {
+    assert {name.partition("::")[0] for name in left_out(names, "sql")} == {
         "tests/guarantees/test_upgrade.py",
         "tests/faults/test_short_run.py",
     }
+
+
+def test_with_one_database_all_take_turns_but_the_tests_of_the_store() -> None:
+    names = [
+        f"tests/{name}.py::test_a[{kind}]" for name in ("store/test_rows", "rules/test_sql") for kind in KINDS
+    ]
+    assert {name.partition("::")[0] for name in left_out(names, "one")} == {"tests/rules/test_sql.py"}

@@ -1,6 +1,8 @@
-"""Which tests take turns between SQLite and PostgreSQL where `--databases=one` is given, as by `make test`.
+"""Which tests take turns between SQLite and PostgreSQL, instead of running on each.
 
-Only those where SQL is not what is tested; the gate (`.ci/run`) runs each on both.
+With `--databases=sql`, as in the gate, those where SQL is not what is tested; with `--databases=one`, as in
+`make test`, all but the store's own. `make test DATABASES=both` runs each on both. A race is marked `each_database`:
+it never takes turns.
 """
 
 import re
@@ -17,20 +19,19 @@ TAKE_TURNS = (
 )
 """Folders and modules of `tests/`. Not those of the store, rules, schedules, triggers, caps and other guarantees: they
 live by their SQL. These modules ask what becomes of instances between processes and releases, for many seconds each.
-
-In these, a race is marked `each_database`.
 """
+NEVER = "tests/store/"
 
 _KIND = re.compile(r"(?<=[\[-])(sqlite|postgres|postgresql)(?=[\]-])")
 
 
-def left_out(names: Iterable[str]) -> set[str]:
+def left_out(names: Iterable[str], databases: str) -> set[str]:
     """Of the tests (by pytest's ids) that are there for both databases, those whose turn it is not: half, the same
-    half in every run and in every process.
+    half in every run and in every process. `databases` is `sql` or `one`.
     """
     same = defaultdict(list)
     for name in names:
-        if name.startswith(tuple(f"tests/{one}" for one in TAKE_TURNS)) and _KIND.search(name):
+        if _takes_turns(name, databases) and _KIND.search(name):
             same[_KIND.sub("", name, count=1)].append(name)
     return {
         name
@@ -39,3 +40,9 @@ def left_out(names: Iterable[str]) -> set[str]:
         for name in twins
         if name != sorted(twins)[crc32(test.encode()) % 2]
     }
+
+
+def _takes_turns(name: str, databases: str) -> bool:
+    if databases == "one":
+        return not name.startswith(NEVER)
+    return name.startswith(tuple(f"tests/{one}" for one in TAKE_TURNS))
