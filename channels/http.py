@@ -102,7 +102,7 @@ class HttpClient:
             timeout=httpx.Timeout(timeout, connect=timeout / 2),
             follow_redirects=False,
             trust_env=False,
-            verify=_trusted(),
+            verify=trusted(),
             auth=auth,
             cookies=no_cookies(),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
@@ -161,7 +161,7 @@ class HttpClient:
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
     """The usual authorities; read once, since that takes longer than many a call."""
     return httpx.create_ssl_context(trust_env=False)
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import httpx
 
 from channels.errors import AddressNotAllowed, SenderRefused, TryLater
-from channels.http import USER_AGENT, HttpReply, no_cookies, words
+from channels.http import USER_AGENT, HttpReply, no_cookies, trusted, words
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _IETF = ipaddress.IPv4Network("192.0.0.0/24")
@@ -116,7 +116,7 @@ class PublicHttp:
             timeout=timeout,
             follow_redirects=False,
             trust_env=False,
-            verify=True if tls_context is None else tls_context,
+            verify=tls_context or trusted(),
             cookies=no_cookies(),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             headers={"user-agent": USER_AGENT, "accept": "application/json", "accept-encoding": "identity"},

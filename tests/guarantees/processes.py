@@ -14,7 +14,7 @@ from processes.instructions import SIGNAL_RELEASE
 from store import rows
 from store.catalog import bump
 from tests.support.engine import Engine
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 LONG_WAIT: dict[str, Any] = {"id": "rest", "type": "wait", "for": "30 days"}
 WAYS = {"next", "else", "outcome", "branches"}
@@ -123,7 +123,7 @@ async def canceled(engine: Engine, instance: str) -> None:
     await eventually(is_canceled)
 
 
-async def waiting_at(engine: Engine, instance: str, step: str, timeout: float = 30) -> Any:
+async def waiting_at(engine: Engine, instance: str, step: str, timeout: float = PATIENCE_SECONDS) -> Any:
     """The row once the instance waits at the step, and Temporal has the timer."""
 
     async def is_there() -> Any:

@@ -58,6 +58,8 @@ EVERY_WAY = pytest.mark.parametrize("stop", [by_event, by_hand, by_temporal])
 OUR_WAYS = pytest.mark.parametrize("stop", [by_event, by_hand])
 """Those that mark the instance before they cancel it."""
 
+PAUSE = "12s"
+"""Before each kind of step: longer than a busy machine takes to bring all of them there."""
 EFFECTS: dict[str, dict[str, Any]] = {
     "send_email": {"template": "hello"},
     "webhook": {},
@@ -131,12 +133,12 @@ async def prepare(engine: Engine) -> None:
 
 
 async def before_every_kind_of_step(engine: Engine, webhook: RecordingWebhookServer) -> list[str]:
-    """Instances of one process for each kind of step; each waits for a second, and then comes to its step."""
+    """Instances of one process for each kind of step; each waits a while, and then comes to its step."""
     await prepare(engine)
     for kind, more in EFFECTS.items():
         url = {"url": webhook.url} if kind == "webhook" else {}
         late = {"id": "late", "type": kind, **more, **url}
-        await engine.publish(stoppable(wait("rest", "3s"), late, key=kind))
+        await engine.publish(stoppable(wait("rest", PAUSE), late, key=kind))
     await engine.event("go")
     instances = [engine.id(kind) for kind in EFFECTS]
     for instance in instances:

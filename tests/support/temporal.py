@@ -54,6 +54,9 @@ class TemporalServer:
             "--search-attribute", f"{SEARCH_VERSION}=Int",
             "--search-attribute", f"{SEARCH_HELD}=Keyword",
             "--dynamic-config-value", "matching.enableFairness=true",
+            # Each test has its own task queue: the usual four partitions of hundreds of idle ones keep the server busy.
+            "--dynamic-config-value", "matching.numTaskqueueReadPartitions=1",
+            "--dynamic-config-value", "matching.numTaskqueueWritePartitions=1",
         ]  # fmt: skip
         for key, value in self.dynamic.items():
             arguments += ["--dynamic-config-value", f"{key}={value}"]
