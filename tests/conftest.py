@@ -184,7 +184,12 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 async def temporal() -> AsyncIterator[TemporalServer]:
     """The session's Temporal server, with time skipping allowed for workflows that ask for it."""
-    async with temporal_server(frontend__WorkflowTimeSkippingEnabled="true") as server:
+    # An execution is deleted once its queues say that its end is through: every ten and thirty seconds, usually.
+    async with temporal_server(
+        frontend__WorkflowTimeSkippingEnabled="true",
+        history__transferProcessorUpdateAckInterval='"1s"',
+        history__visibilityProcessorUpdateAckInterval='"1s"',
+    ) as server:
         yield server
 
 

@@ -328,7 +328,7 @@ async def test_the_same_event_that_comes_again_makes_nobody_anew_and_the_id_is_f
         first = await ok(api, "POST", "/v1/events", json=event)
         await engine.ended(engine.id("p"))
         await ok(api, "DELETE", f"/v1/contacts/{engine.contact}")
-        await eventually(lambda: erased(engine.services), 60)
+        await eventually(lambda: erased(engine.services), every=0.4)
 
     again = await ok(api, "POST", "/v1/events", json=event)
     assert (again["status"], again["contact"], again["id"]) == ("duplicate", first["contact"], "e1")
@@ -336,7 +336,7 @@ async def test_the_same_event_that_comes_again_makes_nobody_anew_and_the_id_is_f
     await ok(api, "POST", "/v1/events", json={**event, "id": "e2"})
     assert (await engine.ended(engine.id("p"))).contact_id != first["contact"]
     assert len(await smtp.wait_for(2)) == 2, "a new contact's message is not taken for the erased one's"
-    await eventually(lambda: erased(engine.services), 60)
+    await eventually(lambda: erased(engine.services), every=0.4)
     await engine.services.client.get_workflow_handle(engine.id("p")).describe()
 
 
@@ -358,7 +358,7 @@ async def test_an_erasure_outlives_an_outage_of_temporal(
         (left,) = await engine.rows(rows.erasures)
         assert (left.attempts, left.last_error is not None) == (1, True)
     async with engine.sweeping():
-        await eventually(lambda: erased(engine.services), 60)
+        await eventually(lambda: erased(engine.services), every=0.4)
     (row,) = await engine.rows(rows.instances)
     assert (row.outcome, row.id.startswith("p/~")) == ("contact_deleted", True)
 
@@ -375,7 +375,7 @@ async def test_two_workers_at_once_and_one_that_was_killed_erase_once(
         await asyncio.sleep(0)
         killed.cancel()
         while not all(await asyncio.gather(*(erased(engine.services) for _ in range(2)))):
-            await eventually(lambda: erased(engine.services), 60)
+            await eventually(lambda: erased(engine.services), every=0.4)
     entries = await engine.rows(rows.audit, rows.audit.c.action == "contact.erase")
     assert len(entries) == 1
     assert not [row for row in await engine.rows(rows.events) if not row.id.startswith("erased/")]
@@ -414,7 +414,7 @@ async def test_a_message_that_is_leaving_when_the_contact_is_deleted_says_nothin
         await ok(api, "DELETE", f"/v1/contacts/{anna.id}")
         assert not await erased(engine.services), "what is under way is waited for"
         answer.set()
-        await eventually(lambda: erased(engine.services), 60)
+        await eventually(lambda: erased(engine.services), every=0.4)
     assert await in_tables(engine.services, anna) == []
     (message,) = await engine.rows(rows.messages)
     assert (message.recipient, message.subject, message.detail) == ("", None, None)
@@ -433,7 +433,7 @@ async def test_an_import_that_brings_the_same_person_meets_all_of_them_or_nobody
         ok(api, "POST", "/v1/imports/csv", **send),
         *(ok(api, "DELETE", f"/v1/contacts/{n}") for n in range(20)),
     )
-    await eventually(lambda: erased(services), 60)
+    await eventually(lambda: erased(services), every=0.4)
     people = {row.id: row for row in await idle.rows(rows.contacts)}
     gone = {one for one, row in people.items() if row.deleted_at is not None}
     assert len(gone) == 20

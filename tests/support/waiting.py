@@ -18,7 +18,7 @@ what hangs, and never a claim about speed."""
 
 
 async def eventually(
-    check: Callable[[], Awaitable[T]], timeout: float = PATIENCE_SECONDS, every: float = 0.02
+    check: Callable[[], Awaitable[T]], timeout: float = PATIENCE_SECONDS, every: float = 0.05
 ) -> T:
     """The first true value of `check`. Raises AssertionError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
