@@ -149,7 +149,7 @@ def thanks(language: str) -> Response:
 
 
 def ask_to_unsubscribe(language: str, about: Concerned | None) -> Response:
-    """A button, since a link alone is followed by machines too. `about` is None of a contact that is no more."""
+    """A button, since machines follow a bare link too. `about` is None if the contact was deleted."""
     texts = _TEXTS[language]
     body = f'<form method="post"><button>{texts["unsubscribe_do"]}</button></form>'
     if about is not None:

@@ -1,6 +1,4 @@
-"""What a contact went through: their instances, those that go on and those that are over (O6); and what they did with
-what was sent to them, with the goals that they reached.
-"""
+"""A contact's history: their instances, running and ended, and their opens, clicks and goals."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -89,7 +87,7 @@ async def list_instances(
     services: ServicesDep,
     caller: CallerDep,
     open: Annotated[
-        bool | None, Query(description="True: those that have not ended; false: those that have.")
+        bool | None, Query(description="True: only running instances; false: only ended ones.")
     ] = None,
     limit: LimitQuery = 50,
     cursor: CursorQuery = None,

@@ -35,7 +35,7 @@ async def list_instances(
         Literal["pending", "running", "waiting", "holding", "stopping", "ended"] | None, Query()
     ] = None,
     open: Annotated[
-        bool | None, Query(description="True: those that have not ended; false: those that have.")
+        bool | None, Query(description="True: only running instances; false: only ended ones.")
     ] = None,
     step: Annotated[StepId | None, Query(description="Now at this step.")] = None,
     outcome: Annotated[str | None, Query(max_length=100)] = None,
